@@ -1,0 +1,23 @@
+"""The errors a user can meet: each says in one line what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class CarouselError(Exception):
+    """Base of all errors that are for people. The command line prints it and exits with 2."""
+
+
+class TextError(CarouselError):
+    """A text that can't be read or has too little in it."""
+
+
+class SettingsError(CarouselError):
+    """A flag, argument or recipe entry that makes no sense."""
+
+
+class FolderError(CarouselError):
+    """A model folder that is missing, damaged, foreign, or can't be written."""
+
+
+class PredictionError(CarouselError):
+    """A request that the model can't answer, such as more words than it knows."""
