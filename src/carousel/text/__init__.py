@@ -1,0 +1,1 @@
+"""Text in, token ids out: tokenizers, files and folders, and the built-in stories."""

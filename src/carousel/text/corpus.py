@@ -1,0 +1,164 @@
+"""A corpus: a text as token ids in a memory-mapped file, made once and kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carousel.errors import TextError
+from carousel.text.reading import CHUNK, Tick, read_pieces
+from carousel.text.tokenizer import Tokenizer
+
+BATCH_CHARACTERS = 2**20
+"""Characters handed to the tokenizer at a time: enough for all cores, and bounded."""
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a text came to."""
+
+    tokens: int = 0
+    unknown: int = 0
+    """Tokens that are the unknown word."""
+    lines: int = 0
+    words: int = 0
+    """Stretches without white space in the text as written."""
+    characters: int = 0
+    """Line breaks included."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Token ids ``[N]``, read-only: ``uint16`` where the vocabulary allows it, else ``uint32``."""
+
+    ids: np.ndarray
+    counts: Counts
+
+
+def build_corpus(
+    files: Sequence[Path],
+    tokenizer: Tokenizer,
+    *,
+    encoding_errors: str = "strict",
+    cache: Path | None = None,
+    tick: Tick | None = None,
+) -> Corpus:
+    """Tokenize ``files`` into a memory-mapped corpus, or open the one that the cache holds.
+
+    The cache's key is the files' content and the tokenizer; a damaged entry is made anew. Memory
+    does not grow with the text.
+
+    Raises:
+        TextError: a file can't be read, or the cache can't be written.
+    """
+    folder = cache or default_cache()
+    dtype = np.dtype("<u2" if tokenizer.vocab_size <= 2**16 else "<u4")
+    path = folder / f"{_key(files, tokenizer, encoding_errors)}.ids"
+    try:
+        found = _open(path, dtype)
+        if found is not None:
+            return found
+        folder.mkdir(parents=True, exist_ok=True)
+        pieces = read_pieces(files, encoding_errors=encoding_errors, tick=tick)
+        _write(path, dtype, pieces, tokenizer)
+    except OSError as error:
+        raise TextError(
+            f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
+            f"CAROUSEL_CACHE names another folder"
+        ) from None
+    made = _open(path, dtype)
+    if made is None:
+        raise TextError(f"{path} changed while it was written: is the disk full?")
+    return made
+
+
+def encode_text(pieces: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, Counts]]:
+    """The ids of a stream of text, batch after batch, with what each batch adds to the counts."""
+    batch: list[str] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= BATCH_CHARACTERS:
+            yield _encode_batch(batch, tokenizer)
+            batch, size = [], 0
+    if batch:
+        yield _encode_batch(batch, tokenizer)
+
+
+def add_counts(a: Counts, b: Counts) -> Counts:
+    """The counts of two stretches of text together."""
+    other = asdict(b)
+    return Counts(**{name: value + other[name] for name, value in asdict(a).items()})
+
+
+def default_cache() -> Path:
+    """``$CAROUSEL_CACHE``, or a folder ``carousel`` where this system keeps caches."""
+    named = os.environ.get("CAROUSEL_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "carousel"
+
+
+def _encode_batch(batch: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, Counts]:
+    ids = tokenizer.encode_pieces(batch)
+    return ids, Counts(
+        tokens=len(ids),
+        unknown=int((ids == tokenizer.unknown_id).sum()),
+        lines=sum(piece.endswith("\n") for piece in batch),
+        words=sum(len(piece.split()) for piece in batch),
+        characters=sum(len(piece) for piece in batch),
+    )
+
+
+def _write(path: Path, dtype: np.dtype[Any], pieces: Iterator[str], tokenizer: Tokenizer) -> None:
+    counts = Counts()
+    # The process number keeps two runs that make the same entry out of each other's way.
+    aside = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            for ids, more in encode_text(pieces, tokenizer):
+                file.write(ids.astype(dtype).tobytes())
+                counts = add_counts(counts, more)
+            file.flush()
+            os.fsync(file.fileno())
+        about = path.with_suffix(".json")
+        about_aside = about.with_suffix(f".{os.getpid()}.part.json")
+        about_aside.write_text(json.dumps({"format": FORMAT, **asdict(counts)}))
+        os.replace(aside, path)
+        os.replace(about_aside, about)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _open(path: Path, dtype: np.dtype[Any]) -> Corpus | None:
+    """The cached corpus, or None where there is none or it is not whole."""
+    try:
+        table = json.loads(path.with_suffix(".json").read_text())
+        if table.pop("format") != FORMAT:
+            return None
+        counts = Counts(**table)
+        if counts.tokens < 1 or path.stat().st_size != counts.tokens * dtype.itemsize:
+            return None
+        return Corpus(np.memmap(path, dtype=dtype, mode="r"), counts)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _key(files: Sequence[Path], tokenizer: Tokenizer, encoding_errors: str) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {encoding_errors} {tokenizer.to_json()}".encode())
+    for path in files:
+        digest.update(f"\0{path.suffix == '.gz'} {path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()[:32]

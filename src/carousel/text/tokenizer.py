@@ -1,0 +1,275 @@
+"""Tokenizers: how text is cut into tokens and put together again.
+
+A thin face over Hugging Face ``tokenizers``, whose ``tokenizer.json`` is what is saved. Token 0 is
+always the unknown word and token 1 the end of a line. Neither is an "added token" in the library's
+sense: those would be matched inside a user's own text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carousel.errors import FolderError, SettingsError, TextError
+from carousel.text.spacing import join_words
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Backend
+
+UNKNOWN = "<unk>"
+END_OF_LINE = "<eos>"
+KINDS = ("words", "whitespace", "chars", "bpe")
+
+WORD = r"\p{L}[\p{L}\p{M}]*(?:'\p{L}[\p{L}\p{M}]*)*|\p{N}+|[^\s\p{L}\p{N}]"
+"""A word with its inner apostrophes, a number, or one other mark."""
+CHARACTER = "."
+BPE_SIZE = 8000
+"""How many tokens byte-pair encoding grows to where no size is given."""
+MOST_TOKENS = 2**24
+
+
+class Tokenizer:
+    """Turns text into token ids and back; made by ``train_tokenizer`` or ``from_json``."""
+
+    unknown_id = 0
+    eol_id = 1
+
+    def __init__(self, backend: Backend, kind: str, lowercase: bool) -> None:
+        self._backend = backend
+        self.kind = kind
+        """words, whitespace, chars or bpe."""
+        self.lowercase = lowercase
+        """Whether upper case is lowered on the way in."""
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.kind}, vocab_size={self.vocab_size})"
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """How many kinds of tokens there are, the two special ones included."""
+        return int(self._backend.get_vocab_size())
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of ``text``; each line break inside is the end-of-line token."""
+        ids: list[int] = []
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                ids.append(self.eol_id)
+            ids += self._backend.encode(line, add_special_tokens=False).ids
+        return ids
+
+    def encode_pieces(self, pieces: Sequence[str]) -> np.ndarray:
+        """The ids ``[N]`` of many pieces at once; only a piece that ends in "\\n" ends a line."""
+        lines = [piece.removesuffix("\n") for piece in pieces]
+        encoded = self._backend.encode_batch_fast(lines, add_special_tokens=False)
+        parts: Iterator[list[int]] = (
+            [*code.ids, self.eol_id] if piece.endswith("\n") else code.ids
+            for code, piece in zip(encoded, pieces, strict=True)
+        )
+        return np.fromiter(chain.from_iterable(parts), dtype=np.uint32)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text with natural spacing; the end-of-line token is a line break."""
+        lines: list[list[int]] = [[]]
+        for token in ids:
+            if token == self.eol_id:
+                lines.append([])
+            else:
+                lines[-1].append(int(token))
+        return "\n".join(self._decode_line(line) for line in lines)
+
+    def _decode_line(self, ids: list[int]) -> str:
+        if self.kind == "bpe":
+            return str(self._backend.decode(ids, skip_special_tokens=False))
+        tokens = [self.token(i) for i in ids]
+        if self.kind == "chars":
+            return "".join("\N{REPLACEMENT CHARACTER}" if t == UNKNOWN else t for t in tokens)
+        return join_words(tokens) if self.kind == "words" else " ".join(tokens)
+
+    @cached_property
+    def _tokens(self) -> list[str]:
+        vocab: dict[str, int] = self._backend.get_vocab()
+        return sorted(vocab, key=vocab.__getitem__)
+
+    def tokens(self) -> list[str]:
+        """Every token, by id."""
+        return list(self._tokens)
+
+    def token(self, id: int) -> str:
+        """The token of an id."""
+        return self._tokens[id]
+
+    def id(self, token: str) -> int | None:
+        """The id of a token, or None."""
+        found: int | None = self._backend.token_to_id(token)
+        return found
+
+    def is_word(self, id: int) -> bool:
+        """Whether the token starts with a letter (and so can be suggested as a word)."""
+        return id > self.eol_id and self.token(id)[:1].isalpha()
+
+    def normalize(self, text: str) -> str:
+        """What normalisation alone makes of ``text`` (Unicode NFC, lower case)."""
+        normalizer = self._backend.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
+    def split_prefix(self, text: str) -> tuple[str, str]:
+        """``text`` as what stands before its last, half-typed word, and that word ("" if none)."""
+        pattern = r"\S+$" if self.kind == "whitespace" else r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?$"
+        found = re.search(pattern, text)
+        return (text, "") if found is None else (text[: found.start()], found.group())
+
+    def to_json(self) -> str:
+        """The text of a ``tokenizer.json``."""
+        return str(self._backend.to_str(pretty=True))
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "tokenizer.json") -> Tokenizer:
+        """The tokenizer of a ``tokenizer.json``.
+
+        Raises:
+            FolderError: the text is no tokenizer, or not one that Carousel made.
+        """
+        from tokenizers import Tokenizer as Backend
+
+        try:
+            table = json.loads(text)
+            backend = Backend.from_str(text)
+        # The library raises a bare Exception for whatever it can't read.
+        except Exception as error:
+            raise FolderError(f"{where} is not a tokenizer: {_first_line(error)}") from None
+        kind = _kind_of(table)
+        tokenizer = cls(backend, kind or "", "Lowercase" in json.dumps(table.get("normalizer")))
+        vocab = backend.get_vocab()
+        if (
+            kind is None
+            or table.get("added_tokens")
+            or sorted(vocab.values()) != list(range(len(vocab)))
+            or (vocab.get(UNKNOWN), vocab.get(END_OF_LINE)) != (0, 1)
+        ):
+            raise FolderError(f"{where} is a tokenizer, but not one that Carousel made")
+        return tokenizer
+
+
+def train_tokenizer(
+    kind: str,
+    pieces: Iterable[str],
+    *,
+    lowercase: bool | None = None,
+    min_count: int = 1,
+    vocab_size: int | None = None,
+) -> Tokenizer:
+    """Make a tokenizer from a text's pieces (lines, with or without their "\\n").
+
+    The vocabulary is ordered by count, then alphabetically, so the same text gives the same ids.
+    ``lowercase`` None means so for ``words`` and not for the others; ``vocab_size`` counts the two
+    special tokens.
+
+    Raises:
+        SettingsError: an unknown kind or a size that can't be.
+        TextError: a text without a single token.
+    """
+    from tokenizers import models, trainers
+
+    if kind not in KINDS:
+        raise SettingsError(f"tokens must be one of {', '.join(KINDS)}, not {kind!r}")
+    if lowercase is None:
+        lowercase = kind == "words"
+    if kind == "bpe" and vocab_size is not None and vocab_size < 258:
+        raise SettingsError(f"vocab_size must be at least 258 for bpe, not {vocab_size}")
+    backend = _backend(kind, lowercase)
+    lines = (piece.removesuffix("\n") for piece in pieces)
+    size = vocab_size or (BPE_SIZE if kind == "bpe" else MOST_TOKENS)
+    if kind == "bpe":
+        from tokenizers import pre_tokenizers
+
+        backend.train_from_iterator(
+            lines,
+            trainers.BpeTrainer(
+                vocab_size=size,
+                min_frequency=max(2, min_count),
+                special_tokens=[UNKNOWN, END_OF_LINE],
+                initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+                show_progress=False,
+            ),
+        )
+        model = json.loads(backend.to_str())["model"]
+        merges = [tuple(pair) for pair in model["merges"]]
+        trained: Any = models.BPE(vocab=model["vocab"], merges=merges)
+    else:
+        backend.train_from_iterator(
+            lines,
+            trainers.WordLevelTrainer(
+                vocab_size=size,
+                min_frequency=min_count,
+                special_tokens=[UNKNOWN, END_OF_LINE],
+                show_progress=False,
+            ),
+        )
+        # Text that spells a special token out (WikiText's own <unk>) means that token.
+        learned = backend.get_vocab()
+        words = sorted(learned.keys() - {UNKNOWN, END_OF_LINE}, key=learned.__getitem__)
+        vocab = {token: id for id, token in enumerate([UNKNOWN, END_OF_LINE, *words])}
+        if not words:
+            raise TextError(
+                "the text has no token that is seen often enough to be learned"
+                + (f" (min_count is {min_count})" if min_count > 1 else "")
+            )
+        trained = models.WordLevel(vocab=vocab, unk_token=UNKNOWN)
+    # A fresh backend, so that the special tokens are entries of the vocabulary and no more.
+    fresh = _backend(kind, lowercase)
+    fresh.model = trained
+    return Tokenizer(fresh, kind, lowercase)
+
+
+def _backend(kind: str, lowercase: bool) -> Backend:
+    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer as Backend
+
+    backend = Backend(
+        models.BPE() if kind == "bpe" else models.WordLevel(vocab={}, unk_token=UNKNOWN)
+    )
+    steps: list[Any] = [] if kind == "whitespace" else [normalizers.NFC()]
+    if kind == "words":
+        # A typographic apostrophe is the same letter of "don't" as a typed one.
+        steps.append(normalizers.Replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    if lowercase:
+        steps.append(normalizers.Lowercase())
+    if steps:
+        backend.normalizer = normalizers.Sequence(steps)
+    if kind == "bpe":
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        backend.decoder = decoders.ByteLevel()
+    elif kind == "whitespace":
+        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    elif kind == "words":
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
+    else:
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(CHARACTER), "isolated")
+    return backend
+
+
+def _kind_of(table: Any) -> str | None:
+    if not isinstance(table, dict):
+        return None
+    pre = table.get("pre_tokenizer")
+    pre = pre if isinstance(pre, dict) else {}
+    pattern = pre.get("pattern")
+    pattern = pattern.get("Regex") if isinstance(pattern, dict) else None
+    found = {
+        ("ByteLevel", None): "bpe",
+        ("WhitespaceSplit", None): "whitespace",
+        ("Split", WORD): "words",
+        ("Split", CHARACTER): "chars",
+    }
+    return found.get((str(pre.get("type")), pattern))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["unreadable"])[0]
