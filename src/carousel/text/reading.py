@@ -78,9 +78,11 @@ def read_pieces(
     for path in files:
         size = path.stat().st_size
         some = False
+        shown = -1
         for piece, at in _read_file(path, encoding_errors):
             some = some or not piece.isspace()
-            if tick:
+            if tick and at != shown:
+                shown = at
                 tick(before + min(at, size), total)
             yield piece
         if not some:

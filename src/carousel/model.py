@@ -1,0 +1,166 @@
+"""A language model: weights and a tokenizer; state in, state out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carousel.cells import CELLS, State, Weights
+from carousel.errors import FolderError
+from carousel.folder import Config, read_folder
+from carousel.text.tokenizer import Tokenizer
+from carousel.unroll import EditAt, initial_state, unroll
+
+if TYPE_CHECKING:
+    from carousel.evaluate import Evaluation
+    from carousel.predict.next_word import Prediction
+    from carousel.predict.session import Session
+
+SHIPPED = Path(__file__).parent / "models"
+"""The small story models that come with the package."""
+DEFAULT = "stories-lstm"
+
+
+class LanguageModel:
+    """Predicts the next token from all tokens so far. The caller owns the state, everywhere.
+
+    Every text is read as if a line had just ended: ``read`` starts with the end-of-line token on
+    a zero state, as the first word of a line was met in training.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        weights: Mapping[str, np.ndarray],
+        tokenizer: Tokenizer,
+        path: Path | None = None,
+    ) -> None:
+        self.config = config
+        self.weights = dict(weights)
+        self.tokenizer = tokenizer
+        self.path = path
+        self.cell = CELLS[config.cell]
+        self.layers = [
+            Weights(
+                **{
+                    name.split(".")[2]: weight
+                    for name, weight in self.weights.items()
+                    if name.startswith(f"layers.{layer}.")
+                }
+            )
+            for layer in range(config.layers)
+        ]
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> LanguageModel:
+        """The model in a folder, or one that comes with the package, by name.
+
+        Args:
+            path: a model folder; ``stories-rnn``, ``stories-gru`` or ``stories-lstm``; None for
+                the last of these.
+
+        Raises:
+            FolderError: no model there, or a damaged one.
+        """
+        folder = Path(DEFAULT if path is None else path)
+        if not folder.exists() and str(folder) in shipped_models():
+            folder = SHIPPED / folder
+        elif not folder.exists():
+            names = ", ".join(shipped_models())
+            raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
+        found = read_folder(folder)
+        return cls(found.config, found.weights, found.tokenizer, found.path)
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"LanguageModel({c.cell}, {c.layers} x {c.hidden_size} units, embedding "
+            f"{c.embedding_size}, {c.vocab_size} tokens, {c.parameters:,} parameters)"
+        )
+
+    # -- state in, state out ---------------------------------------------------------------------
+
+    def initial_state(self, batch: int = 1) -> State:
+        """The state before anything was read: zeros, ``[L, B, H]`` each."""
+        c = self.config
+        like = self.weights["embedding.weight"]
+        return initial_state(self.cell, c.layers, batch, c.hidden_size, like)
+
+    def step(self, ids: np.ndarray | Sequence[int], state: State) -> tuple[np.ndarray, State]:
+        """Read one token for each of a batch: ``ids [B]`` to logits ``[B, V]`` and the new state."""
+        hidden, state = self.hidden(np.asarray(ids)[None, :], state)
+        return self.logits(hidden[0]), state
+
+    def hidden(
+        self, ids: np.ndarray, state: State, edit: EditAt | None = None
+    ) -> tuple[np.ndarray, State]:
+        """Read ``ids [T, B]``: what the decoder gets, ``[T, B, P or H]``, and the state after.
+
+        ``edit`` is called for every gate and state, as in ``unroll``.
+        """
+        x = self.weights["embedding.weight"][ids]
+        x, state = unroll(self.cell, self.layers, x, state, edit)
+        projection = self.weights.get("projection.weight")
+        return (x if projection is None else x @ projection.T), state
+
+    def logits(self, hidden: np.ndarray) -> np.ndarray:
+        """Decode ``[..., P or H]`` to logits ``[..., V]``."""
+        name = "embedding.weight" if self.config.tied else "decoder.weight"
+        scores: np.ndarray = hidden @ self.weights[name].T + self.weights["decoder.bias"]
+        return scores
+
+    def read(self, ids: Sequence[int], state: State | None = None) -> tuple[np.ndarray, State]:
+        """Logits ``[V]`` of the token after ``ids``, and the state; starts a line if none is given.
+
+        Raises:
+            ValueError: no tokens and a state, so that there is nothing to read.
+        """
+        if state is None:
+            ids, state = [self.tokenizer.eol_id, *ids], self.initial_state()
+        if not ids:
+            raise ValueError("nothing to read")
+        hidden, state = self.hidden(np.asarray(ids, dtype=np.int64)[:, None], state)
+        return self.logits(hidden[-1, 0]), state
+
+    @cached_property
+    def word_mask(self) -> np.ndarray:
+        """``[V]`` of bool: which tokens are words (start with a letter)."""
+        return np.array([self.tokenizer.is_word(i) for i in range(self.config.vocab_size)])
+
+    # -- conveniences: each opens the room that does the work --------------------------------------
+
+    def next_words(self, text: str, k: int = 5, prefix: str | None = None) -> list[Prediction]:
+        """The ``k`` likeliest next words after ``text``; see ``predict.next_word``."""
+        from carousel.predict.next_word import predict_next
+
+        return predict_next(self, text, k=k, prefix=prefix)
+
+    def generate(self, text: str = "", **settings: Any) -> str:
+        """``text`` continued; see ``predict.generation.generate`` for the settings."""
+        from carousel.predict.generation import generate
+
+        return text + "".join(generate(self, text, **settings))
+
+    def session(self) -> Session:
+        """A session that keeps the state, so that each further word costs one step."""
+        from carousel.predict.session import Session
+
+        return Session(self)
+
+    def evaluate(
+        self, sources: Sequence[str | Path], tick: Callable[[int, int], None] | None = None
+    ) -> Evaluation:
+        """Perplexity, recall and keystrokes saved on files; see ``evaluate.evaluate``."""
+        from carousel.evaluate import evaluate
+        from carousel.text.reading import find_files
+
+        return evaluate(self, find_files(sources), tick=tick)
+
+
+def shipped_models() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))

@@ -1,0 +1,39 @@
+"""A long text as contiguous streams, read side by side in pieces of T words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Streams:
+    """``batch`` contiguous streams of one text of token ids, ``[N]`` (memory-mapped or not).
+
+    Stream ``b`` starts at ``b * length``; the last few ids that fill no whole row are not read.
+    """
+
+    ids: np.ndarray
+    batch: int
+
+    @property
+    def length(self) -> int:
+        """Words of each stream that are predicted: each has one more to start from."""
+        return (len(self.ids) - 1) // self.batch
+
+    def pieces(self, bptt: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets ``[T, B]`` in reading order; ``T`` is ``bptt`` but for the last."""
+        starts = np.arange(self.batch) * self.length
+        for at in range(0, self.length, bptt):
+            span = np.arange(at, min(at + bptt, self.length) + 1)
+            # Only these few pages of a memory-mapped text are ever touched.
+            block = torch.from_numpy(self.ids[span[:, None] + starts].astype(np.int64))
+            yield block[:-1], block[1:]
+
+    def count(self, bptt: int) -> int:
+        """How many pieces there are."""
+        return -(-self.length // bptt)
