@@ -154,7 +154,7 @@ def read_recipe(name: str) -> dict[str, Any]:
         SettingsError: no such recipe, not TOML, or a key that is no setting.
     """
     path = Path(name)
-    shipped = resources.files("carousel.train") / "recipes"
+    shipped = resources.files("carousel.training") / "recipes"
     try:
         if path.suffix == ".toml" or path.is_file():
             text = path.read_text(encoding="utf-8")

@@ -18,9 +18,9 @@ from carousel.model import LanguageModel
 from carousel.text.corpus import build_corpus
 from carousel.text.reading import Tick, find_files, read_pieces
 from carousel.text.tokenizer import Tokenizer, train_tokenizer
-from carousel.train.loop import Outcome, Progress, fit, measure_loss
-from carousel.train.network import Network
-from carousel.train.settings import Settings, read_recipe
+from carousel.training.loop import Outcome, Progress, fit, measure_loss
+from carousel.training.network import Network
+from carousel.training.settings import Settings, read_recipe
 
 FEWEST_TOKENS = 8
 """With fewer tokens to train on there is nothing to learn."""

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from carousel.cells import State
-from carousel.train.network import Network
-from carousel.train.settings import Settings
-from carousel.train.streams import Streams
+from carousel.training.network import Network
+from carousel.training.settings import Settings
+from carousel.training.streams import Streams
 
 VALIDATION_BATCH = 32
 LOG_EVERY = 0.5

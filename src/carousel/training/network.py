@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from carousel.cells import CELLS, LSTM, State, Weights, weight_shapes
 from carousel.folder import Config
-from carousel.train.loss import linear_cross_entropy
+from carousel.training.loss import linear_cross_entropy
 from carousel.unroll import initial_state, unroll
 
 FUSED: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}

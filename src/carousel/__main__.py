@@ -1,0 +1,5 @@
+"""``python -m carousel``."""
+
+from carousel.cli import main
+
+main()

@@ -1,0 +1,20 @@
+"""What a command needs that a plain install does not bring."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from carousel.errors import SettingsError
+
+
+def need_torch() -> None:
+    """Training needs PyTorch and matplotlib.
+
+    Raises:
+        SettingsError: one of them is not installed.
+    """
+    for name in ("torch", "matplotlib", "tomli_w"):
+        if find_spec(name) is None:
+            raise SettingsError(
+                f"training needs {name}, which is not installed: pip install 'carousel-lstm[train]'"
+            )

@@ -1,0 +1,1 @@
+"""All drawings: on the terminal and as figures."""

@@ -1,0 +1,75 @@
+"""How often a model gets a story's last word right, by kind of story and by distance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from carousel.model import LanguageModel
+from carousel.text.stories import KINDS, TESTED_GAPS, Story, tell_stories
+
+TEST_SEED = 1_000_003
+"""Far from any seed that a training corpus is told with."""
+
+
+class Accuracy(TypedDict):
+    """One cell of the table."""
+
+    model: str
+    kind: str
+    gap: int
+    stories: int
+    accuracy: float
+
+
+def measure_accuracy(
+    model: LanguageModel,
+    *,
+    per_cell: int = 200,
+    kinds: Sequence[str] = KINDS,
+    gaps: Sequence[int] = TESTED_GAPS,
+    seed: int = TEST_SEED,
+) -> list[Accuracy]:
+    """Accuracy on held-out stories, ``per_cell`` for each kind and gap."""
+    rows: list[Accuracy] = []
+    for kind in kinds:
+        for gap in gaps:
+            stories = list(
+                tell_stories(per_cell, seed=seed, kinds=[kind], gaps=[gap], held_out=True)
+            )
+            right = count_right(model, stories)
+            rows.append(
+                Accuracy(
+                    model=model.config.cell,
+                    kind=kind,
+                    gap=gap,
+                    stories=per_cell,
+                    accuracy=right / per_cell,
+                )
+            )
+    return rows
+
+
+def count_right(model: LanguageModel, stories: Iterable[Story]) -> int:
+    """How many stories' last words are the model's likeliest next token, among all tokens."""
+    by_length: dict[int, list[tuple[list[int], int]]] = {}
+    for story in stories:
+        ids = [model.tokenizer.eol_id, *model.tokenizer.encode(story.question)]
+        answer = model.tokenizer.id(story.answer)
+        if answer is not None:
+            by_length.setdefault(len(ids), []).append((ids, answer))
+    right = 0
+    for group in by_length.values():
+        ids = np.array([question for question, _ in group]).T
+        hidden, _ = model.hidden(ids, model.initial_state(len(group)))
+        guesses = model.logits(hidden[-1]).argmax(axis=1)
+        right += int((guesses == np.array([answer for _, answer in group])).sum())
+    return right
+
+
+def mean_accuracy(rows: Iterable[Accuracy], **where: str) -> float:
+    """The mean over the cells that fit ``where`` (``kind="same"``)."""
+    found = [row["accuracy"] for row in rows if all(row[k] == v for k, v in where.items())]  # type: ignore[literal-required]
+    return float(np.mean(found))

@@ -1,0 +1,1 @@
+"""Training, on PyTorch: everything else in Carousel works without it."""
