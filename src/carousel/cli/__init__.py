@@ -6,7 +6,6 @@ import os
 import sys
 from typing import NoReturn
 
-import click
 import typer
 
 from carousel import __version__
@@ -17,6 +16,9 @@ from carousel.cli.info import info
 from carousel.cli.predict import predict
 from carousel.cli.train import train
 from carousel.errors import CarouselError
+
+# typer carries click inside, under a private name: its own errors' base is the way to it.
+UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 COMMANDS = (demo, train, predict, generate, evaluate, info)
 
@@ -50,11 +52,11 @@ def run(arguments: list[str]) -> int:
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.ClickException as error:
-        return _complain(error.format_message())
+    except UsageError as error:
+        return _complain(error.format_message())  # type: ignore[attr-defined]
     except CarouselError as error:
         return _complain(str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("carousel: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
