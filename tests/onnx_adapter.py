@@ -1,0 +1,80 @@
+"""ONNX's RNN, GRU and LSTM nodes, run on Carousel's cells."""
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from carousel.cells import GRU, LSTM, RNN, HiddenState, LSTMState, Weights
+from carousel.unroll import unroll
+
+# Where PyTorch's gates stand among ONNX's (iofc, zrh), and ONNX's peepholes iof in ours, ifo.
+ORDER = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 2, 3, 1]}
+PEEPHOLES = [0, 2, 1]
+
+
+def run_node(model, inputs):
+    """The node's outputs by position, for the inputs (arrays or None) in the node's order."""
+    (node,) = model.graph.node
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    named = dict(zip(("X", "W", "R", "B", "lens", "h", "c", "P"), [*inputs, *[None] * 8], strict=False))
+    if node.op_type != "LSTM":
+        named["c"] = named["P"] = None
+    x = named["X"]
+    batchwise = attributes.get("layout", 0) == 1
+    if batchwise:
+        x = x.swapaxes(0, 1)
+        for key in ("h", "c"):
+            named[key] = None if named[key] is None else named[key].swapaxes(0, 1)
+    T, B, _ = x.shape
+    H = attributes["hidden_size"]
+    directions = named["W"].shape[0]
+    lengths = named["lens"] if named["lens"] is not None else np.full(B, T)
+    y = np.zeros((T, directions, B, H), x.dtype)
+    last = {"h": np.zeros((directions, B, H), x.dtype), "c": np.zeros((directions, B, H), x.dtype)}
+    for d in range(directions):
+        backward = d == 1 or attributes.get("direction", b"forward") == b"reverse"
+        cell, weights = _layer(node.op_type, attributes, named, d, H)
+        for b in range(B):
+            n = int(lengths[b])
+            words = x[:n, b : b + 1]
+            parts = [
+                np.zeros((1, 1, H), x.dtype) if named[k] is None else named[k][None, d, b : b + 1]
+                for k in cell.states
+            ]
+            state = (LSTMState if node.op_type == "LSTM" else HiddenState)(*parts)
+            out, state = unroll(cell, [weights], words[::-1] if backward else words, state)
+            y[:n, d, b] = (out[::-1] if backward else out)[:, 0]
+            for key, part in zip(cell.states, state, strict=True):
+                last[key][d, b] = part[0, 0]
+    if batchwise:
+        y = y.transpose(2, 0, 1, 3)
+        last = {key: part.swapaxes(0, 1) for key, part in last.items()}
+    return {"Y": y, "Y_h": last["h"], "Y_c": last["c"]}
+
+
+def _layer(kind, attributes, named, d, H):
+    def gates(stacked, order):
+        blocks = stacked.reshape(-1, H, *stacked.shape[1:])
+        return np.concatenate([blocks[k] for k in order])
+
+    order = ORDER[kind]
+    w, r = gates(named["W"][d], order), gates(named["R"][d], order)
+    bias = named["B"][d] if named["B"] is not None else np.zeros(2 * len(order) * H, w.dtype)
+    b_w, b_r = (gates(half, order) for half in np.split(bias, 2))
+    if kind == "RNN":
+        return RNN(), Weights(w, r, b_w, b_r)
+    if kind == "GRU":
+        after = bool(attributes.get("linear_before_reset", 0))
+        return GRU(reset_after=after), Weights(w, r, b_w, b_r)
+    assert not attributes.get("input_forget", 0)
+    peep = None if named["P"] is None else gates(named["P"][d], PEEPHOLES)
+    return LSTM(peephole=peep is not None), Weights(w, r, b_w, b_r, peep)
+
+
+def load_data_set(pair):
+    """Inputs and expected outputs of a test case, as arrays."""
+
+    def array(value):
+        return value if isinstance(value, np.ndarray) else numpy_helper.to_array(value)
+
+    inputs, outputs = pair
+    return [array(v) for v in inputs], [array(v) for v in outputs]
