@@ -1,0 +1,82 @@
+"""The corpus on disk: the same ids as at once, a cache that can be trusted."""
+
+import numpy as np
+import pytest
+
+from carousel.errors import TextError
+from carousel.text import corpus
+from carousel.text.corpus import build_corpus
+from carousel.text.reading import find_files, read_pieces
+from carousel.text.tokenizer import train_tokenizer
+
+TEXT = "the cat sat\non the mat , twice\n\nthe end\n"
+
+
+@pytest.fixture
+def setup(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text(TEXT)
+    return [path], train_tokenizer("words", TEXT.splitlines(), min_count=2), tmp_path / "cache"
+
+
+def test_streamed_equals_at_once(setup, monkeypatch):
+    files, tokenizer, cache = setup
+    monkeypatch.setattr(corpus, "BATCH_CHARACTERS", 5)
+    made = build_corpus(files, tokenizer, cache=cache)
+    assert made.ids.tolist() == tokenizer.encode(TEXT)
+    assert made.ids.dtype == np.uint16
+    assert not made.ids.flags.writeable
+    counts = made.counts
+    assert (counts.lines, counts.words, counts.characters) == (4, 10, len(TEXT))
+    assert counts.unknown == sum(i == 0 for i in tokenizer.encode(TEXT)) > 0
+    assert counts.tokens == len(made.ids)
+
+
+def test_the_cache_is_used_and_a_damaged_entry_is_made_anew(setup, monkeypatch):
+    files, tokenizer, cache = setup
+    made = build_corpus(files, tokenizer, cache=cache)
+    (entry,) = cache.glob("*.ids")
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus, "encode_text", lambda *a: pytest.fail("tokenized again"))
+        assert build_corpus(files, tokenizer, cache=cache).ids.tolist() == made.ids.tolist()
+    expected = made.ids.tolist()
+    for damage in (b"", entry.read_bytes()[:-2], None):
+        if damage is None:
+            entry.with_suffix(".json").write_text("{}")
+        else:
+            entry.unlink()
+            entry.write_bytes(damage)
+        assert build_corpus(files, tokenizer, cache=cache).ids.tolist() == expected
+
+
+def test_other_content_and_other_tokenizers_are_other_entries(setup):
+    files, tokenizer, cache = setup
+    build_corpus(files, tokenizer, cache=cache)
+    files[0].write_text(TEXT + "more\n")
+    build_corpus(files, tokenizer, cache=cache)
+    build_corpus(files, train_tokenizer("chars", TEXT.splitlines()), cache=cache)
+    assert len(list(cache.glob("*.ids"))) == 3
+    assert not list(cache.glob("*.part*"))
+
+
+def test_a_failing_disk_is_one_line_and_leaves_no_half_entry(setup, monkeypatch):
+    files, tokenizer, cache = setup
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(corpus.os, "fsync", full)
+    with pytest.raises(TextError, match="No space left on device"):
+        build_corpus(files, tokenizer, cache=cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_wikitext_is_counted_as_the_literature_does(data, tmp_path):
+    tokenizer = train_tokenizer(
+        "whitespace", read_pieces(find_files([data / "wikitext-2" / "train.txt"]))
+    )
+    counts = [
+        build_corpus(find_files([data / "wikitext-2" / name]), tokenizer, cache=tmp_path).counts
+        for name in ("train.txt", "valid.txt")
+    ]
+    assert [c.tokens for c in counts] == [2_088_628, 217_646]
