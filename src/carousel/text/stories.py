@@ -32,9 +32,9 @@ from dataclasses import dataclass
 from carousel.errors import SettingsError
 
 KINDS = ("same", "switch", "return", "habits", "names")
-TRAINED_GAPS = (0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+TRAINED_GAPS = (0, 3, 4, 5, 6, 7, 8)
 """The gaps (words of filler) that training stories have; 1 and 2 can't be filled with a clause."""
-TESTED_GAPS = (0, 6, 12, 18, 24, 30, 36)
+TESTED_GAPS = (0, 4, 8, 12, 16, 20, 24)
 """The gaps that tests ask about: up to three times beyond the longest trained."""
 HELD_OUT = 0.2
 """The share of combinations that only test stories hold."""

@@ -1,0 +1,261 @@
+"""A model on disk: every corruption has its own line, and what was there stays."""
+
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from carousel import folder as folder_module
+from carousel.cells import CELLS
+from carousel.errors import FolderError
+from carousel.folder import Config, read_folder, write_file, write_folder
+from carousel.model import LanguageModel
+
+
+@pytest.fixture
+def saved(tmp_path, make_model):
+    model = make_model()
+    path = tmp_path / "model"
+    write_folder(path, model.config, model.weights, model.tokenizer, extra={"recipe.toml": "a = 1"})
+    return path, model
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    cell=st.sampled_from(sorted(CELLS)),
+    sizes=st.tuples(*[st.integers(1, 9)] * 3),
+    layers=st.integers(1, 3),
+    tied=st.booleans(),
+    biases=st.booleans(),
+)
+def test_round_trip(tmp_path_factory, make_model, cell, sizes, layers, tied, biases):
+    E, H, P = sizes
+    shape = {"embedding_size": E, "hidden_size": H, "layers": layers, "biases": biases}
+    if not tied:
+        shape["projection_size"] = P
+    model = make_model(cell, tied=tied, **shape)
+    path = tmp_path_factory.mktemp("round") / "m"
+    write_folder(path, model.config, model.weights, model.tokenizer)
+    again = LanguageModel.load(path)
+    assert again.config == model.config
+    assert again.tokenizer.tokens() == model.tokenizer.tokens()
+    for name, weight in model.weights.items():
+        np.testing.assert_array_equal(again.weights[name], weight)
+        assert not again.weights[name].flags.writeable
+    assert model.config.parameters == sum(w.size for w in model.weights.values())
+
+
+def change_config(path, **changes):
+    table = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(table | changes))
+
+
+def change_tensors(path, change):
+    tensors = load_file(path / "model.safetensors")
+    change(tensors)
+    save_file(tensors, path / "model.safetensors")
+
+
+def change_header(path, change):
+    data = (path / "model.safetensors").read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = change(data[8 : 8 + size])
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + data[8 + size :])
+
+
+def set_header_length(path, length):
+    data = (path / "model.safetensors").read_bytes()
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", length) + data[8:])
+
+
+def poison(tensors):
+    tensors["decoder.bias"] = tensors["decoder.bias"].copy()
+    tensors["decoder.bias"][3] = np.nan
+
+
+def shift_offsets(header):
+    table = json.loads(header)
+    table["decoder.bias"]["data_offsets"] = [o + 4 for o in table["decoder.bias"]["data_offsets"]]
+    return json.dumps(table).encode()
+
+
+CORRUPTIONS = {
+    "no config": (lambda p: (p / "config.json").unlink(), "config.json is missing"),
+    "no weights": (lambda p: (p / "model.safetensors").unlink(), "model.safetensors is missing"),
+    "no tokenizer": (lambda p: (p / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+    "cut config": (lambda p: (p / "config.json").write_text('{"format": 1,'), "is not JSON"),
+    "binary config": (lambda p: (p / "config.json").write_bytes(b"\xff\xfe"), "not UTF-8"),
+    "list config": (lambda p: (p / "config.json").write_text("[]"), "not a Carousel config"),
+    "deep config": (lambda p: (p / "config.json").write_text("[" * 10**6), "is not JSON"),
+    "foreign config": (
+        lambda p: (p / "config.json").write_text('{"model_type": "gpt2"}'),
+        "not a Carousel config",
+    ),
+    "newer format": (lambda p: change_config(p, format=99), "another format"),
+    "unknown key": (lambda p: change_config(p, heads=8), "missing or unknown: heads"),
+    "bad cell": (lambda p: change_config(p, cell="transformer"), "cell must be one of"),
+    "bool for int": (lambda p: change_config(p, layers=True), "layers must be int"),
+    "absurd size": (lambda p: change_config(p, hidden_size=2**60), "hidden_size must be"),
+    "negative size": (lambda p: change_config(p, layers=-1), "layers must be"),
+    "twice": (
+        lambda p: (p / "config.json").write_text('{"format": 1, "format": 1}'),
+        "the same thing twice",
+    ),
+    "other size": (lambda p: change_config(p, hidden_size=7), "has shape"),
+    "more layers": (lambda p: change_config(p, layers=2), "lacks layers.1"),
+    "other vocabulary": (lambda p: change_config(p, vocab_size=5), "tokenizer.json has"),
+    "cut tokenizer": (lambda p: (p / "tokenizer.json").write_text("{"), "not a tokenizer"),
+    "empty weights": (lambda p: (p / "model.safetensors").write_bytes(b""), "cut short"),
+    "cut weights": (
+        lambda p: os.truncate(p / "model.safetensors", (p / "model.safetensors").stat().st_size - 4),
+        "cut short",
+    ),
+    "long weights": (
+        lambda p: os.truncate(p / "model.safetensors", 10**5),
+        "longer than its tensors",
+    ),
+    "huge header": (lambda p: set_header_length(p, 2**63), "cut short"),
+    "header past the end": (lambda p: set_header_length(p, 2**19), "cut short"),
+    "no header": (lambda p: change_header(p, lambda h: b"[1, 2]"), "header is no table"),
+    "tensor twice": (
+        lambda p: change_header(p, lambda h: h.rstrip()[:-1] + b',"decoder.bias":{}}'),
+        "the same thing twice",
+    ),
+    "offsets": (lambda p: change_header(p, shift_offsets), "overlap or leave gaps"),
+    "odd entry": (
+        lambda p: change_header(p, lambda h: h.replace(b'"dtype":"F32"', b'"dtypo":"F32"', 1)),
+        "not described as",
+    ),
+    "a tensor more": (
+        lambda p: change_tensors(p, lambda t: t.update(extra=np.zeros(2, np.float32))),
+        "holds extra",
+    ),
+    "a tensor less": (lambda p: change_tensors(p, lambda t: t.pop("decoder.bias")), "lacks decoder"),
+    "float64": (
+        lambda p: change_tensors(
+            p, lambda t: t.update({"decoder.bias": t["decoder.bias"].astype(np.float64)})
+        ),
+        "of type 'F64'",
+    ),
+    "not finite": (lambda p: change_tensors(p, poison), "not finite"),
+}
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_every_corruption_is_one_clear_line(saved, name):
+    path, _ = saved
+    corrupt, message = CORRUPTIONS[name]
+    corrupt(path)
+    with pytest.raises(FolderError) as error:
+        read_folder(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(at=st.integers(0, 10**6), byte=st.integers(0, 255))
+def test_a_flipped_byte_is_an_error_or_a_finite_model(tmp_path_factory, make_model, at, byte):
+    model = make_model()
+    path = tmp_path_factory.mktemp("flip") / "m"
+    write_folder(path, model.config, model.weights, model.tokenizer)
+    for name in ("model.safetensors", "config.json"):
+        data = bytearray((path / name).read_bytes())
+        data[at % len(data)] = byte
+        (path / name).write_bytes(data)
+    try:
+        found = read_folder(path)
+    except FolderError:
+        return
+    assert all(np.isfinite(weight).all() for weight in found.weights.values())
+
+
+def test_paths_that_are_no_folders(tmp_path):
+    with pytest.raises(FolderError, match="is not there"):
+        read_folder(tmp_path / "nothing")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FolderError, match="is a file"):
+        read_folder(tmp_path / "file")
+    with pytest.raises(FolderError, match="config.json is missing"):
+        read_folder(tmp_path)
+
+
+def test_an_existing_model_is_kept_unless_forced(saved, make_model):
+    path, model = saved
+    other = make_model(seed=5)
+    with pytest.raises(FolderError, match="is kept: choose another name, or use --force"):
+        write_folder(path, other.config, other.weights, other.tokenizer)
+    np.testing.assert_array_equal(
+        read_folder(path).weights["decoder.bias"], model.weights["decoder.bias"]
+    )
+    write_folder(path, other.config, other.weights, other.tokenizer, force=True)
+    np.testing.assert_array_equal(
+        read_folder(path).weights["decoder.bias"], other.weights["decoder.bias"]
+    )
+    assert not (path / "recipe.toml").exists(), "nothing of the old model is mixed into the new"
+    assert [p.name for p in path.parent.iterdir()] == ["model"]
+
+
+def test_what_is_no_model_is_never_replaced(tmp_path, make_model):
+    model = make_model()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.tex").write_text("x")
+    with pytest.raises(FolderError, match="not a model folder"):
+        write_folder(
+            tmp_path / "precious", model.config, model.weights, model.tokenizer, force=True
+        )
+    assert (tmp_path / "precious" / "thesis.tex").read_text() == "x"
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+def test_a_full_disk_leaves_the_old_model_whole(saved, make_model, monkeypatch, call):
+    path, model = saved
+    other = make_model(seed=5)
+    calls = 0
+    sync, rename = os.fsync, os.rename
+
+    def failing(real):
+        def run(*args):
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                raise OSError(28, "No space left on device")
+            return real(*args)
+
+        return run
+
+    monkeypatch.setattr(folder_module.os, "fsync", failing(sync))
+    monkeypatch.setattr(folder_module.os, "rename", failing(rename))
+    try:
+        write_folder(path, other.config, other.weights, other.tokenizer, force=True)
+    except FolderError as error:
+        assert "No space left on device" in str(error)
+    found = read_folder(path).weights["decoder.bias"].tolist()
+    assert found in (model.weights["decoder.bias"].tolist(), other.weights["decoder.bias"].tolist())
+    if calls < 7:
+        assert found == model.weights["decoder.bias"].tolist()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "f.txt"
+    write_file(path, "old")
+    monkeypatch.setattr(
+        folder_module.os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with pytest.raises(FolderError, match="full"):
+        write_file(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f.txt"]
+
+
+def test_tied_sizes_must_fit():
+    with pytest.raises(FolderError, match="tied decoder reads"):
+        Config("lstm", 9, 4, 5, 1, True)
+    assert Config("lstm", 9, 4, 5, 1, True, projection_size=4).weight_shapes()[
+        "projection.weight"
+    ] == (4, 5)
