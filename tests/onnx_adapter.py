@@ -15,7 +15,9 @@ def run_node(model, inputs):
     """The node's outputs by position, for the inputs (arrays or None) in the node's order."""
     (node,) = model.graph.node
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    named = dict(zip(("X", "W", "R", "B", "lens", "h", "c", "P"), [*inputs, *[None] * 8], strict=False))
+    named = dict(
+        zip(("X", "W", "R", "B", "lens", "h", "c", "P"), [*inputs, *[None] * 8], strict=False)
+    )
     if node.op_type != "LSTM":
         named["c"] = named["P"] = None
     x = named["X"]

@@ -84,7 +84,9 @@ def test_numpy_and_torch_agree_for_every_cell(name, sizes, seed):
     x = rng.normal(size=(T, B, E))
     cell = CELLS[name]
     y, state = unroll(cell, weights, x, initial_state(cell, L, B, H, x))
-    as_torch = [Weights(*(None if w is None else torch.from_numpy(w) for w in ws)) for ws in weights]
+    as_torch = [
+        Weights(*(None if w is None else torch.from_numpy(w) for w in ws)) for ws in weights
+    ]
     x2 = torch.from_numpy(x)
     y2, state2 = unroll(cell, as_torch, x2, initial_state(cell, L, B, H, x2))
     for ours, theirs in zip((y, *state), (y2, *state2), strict=True):

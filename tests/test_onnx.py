@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from onnx_adapter import load_data_set, run_node
 
 with warnings.catch_warnings():

@@ -79,9 +79,7 @@ def test_a_shut_belt_says_nothing_whichever_gate_shuts_it(shut):
     # From a zero state: with i or g at 0 nothing is put on the belt, with o at 0 nothing is read.
     cell, weights, x, _ = make("lstm", 5)
     zero = initial_state(cell, 2, 2, 4, x)
-    y, _ = unroll(
-        cell, weights, x, zero, lambda point, t, v: v * 0 if point.endswith(shut) else v
-    )
+    y, _ = unroll(cell, weights, x, zero, lambda point, t, v: v * 0 if point.endswith(shut) else v)
     np.testing.assert_array_equal(y, np.zeros_like(y))
 
 

@@ -41,8 +41,8 @@ def train(
 ) -> LanguageModel:
     """Train a model on text; needs PyTorch (``pip install 'carousel-lstm[train]'``).
 
-    ``settings`` are those of ``carousel.training.settings.Settings`` (``cell="gru"``, ``epochs=5``).
-    See ``carousel.training.job.train_model``.
+    ``settings`` are those of ``carousel.training.settings.Settings`` (``cell="gru"``,
+    ``epochs=5``). See ``carousel.training.job.train_model``.
 
     Raises:
         CarouselError: in one line, what is wrong with the text, a setting or the folder.

@@ -31,7 +31,7 @@ Array = Any
 """A NumPy array or a PyTorch tensor."""
 
 Edit = Callable[[str, Array], Array]
-"""``edit(name, value) -> value``: sees each gate or state by its short name, returns what to use."""
+"""``edit(name, value) -> value``: sees a gate or state by its short name, returns what to use."""
 
 
 class Weights(NamedTuple):
@@ -196,7 +196,7 @@ class GRU:
 
 @dataclass(frozen=True)
 class LSTM:
-    """The long short-term memory (Hochreiter & Schmidhuber 1997) with forget gate (Gers et al. 2000).
+    """The long short-term memory (Hochreiter & Schmidhuber 1997); forget gate by Gers et al. 2000.
 
     ::
 
@@ -276,7 +276,7 @@ CELLS: dict[str, Cell] = {
 
 
 def weight_shapes(cell: Cell, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-    """The shape of each of a layer's weights, by name; biases included, peepholes where there are."""
+    """The shape of each of a layer's weights, by name: biases too, peepholes where there are."""
     rows = len(cell.stacked) * hidden_size
     shapes: dict[str, tuple[int, ...]] = {
         "weight_ih": (rows, input_size),

@@ -18,7 +18,7 @@ MOST_STREAMS = 32
 SHORTEST_STREAM = 1024
 """Tokens that a stream has at least, so that short texts are read in one."""
 WARM_UP = 64
-"""Tokens that each stream reads before its own first one, so that where it is cut does not matter."""
+"""Tokens that each stream reads before its own first one: where it is cut then matters little."""
 BPTT = 32
 LOGIT_BYTES = 48 * 2**20
 MOST_TYPED = 20_000

@@ -1,4 +1,7 @@
-"""A model on disk: ``config.json``, ``model.safetensors``, ``tokenizer.json``; checked before believed."""
+"""A model on disk, checked before it is believed.
+
+``config.json``, ``model.safetensors``, ``tokenizer.json``, and what training leaves beside them.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,9 @@ class Config:
         if not isinstance(table, dict) or "format" not in table:
             raise FolderError(f"{where} is not a Carousel configuration")
         if table.pop("format") != FORMAT:
-            raise FolderError(f"{where} is of another format than {FORMAT}: made by a newer version?")
+            raise FolderError(
+                f"{where} is of another format than {FORMAT}: made by a newer version?"
+            )
         known = {field.name for field in fields(cls)}
         if table.keys() != known:
             odd = sorted(table.keys() ^ known)
@@ -170,7 +175,10 @@ def read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
         raise FolderError(f"{path} is not a safetensors file: its header is no table")
     header.pop("__metadata__", None)
     if header.keys() != shapes.keys():
-        missing, extra = sorted(shapes.keys() - header.keys()), sorted(header.keys() - shapes.keys())
+        missing, extra = (
+            sorted(shapes.keys() - header.keys()),
+            sorted(header.keys() - shapes.keys()),
+        )
         what = f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which config.json does not"
         raise FolderError(f"{path} {what}")
     spans = {name: _span(path, name, header[name], shape) for name, shape in shapes.items()}

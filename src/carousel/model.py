@@ -91,7 +91,7 @@ class LanguageModel:
         return initial_state(self.cell, c.layers, batch, c.hidden_size, like)
 
     def step(self, ids: np.ndarray | Sequence[int], state: State) -> tuple[np.ndarray, State]:
-        """Read one token for each of a batch: ``ids [B]`` to logits ``[B, V]`` and the new state."""
+        """Read one token each: ``ids [B]`` to logits ``[B, V]``, and the new state."""
         hidden, state = self.hidden(np.asarray(ids)[None, :], state)
         return self.logits(hidden[0]), state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from array_api_compat import array_namespace
 
@@ -36,7 +37,7 @@ def unroll(
     xp = array_namespace(x)
     after: list[State] = []
     for layer, layer_weights in enumerate(weights):
-        now = type(state)(*(part[layer, ...] for part in state))
+        now: Any = type(state)(*(part[layer, ...] for part in state))
         # W x of all words at once: one large product instead of T small ones.
         xs = cell.project_x(layer_weights, x)
         outputs = []
@@ -44,10 +45,7 @@ def unroll(
             pre = Projected(xs[t, ...], cell.project_h(layer_weights, now.h))
             now = cell.update(layer_weights, pre, now, _at(edit, layer, t))
             outputs.append(now.h)
-        if outputs:
-            x = xp.stack(outputs)
-        else:
-            x = xp.zeros((0, *now.h.shape), dtype=now.h.dtype)
+        x = xp.stack(outputs) if outputs else xp.zeros((0, *now.h.shape), dtype=now.h.dtype)
         after.append(now)
     return x, type(state)(*(xp.stack(list(parts)) for parts in zip(*after, strict=True)))
 

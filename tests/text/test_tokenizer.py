@@ -120,7 +120,7 @@ def test_foreign_tokenizers_are_refused():
         {"pre_tokenizer": {"type": "BertPreTokenizer"}},
         {"model": table["model"] | {"vocab": {"<unk>": 0, "a": 1}}},
     ):
-        with pytest.raises(FolderError, match="not one that Carousel made|not a tokenizer"):
+        with pytest.raises(FolderError, match=r"not one that Carousel made|not a tokenizer"):
             Tokenizer.from_json(json.dumps(table | change))
 
 

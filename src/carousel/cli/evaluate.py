@@ -17,7 +17,7 @@ def evaluate(
     ],
     encoding_errors: Annotated[
         EncodingErrors, typer.Option(help="Go on where bytes are not UTF-8.")
-    ] = EncodingErrors.strict,
+    ] = EncodingErrors.STRICT,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a model on text: perplexity, recall of the next word, keystrokes saved."""

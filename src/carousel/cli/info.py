@@ -42,7 +42,9 @@ def info(
         best = [row for row in parsed if isinstance(row.get("valid_loss"), float)]
         table["best"] = min(best, key=lambda row: row["valid_loss"], default=None)
     except (ValueError, AttributeError, OSError) as error:
-        raise FolderError(f"{folder}: recipe.toml or metrics.jsonl can't be read: {error}") from None
+        raise FolderError(
+            f"{folder}: recipe.toml or metrics.jsonl can't be read: {error}"
+        ) from None
     if json_:
         print(json.dumps(table))
         return

@@ -14,8 +14,8 @@ from carousel.errors import SettingsError
 class EncodingErrors(enum.StrEnum):
     """What to do with bytes that are not UTF-8."""
 
-    strict = "strict"
-    replace = "replace"
+    STRICT = "strict"
+    REPLACE = "replace"
 
 
 MODEL, LENGTH = "The model", "The run"
@@ -37,9 +37,7 @@ def train(
     tokens: Annotated[
         str | None, typer.Option(help="Cut text into words, whitespace, chars or bpe.")
     ] = None,
-    cell: Annotated[
-        str | None, typer.Option(help="rnn, gru, lstm, cifg, or a variant.")
-    ] = None,
+    cell: Annotated[str | None, typer.Option(help="rnn, gru, lstm, cifg, or a variant.")] = None,
     layers: Annotated[int | None, typer.Option(help="Layers of cells.")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Units of each layer.")] = None,
     embedding_size: Annotated[int | None, typer.Option(help="Width of the embedding.")] = None,
@@ -58,7 +56,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     encoding_errors: Annotated[
         EncodingErrors, typer.Option(help="Go on where bytes are not UTF-8.")
-    ] = EncodingErrors.strict,
+    ] = EncodingErrors.STRICT,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard logs beside the model.")
     ] = False,

@@ -1,4 +1,4 @@
-"""Curves as PNG, with matplotlib: the same look, colours for the colour-blind, labels at the lines."""
+"""Curves as PNG, with matplotlib: one look, in colours that the colour-blind can tell apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe & Ito's palette, told apart with any colour vision; markers carry the same.
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "rnn": {"color": "#D55E00", "marker": "s", "linestyle": (0, (1, 1))},
     "gru": {"color": "#0072B2", "marker": "^", "linestyle": (0, (4, 2))},
     "lstm": {"color": "#009E73", "marker": "o", "linestyle": "solid"},
@@ -80,9 +80,7 @@ def accuracy_by_distance(
     axes[0].set_ylabel("last word right")
     axes[0].text(trained_to / 2, 0.0, "trained", ha="center", va="bottom", color="#555555", size=8)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper right", ncols=len(models), frameon=False
-    )
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(models), frameon=False)
     _save(figure, path)
 
 

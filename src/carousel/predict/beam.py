@@ -87,9 +87,7 @@ def search_words(
     return best_words
 
 
-def _read_space(
-    model: LanguageModel, logits: np.ndarray, state: State
-) -> tuple[np.ndarray, State]:
+def _read_space(model: LanguageModel, logits: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     space = model.tokenizer.id(" ")
     if space is None:
         return logits, state

@@ -20,8 +20,8 @@ from carousel.folder import check_free, write_file
 from carousel.model import LanguageModel
 from carousel.predict.next_word import predict_next
 from carousel.study.last_word import Accuracy, measure_accuracy
-from carousel.text.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
 from carousel.text.reading import Tick
+from carousel.text.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
 from carousel.training.job import train_model
 from carousel.training.loop import Progress
 from carousel.training.screen import run_fields, training_bars
@@ -82,7 +82,10 @@ def run_demo(
 def write_stories(out: Path, seed: int) -> tuple[Path, Path]:
     """Tell the stories that train and those that validate, one a line."""
     train, valid = out / "stories-train.txt", out / "stories-valid.txt"
-    for path, count, told in ((train, STORIES, 2 * seed), (valid, VALIDATION_STORIES, 2 * seed + 1)):
+    for path, count, told in (
+        (train, STORIES, 2 * seed),
+        (valid, VALIDATION_STORIES, 2 * seed + 1),
+    ):
         lines = (story.text + "\n" for story in tell_stories(count, seed=told))
         write_file(path, "".join(lines))
     return train, valid
@@ -196,9 +199,7 @@ def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) ->
     cells = list(result["models"])
     sizes = ", ".join(f"{cell.upper()} {result['parameters'][cell]:,}" for cell in cells)
     console.print(f"\nTrained in {result['training_seconds']:.0f} s; parameters: {sizes}.")
-    console.print(
-        "Accuracy of a story's last word, on stories whose facts training never told.\n"
-    )
+    console.print("Accuracy of a story's last word, on stories whose facts training never told.\n")
     longest = max(TRAINED_GAPS)
 
     def share(cell: str, kind: str | None = None, gaps: Any = TESTED_GAPS) -> float:

@@ -62,8 +62,8 @@ def count_right(model: LanguageModel, stories: Iterable[Story]) -> int:
             by_length.setdefault(len(ids), []).append((ids, answer))
     right = 0
     for group in by_length.values():
-        ids = np.array([question for question, _ in group]).T
-        hidden, _ = model.hidden(ids, model.initial_state(len(group)))
+        questions = np.array([question for question, _ in group]).T
+        hidden, _ = model.hidden(questions, model.initial_state(len(group)))
         guesses = model.logits(hidden[-1]).argmax(axis=1)
         right += int((guesses == np.array([answer for _, answer in group])).sum())
     return right

@@ -64,9 +64,9 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
 def read_pieces(
     files: Sequence[Path], *, encoding_errors: str = "strict", tick: Tick | None = None
 ) -> Iterator[str]:
-    """The lines of UTF-8 ``files``, each with its "\\n"; a very long one comes in pieces.
+    r"""The lines of UTF-8 ``files``, each with its "\n"; a very long one comes in pieces.
 
-    ``\\r\\n`` and ``\\r`` are line breaks too, a byte-order mark is dropped, ``.gz`` is unpacked,
+    ``\r\n`` and ``\r`` are line breaks too, a byte-order mark is dropped, ``.gz`` is unpacked,
     and the last line of a file ends there. ``encoding_errors="replace"`` puts U+FFFD where bytes
     are not UTF-8.
 
@@ -100,7 +100,7 @@ def _read_file(path: Path, encoding_errors: str) -> Iterator[tuple[str, int]]:
     offset = 0
     try:
         with path.open("rb") as raw:
-            stream: IO[bytes] = gzip.open(raw) if path.suffix == ".gz" else raw  # type: ignore[assignment]
+            stream: IO[bytes] = gzip.open(raw) if path.suffix == ".gz" else raw  # type: ignore[assignment] # noqa: SIM115
             while True:
                 chunk = stream.read(CHUNK)
                 waiting = len(decoder.getstate()[0])
@@ -135,7 +135,7 @@ def _read_file(path: Path, encoding_errors: str) -> Iterator[tuple[str, int]]:
 
 
 def _is_text(path: Path, root: Path) -> bool:
-    """Whether a file found inside a folder counts: not hidden, not empty, no 0 byte at its start."""
+    """Whether a file found in a folder counts: not hidden, not empty, no 0 byte at its start."""
     if any(part.startswith(".") for part in path.relative_to(root).parts):
         return False
     try:
@@ -148,9 +148,7 @@ def _is_text(path: Path, root: Path) -> bool:
 
 def _spool(stream: IO[bytes]) -> Path:
     """Standard input can be read only once; training reads its text twice."""
-    with tempfile.NamedTemporaryFile(
-        prefix="carousel-", suffix=".txt", delete=False
-    ) as copy:
+    with tempfile.NamedTemporaryFile(prefix="carousel-", suffix=".txt", delete=False) as copy:
         shutil.copyfileobj(stream, copy)
     path = Path(copy.name)
     atexit.register(path.unlink, missing_ok=True)

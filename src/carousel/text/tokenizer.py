@@ -65,7 +65,7 @@ class Tokenizer:
         return ids
 
     def encode_pieces(self, pieces: Sequence[str]) -> np.ndarray:
-        """The ids ``[N]`` of many pieces at once; only a piece that ends in "\\n" ends a line."""
+        r"""The ids ``[N]`` of many pieces at once; only a piece that ends in "\n" ends a line."""
         lines = [piece.removesuffix("\n") for piece in pieces]
         encoded = self._backend.encode_batch_fast(lines, add_special_tokens=False)
         parts: Iterator[list[int]] = (
@@ -165,7 +165,7 @@ def train_tokenizer(
     min_count: int = 1,
     vocab_size: int | None = None,
 ) -> Tokenizer:
-    """Make a tokenizer from a text's pieces (lines, with or without their "\\n").
+    r"""Make a tokenizer from a text's pieces (lines, with or without their "\n").
 
     The vocabulary is ordered by count, then alphabetically, so the same text gives the same ids.
     ``lowercase`` None means so for ``words`` and not for the others; ``vocab_size`` counts the two

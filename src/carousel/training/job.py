@@ -86,10 +86,14 @@ def train_model(
     Args:
         sources: files, folders, globs, or ``-`` for standard input.
         out: the model folder to write; it holds the best model on validation at every moment.
-        valid, test: files to validate and test on; else shares of the text's end are taken.
+        valid: files to validate on; else a share of the text's end is taken.
+        test: files to test on when all is over; else a share of the text's end, if set.
         recipe: a TOML file of settings, or the name of one that comes with Carousel.
         settings: settings by name, which override the recipe's.
         force: replace a model that is in ``out``.
+        encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+        tensorboard: write TensorBoard logs beside ``out``.
+        screen: what shows the job to a person; nothing by default.
 
     Raises:
         TextError, SettingsError, FolderError: each in one clear line; what was in ``out`` stays.

@@ -105,7 +105,7 @@ def fit(
 def measure_loss(
     network: Network, ids: np.ndarray, device: torch.device, *, bptt: int = 64
 ) -> float:
-    """Mean loss in nats per token over ``ids [N]``, read in contiguous streams from a zero state."""
+    """Mean loss in nats per token over ``ids [N]``, in contiguous streams from a zero state."""
     network.eval()
     streams = Streams(ids, max(1, min(VALIDATION_BATCH, (len(ids) - 1) // bptt)))
     state = network.initial_state(streams.batch)
@@ -128,7 +128,7 @@ class autocast:  # noqa: N801 -- used as torch.autocast is
         )
 
     def __enter__(self) -> None:
-        self.context.__enter__()
+        self.context.__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *args: object) -> None:
         self.context.__exit__(*args)
@@ -189,7 +189,7 @@ class _Run:
         with autocast(self.network, self.device):
             loss, state = self.network.loss(x, y, state)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         self.optimizer.step()

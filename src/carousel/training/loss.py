@@ -29,7 +29,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=x.device)
         grad_bias = torch.zeros(bias.shape, dtype=torch.float32, device=x.device)
         for x_part, grad_part, target in zip(
-            x.split(rows), grad_x.split(rows), targets.split(rows), strict=True
+            torch.split(x, rows), torch.split(grad_x, rows), torch.split(targets, rows), strict=True
         ):
             logits = torch.addmm(bias.to(x.dtype), x_part, weight.T).float()
             normaliser = torch.logsumexp(logits, dim=1, keepdim=True)
@@ -61,5 +61,5 @@ class LinearCrossEntropy(torch.autograd.Function):
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy in nats of ``x [N, D]`` decoded by ``weight [V, D]`` and ``bias [V]``."""
-    loss: Tensor = LinearCrossEntropy.apply(x, weight, bias, targets)
+    loss: Tensor = LinearCrossEntropy.apply(x, weight, bias, targets)  # type: ignore[no-untyped-call]
     return loss

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from carousel.cells import CELLS, LSTM, State, Weights, weight_shapes
+from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State, Weights, weight_shapes
 from carousel.folder import Config
 from carousel.training.loss import linear_cross_entropy
 from carousel.unroll import initial_state, unroll
 
-FUSED: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+FUSED: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 """The cells for which PyTorch has a fused layer that computes the same."""
 
 
 class ReferenceLayer(nn.Module):
-    """One layer of any cell in the lines of ``cells.py``: for the cells that have no fused layer."""
+    """One layer of any cell in the lines of ``cells.py``, for cells that have no fused layer."""
 
     def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -43,8 +43,11 @@ class FusedLayer(nn.Module):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``x [T, B, E]`` and a state of ``[1, B, H]`` to ``[T, B, H]`` and the state after."""
         given = tuple(part.to(x.dtype) for part in state)
-        y, after = self.fused(x, given if len(given) > 1 else given[0])
-        return y, type(state)(*after) if len(given) > 1 else type(state)(after)
+        if isinstance(state, LSTMState):
+            y, after = self.fused(x, given)
+            return y, LSTMState(*after)
+        y, h = self.fused(x, given[0])
+        return y, HiddenState(h)
 
 
 class Network(nn.Module):
@@ -129,5 +132,3 @@ class Network(nn.Module):
             name: weight.detach().float().cpu().numpy().copy()
             for name, weight in self.named_weights().items()
         }
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -98,7 +98,7 @@ def training_bars(console: Console) -> Progress:
     )
 
 
-def run_fields(progress: Run) -> dict[str, str]:
+def run_fields(progress: Run) -> dict[str, Any]:
     """What a training bar shows of a run."""
     known = math.isfinite(progress.train_loss)
     perplexity = math.exp(min(progress.train_loss, 20)) if known else math.nan

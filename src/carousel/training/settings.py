@@ -1,4 +1,4 @@
-"""The settings of a training run: one flat table, from flags, keyword arguments or a TOML recipe."""
+"""The settings of a run: one flat table, from flags, keyword arguments or a TOML recipe."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Settings:
     hidden_size: int = 200
     """Units H of each layer."""
     tied: bool = True
-    """The decoder uses the embedding's weights; with E != H a projection from H to E goes between."""
+    """The decoder uses the embedding's weights; where E != H, a projection from H to E too."""
     projection_size: int = 0
     """Width of the projection before the decoder; 0 for none (tied: none or E)."""
     dropout: float = 0.0
