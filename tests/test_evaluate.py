@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from by_hand import softmax_by_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from by_hand import softmax_by_hand
 from carousel import evaluate as module
 from carousel.errors import TextError
 from carousel.evaluate import evaluate

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from by_hand import softmax_by_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from by_hand import softmax_by_hand
 from carousel.predict.next_word import predict_next
 
 LETTERS = "ab"

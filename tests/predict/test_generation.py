@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from by_hand import softmax_by_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from by_hand import softmax_by_hand
 from carousel.errors import PredictionError, SettingsError
 from carousel.predict.generation import generate, sampling_distribution
 

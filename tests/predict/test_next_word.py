@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from by_hand import softmax_by_hand
 
+from by_hand import softmax_by_hand
 from carousel.errors import PredictionError
 from carousel.predict.next_word import predict_next
 

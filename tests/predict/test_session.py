@@ -44,7 +44,9 @@ def test_one_step_a_word(make_model, monkeypatch):
     session.feed("the cat likes")
     read = []
     hidden = model.hidden
-    monkeypatch.setattr(model, "hidden", lambda ids, state: read.append(len(ids)) or hidden(ids, state))
+    monkeypatch.setattr(
+        model, "hidden", lambda ids, state: read.append(len(ids)) or hidden(ids, state)
+    )
     session.feed("pizza")
     session.next_words()
     assert read == [1]

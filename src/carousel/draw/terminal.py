@@ -34,8 +34,8 @@ def probability_bars(rows: Sequence[tuple[str, float]], width: int = 30) -> Tabl
     return table
 
 
-def side_by_side(columns: Mapping[str, Sequence[tuple[str, float]]], width: int = 12) -> Table:
-    """The predictions of several models next to each other, under their names."""
+def side_by_side(columns: Mapping[str, Sequence[tuple[str, float]]], width: int = 9) -> Table:
+    """The predictions of several models next to each other: three fit 80 columns."""
     table = Table.grid(padding=(0, 3))
     for _ in columns:
         table.add_column(no_wrap=True)
@@ -54,14 +54,12 @@ def facts(rows: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def accuracy_table(
-    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float | None]]
-) -> Table:
+def accuracy_table(columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> Table:
     """Shares as per cent, one model a row."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
     for column in columns:
         table.add_column(column, justify="right")
     for name, shares in rows.items():
-        table.add_row(name, *("" if share is None else f"{share:.0%}" for share in shares))
+        table.add_row(name, *(f"{share:.0%}" for share in shares))
     return table

@@ -222,10 +222,12 @@ def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) ->
         (f"By kind of story, beyond them (up to {max(beyond)} words)", beyond),
     ):
         table = {cell.upper(): [share(cell, kind, gaps) for kind in KINDS] for cell in cells}
-        console.print(accuracy_table(title, KINDS, table))
+        console.print(f"[bold]{title}[/bold]", highlight=False)
+        console.print(accuracy_table(KINDS, table))
     table = {cell.upper(): [share(cell, None, [gap]) for gap in TESTED_GAPS] for cell in cells}
     columns = [f"{gap}" if gap <= longest else f"{gap}*" for gap in TESTED_GAPS]
-    console.print(accuracy_table("By words of filler (* beyond training)", columns, table))
+    console.print("[bold]By words of filler[/bold] (* beyond training)", highlight=False)
+    console.print(accuracy_table(columns, table))
     for sentence, guesses in result["predictions"].items():
         console.print(f"[bold]{sentence}[/bold] ...", highlight=False)
         columns_of = {
