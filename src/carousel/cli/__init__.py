@@ -49,7 +49,7 @@ def root(
 def run(arguments: list[str]) -> int:
     """Run one command; the exit code. Errors for people are one line on standard error, and 2."""
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="carousel", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UsageError as error:

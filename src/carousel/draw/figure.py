@@ -68,7 +68,7 @@ def accuracy_by_distance(
                 for row in results
                 if row["kind"] == kind and row["model"] == model
             )
-            ax.plot(*zip(*points, strict=True), label=model, markersize=4, **STYLES[model])
+            ax.plot(*zip(*points, strict=True), label=model.upper(), markersize=4, **STYLES[model])
         ax.set_title(kind, loc="left")
         ax.set_ylim(-0.03, 1.05)
         ax.set_xlim(-1, max(row["gap"] for row in results) + 1)

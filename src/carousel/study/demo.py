@@ -29,10 +29,15 @@ from carousel.training.screen import run_fields, training_bars
 
 HIDDEN_SIZES = {"rnn": 200, "gru": 113, "lstm": 96}
 """Units that give the three cells the same number of parameters."""
+LEARNING_RATES = {"rnn": 0.003, "gru": 0.008, "lstm": 0.012}
+"""The best found for each cell between 0.003 and 0.014: the RNN breaks down at the rates at which
+the gated cells learn best."""
 SLOWEST = "gru"
 """PyTorch's GRU takes the longest on a CPU: with a core to itself, all three end together."""
-STORIES = 150_000
+STORIES = 140_000
 VALIDATION_STORIES = 2_000
+TOLD = (*KINDS, "habits")
+"""Habits are told twice as often: which day goes with which food is the hardest to learn."""
 SENTENCES = (
     "krish likes pizza but he does not like burger so he orders",
     "krish likes pizza but his friend likes burger so his friend orders",
@@ -89,7 +94,7 @@ def write_stories(out: Path, seed: int) -> tuple[Path, Path]:
         (train, STORIES, 2 * seed),
         (valid, VALIDATION_STORIES, 2 * seed + 1),
     ):
-        lines = (story.text + "\n" for story in tell_stories(count, seed=told))
+        lines = (story.text + "\n" for story in tell_stories(count, seed=told, kinds=TOLD))
         write_file(path, "".join(lines))
     return train, valid
 
@@ -196,14 +201,21 @@ def _train_one(
 
 def story_settings(cell: str, seed: int) -> dict[str, Any]:
     """What a story model's settings are beside those of the recipe."""
-    return {"cell": cell, "hidden_size": HIDDEN_SIZES[cell], "seed": seed, "threads": 1}
+    return {
+        "cell": cell,
+        "hidden_size": HIDDEN_SIZES[cell],
+        "learning_rate": LEARNING_RATES[cell],
+        "seed": seed,
+        "threads": 1,
+    }
 
 
 def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) -> None:
     """Print what came out: tables, predictions, paths, and what to try next."""
     cells = list(result["models"])
     sizes = ", ".join(f"{cell.upper()} {result['parameters'][cell]:,}" for cell in cells)
-    console.print(f"\nTrained in {result['training_seconds']:.0f} s; parameters: {sizes}.")
+    seconds = result["training_seconds"]
+    console.print(f"\nTrained in {seconds:.0f} s; parameters: {sizes}.", highlight=False)
     console.print("Accuracy of a story's last word, on stories whose facts training never told.\n")
     longest = max(TRAINED_GAPS)
 
@@ -240,8 +252,8 @@ def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) ->
     console.print(f"Plot  {result['picture']}", highlight=False, soft_wrap=True)
     folder = result["models"]["lstm"]
     console.print(
-        f"\nNext, try your own:  carousel predict {folder} "
-        '"maya likes soup but her friend likes rice so her friend orders"',
+        f"\nNext, try your own:\n  carousel predict {folder} \\\n"
+        '    "maya likes soup but her friend likes rice so her friend orders"',
         highlight=False,
         soft_wrap=True,
     )

@@ -1,0 +1,47 @@
+"""Accuracy of the last word, counted on models whose answers are known."""
+
+import numpy as np
+import pytest
+
+from carousel.study.last_word import TEST_SEED, count_right, mean_accuracy, measure_accuracy
+from carousel.text.stories import FOODS, tell_stories
+
+VOCABULARY = " ".join({word for story in tell_stories(3000) for word in story.words})
+
+
+@pytest.fixture
+def parrot(make_model):
+    """A model that answers "pizza" to everything."""
+    model = make_model(text=VOCABULARY)
+    for weight in model.weights.values():
+        weight[:] = 0
+    model.weights["decoder.bias"][model.tokenizer.id("pizza")] = 1
+    return model
+
+
+def test_a_model_that_says_one_word_is_right_where_it_is_the_answer(parrot):
+    stories = list(tell_stories(200, seed=5, kinds=["same"], held_out=True))
+    assert count_right(parrot, stories) == sum(story.answer == "pizza" for story in stories)
+
+
+def test_batches_of_one_length_change_nothing(make_model):
+    model = make_model(text=VOCABULARY, scale=2.0)
+    stories = list(tell_stories(300, seed=6, held_out=True))
+    one_by_one = sum(count_right(model, [story]) for story in stories)
+    assert count_right(model, stories) == one_by_one
+
+
+def test_the_table_has_a_row_for_each_kind_and_gap(parrot):
+    rows = measure_accuracy(parrot, per_cell=40, kinds=["same", "names"], gaps=[0, 24])
+    assert [(row["kind"], row["gap"]) for row in rows] == [
+        ("same", 0), ("same", 24), ("names", 0), ("names", 24),
+    ]  # fmt: skip
+    assert mean_accuracy(rows, kind="names") == 0
+    assert 0 < mean_accuracy(rows, kind="same") < 3 / len(FOODS)
+    assert mean_accuracy(rows) == np.mean([row["accuracy"] for row in rows])
+
+
+def test_tests_tell_other_stories_than_training():
+    told = {story.text for story in tell_stories(5000, seed=0)}
+    asked = {story.text for story in tell_stories(5000, seed=TEST_SEED, held_out=True)}
+    assert not told & asked

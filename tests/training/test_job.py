@@ -1,0 +1,195 @@
+"""A job from files to a model folder."""
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+
+import carousel
+from carousel.errors import FolderError, SettingsError, TextError
+from carousel.training import job as module
+from carousel.training.job import Silence, choose_device, choose_precision, train_model
+from carousel.training.loop import Progress
+
+LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
+QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch": 2, "bptt": 8}
+
+
+class Listener(Silence):
+    def __init__(self):
+        self.said = []
+
+    def say(self, line):
+        self.said.append(line)
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(LINES * 20)
+    return path
+
+
+def train(text, **more):
+    settings = QUICK | more.pop("settings", {})
+    return train_model([text], settings=settings, **more)
+
+
+def test_a_folder_with_everything_in_it(text, tmp_path):
+    out = tmp_path / "model"
+    model = train(text, out=out)
+    assert {path.name for path in out.iterdir()} == {
+        "config.json", "model.safetensors", "tokenizer.json", "recipe.toml", "metrics.jsonl",
+        "learning-curve.png",
+    }  # fmt: skip
+    recipe = tomllib.loads((out / "recipe.toml").read_text())
+    assert recipe["hidden_size"] == 8
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["epoch"] == 2
+    assert rows[-1]["valid_perplexity"] == pytest.approx(np.exp(rows[-1]["valid_loss"]))
+    assert (out / "learning-curve.png").read_bytes().startswith(b"\x89PNG")
+    assert carousel.load(out).next_words("the", 2) == model.next_words("the", 2)
+
+
+def test_the_saved_recipe_makes_the_same_model_again(text, tmp_path):
+    first = train(text, out=tmp_path / "a", settings={"cell": "rnn", "dropout": 0.1})
+    again = train_model([text], recipe=str(tmp_path / "a" / "recipe.toml"))
+    for name, weight in first.weights.items():
+        np.testing.assert_array_equal(weight, again.weights[name])
+
+
+def test_five_lines_of_python(text, tmp_path):
+    model = carousel.train(text, out=tmp_path / "m", **QUICK)
+    assert len(model.next_words("the", k=3)) == 3
+
+
+def test_the_held_out_end_does_not_decide_which_words_are_known(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text(LINES * 20 + "zebra zebra zebra\n" * 12)
+    model = train(path, settings={"valid_fraction": 0.2})
+    assert model.tokenizer.id("zebra") is None
+    other = tmp_path / "v.txt"
+    other.write_text(LINES * 2)
+    assert train(path, valid=[other]).tokenizer.id("zebra") is not None
+
+
+def test_a_split_in_order_with_a_test(text):
+    listener = Listener()
+    train(text, settings={"valid_fraction": 0.1, "test_fraction": 0.1}, screen=listener)
+    tokens = len((LINES * 20).split()) + 60
+    assert any(f"{round(0.8 * tokens)} tokens to train on" in line for line in listener.said)
+    assert any(line.startswith("test: ") for line in listener.said)
+
+
+def test_a_short_text_shrinks_the_batch_and_says_so(tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text(LINES * 3)
+    listener = Listener()
+    train(path, settings={"batch": 64, "bptt": 64}, screen=listener)
+    assert any("it shrinks to" in line for line in listener.said)
+
+
+@pytest.mark.parametrize("words", ["one two three", "the"])
+def test_less_than_a_few_words_is_an_error(tmp_path, words):
+    path = tmp_path / "few.txt"
+    path.write_text(words)
+    with pytest.raises(TextError, match="too little text"):
+        train(path)
+
+
+def test_only_unknown_words_is_an_error(tmp_path):
+    path = tmp_path / "rare.txt"
+    path.write_text(" ".join(f"w{n}" for n in range(500)))
+    with pytest.raises(TextError, match="only unknown words: lower min_count"):
+        train(path, settings={"min_count": 2})
+
+
+def test_what_is_there_is_kept(text, tmp_path):
+    out = tmp_path / "model"
+    train(text, out=out)
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(FolderError, match=r"model .*--force"):
+        train(text, out=out)
+    with pytest.raises(SettingsError):
+        train(text, out=out, force=True, settings={"layers": 0})
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(TextError):
+        train(tmp_path / "empty.txt", out=out, force=True)
+    assert (out / "model.safetensors").read_bytes() == before
+    train(text, out=out, force=True, settings={"seed": 1})
+    assert (out / "model.safetensors").read_bytes() != before
+
+
+def test_a_full_disk_leaves_the_last_good_model(text, tmp_path, monkeypatch):
+    out = tmp_path / "model"
+    train(text, out=out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr("carousel.folder._write_synced", full_disk)
+    with pytest.raises(FolderError, match="No space left"):
+        train(text, out=out, force=True, settings={"seed": 1})
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "text.txt"}
+
+
+def full_disk(path, data):
+    raise OSError(28, "No space left on device", str(path))
+
+
+def test_an_interrupt_keeps_a_model_and_says_so(text, tmp_path):
+    class Impatient(Listener):
+        def on_validation(self, progress: Progress, *, best: bool) -> None:
+            raise KeyboardInterrupt
+
+    listener = Impatient()
+    train(text, out=tmp_path / "m", screen=listener, settings={"epochs": 50.0})
+    assert any("Interrupted; the best model so far is kept" in line for line in listener.said)
+    assert carousel.load(tmp_path / "m").next_words("the", 1)
+
+
+def test_an_interrupt_before_the_first_validation_keeps_a_model(text, tmp_path, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("carousel.training.loop.measure_loss", stop)
+    listener = Listener()
+    train(text, out=tmp_path / "m", screen=listener)
+    assert any("not validated yet" in line for line in listener.said)
+    carousel.load(tmp_path / "m")
+
+
+def test_tied_weights_of_other_width_say_that_a_projection_goes_in(text):
+    listener = Listener()
+    model = train(text, screen=listener)
+    assert model.config.projection_size == 6
+    assert any("a projection from 8 to 6" in line for line in listener.said)
+
+
+def test_a_share_that_validates_is_needed(text):
+    with pytest.raises(SettingsError, match="valid_fraction is 0"):
+        train(text, settings={"valid_fraction": 0.0})
+
+
+def test_tensorboard_that_is_not_installed(text, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingsError, match=r"carousel-lstm\[tensorboard\]"):
+        train(text, out=tmp_path / "m", tensorboard=True)
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    absent = "mps" if not torch.mps.is_available() else "cuda"
+    with pytest.raises(SettingsError, match=f"device {absent} is not in this machine"):
+        choose_device(absent)
+    assert choose_precision("float32", torch.device("cpu")) == "float32"
+    assert choose_precision("auto", torch.device("cpu")) in ("float32", "bfloat16")
+
+
+@pytest.mark.parametrize("kind", ["chars", "bpe", "whitespace"])
+def test_other_tokens(text, kind):
+    model = train(text, settings={"tokens": kind, "vocab_size": 60 if kind == "bpe" else None})
+    assert model.tokenizer.kind == kind
+    assert model.next_words("the c", 1)
+    assert module.FEWEST_TOKENS == 8

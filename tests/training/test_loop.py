@@ -1,0 +1,136 @@
+"""The loop: same seed same weights, the best kept, early stopping, Ctrl-C."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from carousel.folder import Config
+from carousel.training import loop as module
+from carousel.training.loop import fit, measure_loss, schedule
+from carousel.training.network import Network
+from carousel.training.settings import Settings
+
+CPU = torch.device("cpu")
+V = 7
+CYCLE = np.tile(np.array([2, 5, 3, 6, 4], dtype=np.uint16), 60)
+NOISE = np.random.default_rng(0).integers(2, V, 300).astype(np.uint16)
+
+
+def make_network(**sizes):
+    torch.manual_seed(3)
+    sizes = {"cell": "gru", "embedding_size": 4, "hidden_size": 8, "layers": 1} | sizes
+    return Network(Config(vocab_size=V, tied=False, **sizes))
+
+
+def make_settings(**table):
+    return Settings(**{"batch": 4, "bptt": 10, "epochs": 20.0, "learning_rate": 0.02} | table)
+
+
+class Watcher:
+    def __init__(self, on_validation=None):
+        self.losses, self.best, self.progress = [], [], []
+        self.then = on_validation
+
+    def on_progress(self, progress):
+        self.progress.append(progress.fraction)
+
+    def on_validation(self, progress, *, best):
+        self.losses.append(progress.valid_loss)
+        self.best.append(best)
+        if self.then:
+            self.then(progress)
+
+
+def run(train=CYCLE, valid=CYCLE[:100], network=None, watcher=None, **table):
+    network = network or make_network()
+    watcher = watcher or Watcher()
+    outcome = fit(network, train, valid, make_settings(**table), watcher, CPU)
+    return network, watcher, outcome
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_cycle_is_learned(optimizer):
+    rate = 0.02 if optimizer == "adamw" else 1.0
+    _, watcher, outcome = run(optimizer=optimizer, learning_rate=rate, epochs=30.0)
+    assert outcome.stopped == "finished"
+    assert outcome.best_loss < 0.2 < math.log(V - 2) < watcher.losses[0] + 0.2
+    assert watcher.progress[-1] == 1
+
+
+def test_the_same_seed_gives_the_same_weights():
+    (a, _, _), (b, _, _) = run(epochs=3.0), run(epochs=3.0)
+    for name, weight in a.export().items():
+        np.testing.assert_array_equal(weight, b.export()[name])
+
+
+def test_the_best_weights_are_the_ones_that_stay():
+    # What validation wants is the opposite of what training teaches: the first is the best.
+    network, watcher, outcome = run(valid=CYCLE[::-1].copy(), patience=0)
+    assert watcher.losses[-1] > outcome.best_loss
+    assert outcome.best_loss == min(watcher.losses)
+    found = measure_loss(network, CYCLE[::-1].copy(), CPU, bptt=10)
+    assert found == pytest.approx(outcome.best_loss, rel=1e-6)
+
+
+def test_training_stops_early_when_validation_gets_no_better():
+    _, watcher, outcome = run(valid=NOISE[:60], patience=3)
+    assert outcome.stopped == "early"
+    assert watcher.best[-4:] == [True, False, False, False]
+
+
+def test_an_interrupt_keeps_the_best_so_far():
+    def stop(progress):
+        if progress.fraction > 0.4:
+            raise KeyboardInterrupt
+
+    network, watcher, outcome = run(watcher=Watcher(stop))
+    assert outcome.stopped == "interrupted"
+    assert watcher.progress == [] or max(watcher.progress) < 0.6
+    assert measure_loss(network, CYCLE[:100], CPU, bptt=10) == pytest.approx(outcome.best_loss)
+
+
+def test_an_interrupt_before_any_validation_keeps_the_weights(monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "measure_loss", stop)
+    _, _, outcome = run()
+    assert outcome.stopped == "interrupted"
+    assert outcome.best_loss == math.inf
+
+
+def test_minutes_end_the_run_and_its_schedule(monkeypatch):
+    clock = iter(np.arange(0, 1e6, 0.5))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    _, watcher, outcome = run(epochs=None, minutes=2.0, patience=0)
+    assert outcome.stopped == "finished"
+    assert watcher.progress[-1] == 1
+    assert outcome.rows[-1]["learning_rate"] < 1e-3
+    assert outcome.rows[-1]["seconds"] == pytest.approx(120, abs=5)
+
+
+def test_the_loss_is_the_mean_over_contiguous_streams():
+    network = make_network()
+    ids = torch.from_numpy(NOISE[:41].astype(np.int64))[:, None]
+    with torch.no_grad():
+        expected, _ = network.loss(ids[:-1], ids[1:], network.initial_state(1))
+    assert measure_loss(network, NOISE[:41], CPU, bptt=40) == pytest.approx(expected.item())
+    # Carried state: short pieces of the same stream give the same.
+    state, total = network.initial_state(1), 0.0
+    for at in range(0, 40, 8):
+        part = ids[at : at + 9]
+        with torch.no_grad():
+            loss, state = network.loss(part[:-1], part[1:], state)
+        total += loss.item() / 5
+    assert total == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_schedule_rises_then_falls_to_nothing():
+    values = [schedule(at, 0.1) for at in np.linspace(0, 1, 101)]
+    assert values[5] == pytest.approx(0.5)
+    assert max(values) == values[10] == 1
+    assert values[-1] == pytest.approx(0, abs=1e-12)
+    assert all(a >= b for a, b in zip(values[10:], values[11:], strict=False))
+    assert schedule(0.0, 0.0) == 1

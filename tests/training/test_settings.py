@@ -1,0 +1,97 @@
+"""Settings: what makes no sense is refused in one line that names it."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carousel.errors import SettingsError
+from carousel.training.settings import Settings, read_recipe
+
+NONSENSE = [
+    ({"layers": 0}, "layers must be between 1 and 64, not 0"),
+    ({"layers": True}, "layers must be a whole number, not True"),
+    ({"layers": 1.5}, "layers must be a whole number"),
+    ({"hidden_size": -3}, "hidden_size must be between 1 and"),
+    ({"dropout": 2.0}, "dropout must be between 0 and 0.95, not 2.0"),
+    ({"dropout": float("nan")}, "dropout must be between"),
+    ({"learning_rate": 0.0}, "learning_rate must be more than 0"),
+    ({"learning_rate": float("inf")}, "learning_rate must be more than 0"),
+    ({"learning_rate": "fast"}, "learning_rate must be a number, not 'fast'"),
+    ({"cell": "transformer"}, "cell must be one of rnn, gru"),
+    ({"tokens": "syllables"}, "tokens must be one of words"),
+    ({"optimizer": "adam"}, "optimizer must be one of adamw, sgd"),
+    ({"device": "tpu"}, "device must be one of auto, cpu"),
+    ({"tied": 1}, "tied must be true or false, not 1"),
+    ({"epochs": 2.0, "minutes": 3.0}, "can't both be set"),
+    ({"valid_fraction": 0.5, "test_fraction": 0.5}, "leave nothing to train on"),
+    ({"tied": True, "projection_size": 7}, "projection_size 7 can't be used with tied weights"),
+    ({"vocab_size": 2}, "vocab_size must be between 3"),
+    ({"seed": -1}, "seed must be between 0"),
+    ({"lowercase": "yes"}, "lowercase must be true or false"),
+]
+
+
+@pytest.mark.parametrize(("table", "said"), NONSENSE, ids=[str(table) for table, _ in NONSENSE])
+def test_nonsense_is_refused(table, said):
+    with pytest.raises(SettingsError) as error:
+        Settings.merged(table)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("hiden_size", "hidden_size"), ("lr", "learning_rate"), ("layer", "layers"), ("bppt", "bptt")],
+)
+def test_misspelt_keys_get_the_nearest_right_one(key, near):
+    with pytest.raises(SettingsError, match=f"{key!r}.*{near}"):
+        Settings.merged({key: 1})
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "layers": st.integers(1, 64),
+            "dropout": st.floats(0, 0.95),
+            "learning_rate": st.floats(1e-9, 10),
+            "tokens": st.sampled_from(["words", "whitespace", "chars", "bpe"]),
+            "lowercase": st.booleans(),
+            "minutes": st.floats(0.1, 1e4),
+            "seed": st.integers(0, 2**62),
+        },
+    )
+)
+def test_a_recipe_comes_back_as_it_was(table):
+    settings = Settings.merged(table)
+    assert Settings.merged(tomllib.loads(settings.to_toml())) == settings
+
+
+def test_later_tables_win_and_lengths_replace_each_other():
+    merged = Settings.merged({"epochs": 3, "layers": 2}, {"minutes": 1, "layers": None})
+    assert (merged.epochs, merged.minutes, merged.layers) == (None, 1.0, 2)
+    assert Settings.merged({"minutes": 1}, {"epochs": 2}).minutes is None
+
+
+@pytest.mark.parametrize("name", ["characters", "stories"])
+def test_recipes_that_come_with_the_package_are_settings(name):
+    Settings.merged(read_recipe(name))
+
+
+def test_recipes_that_can_not_be_read(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    with pytest.raises(SettingsError, match="one of characters, stories"):
+        read_recipe("chraacters")
+    with pytest.raises(SettingsError, match=r"no recipe .*mine.toml"):
+        read_recipe(str(recipe))
+    recipe.write_text("layers = [")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        read_recipe(str(recipe))
+    recipe.write_bytes(b"cell = '\xff'")
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_recipe(str(recipe))
+    recipe.write_text("learning_rat = 1.0")
+    with pytest.raises(SettingsError, match=r"mine.toml: .*did you mean 'learning_rate'"):
+        read_recipe(str(recipe))
