@@ -60,7 +60,7 @@ def imported(path):
             yield name, id(node) in inside
 
 
-@pytest.mark.parametrize(("path", "room"), modules(), ids=lambda value: str(value)[-40:])
+@pytest.mark.parametrize(("path", "room"), list(modules()), ids=lambda value: str(value)[-40:])
 def test_imports_follow_the_arrows(path, room):
     for name, lazy in imported(path):
         top, *rest = name.split(".")

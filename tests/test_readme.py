@@ -33,7 +33,7 @@ def test_the_python_lines_run(tmp_path):
     assert done.stdout.split()[-1] == "burger"
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", list(commands()))
 def test_commands_have_the_names_and_flags_shown(line, capsys):
     name, *arguments = shlex.split(line)
     assert name in {command.__name__ for command in COMMANDS}

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from itertools import permutations
 
 import pytest
 
@@ -24,7 +25,7 @@ def place(tmp_path, monkeypatch, make_model):
     (tmp_path / "latin.txt").write_bytes(b"the caf\xe9 is open\n" * 20)
     (tmp_path / "broken.gz").write_bytes(gzip.compress(TEXT.encode())[:40])
     (tmp_path / "few.txt").write_text("two words")
-    (tmp_path / "rare.txt").write_text(" ".join(f"w{n}" for n in range(300)))
+    (tmp_path / "rare.txt").write_text(" ".join("".join(p) for p in permutations("abcdef", 4)))
     (tmp_path / "unknown.txt").write_text("zyx wvu tsr\n" * 30)
     (tmp_path / "folder").mkdir()
     (tmp_path / "foreign").mkdir()
@@ -43,8 +44,8 @@ BAD = [
     ("train empty.txt --out new", "empty.txt is empty"),
     ("train folder --out new", "folder is a folder without any text"),
     ("train *.md --out new", "no file matches *.md"),
-    ("train binary.txt --out new", "binary.txt is binary"),
-    ("train latin.txt --out new", "latin.txt is not UTF-8 at byte 7"),
+    ("train binary.txt --out new", "binary.txt is not a text file: byte 3"),
+    ("train latin.txt --out new", "latin.txt is not UTF-8 text: byte 7"),
     ("train broken.gz --out new", "broken.gz"),
     ("train few.txt --out new", "too little text to train on"),
     ("train rare.txt --out new --set min_count=2", "only unknown words"),
@@ -55,7 +56,7 @@ BAD = [
     ("train text.txt --out new --set batch", "--set wants key=value"),
     ("train text.txt --out new --recipe typo.toml", "did you mean 'hidden_size'"),
     ("train text.txt --out new --recipe none", "no recipe 'none'"),
-    ("train text.txt --out new --epochs many", "'many' is not a valid float"),
+    ("train text.txt --out new --epochs many", "'--epochs'"),
     ("train text.txt --out new --epochs 1 --minutes 1", "can't both be set"),
     ("train text.txt --out new --valid none.txt", "none.txt is not there"),
     ("train text.txt --out new --no-such-flag", "--no-such-flag"),
@@ -70,7 +71,7 @@ BAD = [
     ("predict folder the", "folder"),
     ("predict no/such the", "no/such is not there: give a model folder, or one of stories-gru"),
     ("predict model two words", "quotation marks"),
-    ("predict model the --prefix zq --complete", "complete"),
+    ("predict model the --prefix zq --complete", "not both"),
     ("generate model the --temperature -1", "temperature"),
     ("generate model the --top-p 3", "top_p"),
     ("generate model the --max-tokens -1", "max_tokens"),
@@ -110,8 +111,9 @@ def test_the_process_itself_ends_with_2_and_no_traceback(place):
 
 
 def test_bytes_that_are_not_utf_8_can_be_passed_over(place, capsys):
-    assert run(["train", "latin.txt", "--out", "new", "--encoding-errors", "replace", "--epochs", "1"]) == 0
-    assert run(["evaluate", "new", "latin.txt", "--encoding-errors", "replace"]) == 0
+    more = "--encoding-errors replace"
+    assert run(f"train latin.txt --out n {more} --epochs 1".split()) == 0
+    assert run(f"evaluate n latin.txt {more}".split()) == 0
 
 
 def test_bytes_on_standard_input(place, capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -101,9 +102,14 @@ def test_less_than_a_few_words_is_an_error(tmp_path, words):
 
 def test_only_unknown_words_is_an_error(tmp_path):
     path = tmp_path / "rare.txt"
-    path.write_text(" ".join(f"w{n}" for n in range(500)))
-    with pytest.raises(TextError, match="only unknown words: lower min_count"):
+    path.write_text(" ".join("".join(p) for p in permutations("abcdef", 4)))
+    with pytest.raises(
+        TextError, match="only unknown words: none is seen 2 times; lower min_count"
+    ):
         train(path, settings={"min_count": 2})
+    path.write_text("<unk> <unk>\n" * 40)
+    with pytest.raises(TextError, match="only unknown words"):
+        train(path, settings={"tokens": "whitespace"})
 
 
 def test_what_is_there_is_kept(text, tmp_path):
@@ -189,7 +195,7 @@ def test_devices():
 
 @pytest.mark.parametrize("kind", ["chars", "bpe", "whitespace"])
 def test_other_tokens(text, kind):
-    model = train(text, settings={"tokens": kind, "vocab_size": 60 if kind == "bpe" else None})
+    model = train(text, settings={"tokens": kind, "vocab_size": 300 if kind == "bpe" else None})
     assert model.tokenizer.kind == kind
     assert model.next_words("the c", 1)
     assert module.FEWEST_TOKENS == 8

@@ -20,6 +20,9 @@ from carousel.errors import CarouselError
 # typer carries click inside, under a private name: its own errors' base is the way to it.
 UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
+INTERRUPTED = 130
+"""What typer returns after Ctrl-C: 128 and the signal's number, as shells count."""
+
 COMMANDS = (demo, train, predict, generate, evaluate, info)
 
 app = typer.Typer(
@@ -51,14 +54,13 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="carousel", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:
+            print("carousel: interrupted", file=sys.stderr)
         return code if isinstance(code, int) else 0
     except UsageError as error:
         return _complain(error.format_message())  # type: ignore[attr-defined]
     except CarouselError as error:
         return _complain(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        print("carousel: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # Whoever read the output has gone; a second failure at exit would only be noise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -34,13 +34,15 @@ def evaluate(
 
     opened = LanguageModel.load(model)
     found = find_files(files)
+    screen = Console(stderr=True)
     with Progress(
         TextColumn("evaluating"),
         BarColumn(),
         TextColumn("{task.completed:,.0f} tokens"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=screen,
         transient=True,
+        disable=not screen.is_terminal,
     ) as bars:
         task = bars.add_task("", total=None)
         result = measure(

@@ -218,8 +218,8 @@ def train_tokenizer(
         vocab = {token: id for id, token in enumerate([UNKNOWN, END_OF_LINE, *words])}
         if not words:
             raise TextError(
-                "the text has no token that is seen often enough to be learned"
-                + (f" (min_count is {min_count})" if min_count > 1 else "")
+                "the text holds only unknown words"
+                + (f": none is seen {min_count} times; lower min_count" if min_count > 1 else "")
             )
         trained = models.WordLevel(vocab=vocab, unk_token=UNKNOWN)
     # A fresh backend, so that the special tokens are entries of the vocabulary and no more.

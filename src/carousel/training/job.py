@@ -166,8 +166,6 @@ def prepare_texts(
                 f"too little text to {what} on: {len(part)} tokens, of which there must be "
                 f"{FEWEST_TOKENS if what == 'train' else 2}"
             )
-    if bool(np.isin(train[: 2**20], (tokenizer.unknown_id, tokenizer.eol_id)).all()):
-        raise TextError("the text holds only unknown words: lower min_count or raise vocab_size")
     return Texts(tokenizer, train, held, last)
 
 

@@ -98,7 +98,7 @@ class Settings:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
-        for name in ("min_count", "layers", "embedding_size", "hidden_size", "batch", "bptt"):
+        for name in ("min_count", "embedding_size", "hidden_size", "batch", "bptt"):
             _within(name, getattr(self, name), 1, 2**20)
         _within("layers", self.layers, 1, 64)
         for name, low in (("vocab_size", 3), ("threads", 1)):
@@ -180,7 +180,8 @@ def check_keys(table: Mapping[str, Any], where: str = "") -> None:
     known = [field.name for field in fields(Settings)]
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            initials = [name for name in known if "".join(w[0] for w in name.split("_")) == key]
+            near = initials or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
             raise SettingsError(f"{where}no setting is called {key!r}{hint}")
 
