@@ -129,7 +129,7 @@ def test_nonsense_settings():
         train_tokenizer("letters", LINES)
     with pytest.raises(SettingsError, match="258"):
         train_tokenizer("bpe", LINES, vocab_size=100)
-    with pytest.raises(TextError, match="min_count is 99"):
+    with pytest.raises(TextError, match="lower min_count"):
         train_tokenizer("words", LINES, min_count=99)
 
 
