@@ -5,10 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from carousel.folder import Config
 from carousel.model import LanguageModel
 from carousel.text.tokenizer import train_tokenizer
+
+# A busy machine is no failure: no test is judged by its time.
+settings.register_profile("carousel", deadline=None)
+settings.load_profile("carousel")
 
 WORDS = "the cat sat on a mat and dog ran to pizza pie pita burger he she likes orders so but"
 

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "model": {"errors", "cells", "unroll", "folder", "text"},
     "predict": {"errors", "cells", "model", "text"},
     "evaluate": {"errors", "model", "text"},
-    "draw": {"folder"},
+    "lens": {"errors", "cells", "unroll", "folder", "text", "model", "predict"},
+    "draw": {"errors", "folder", "lens"},
     "training": {"errors", "cells", "unroll", "folder", "text", "model", "draw"},
     "study": {"errors", "folder", "text", "model", "predict", "training", "draw"},
     "cli": {
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }  # fmt: skip
 # The model's conveniences (``model.next_words``) open the rooms above it when they are called.
-CONVENIENCES = {("model", "predict"), ("model", "evaluate")}
+CONVENIENCES = {("model", "predict"), ("model", "evaluate"), ("model", "lens")}
 TORCH = {"training", "study"}
 
 

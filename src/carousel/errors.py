@@ -21,3 +21,11 @@ class FolderError(CarouselError):
 
 class PredictionError(CarouselError):
     """A request that the model can't answer, such as more words than it knows."""
+
+
+class LensError(CarouselError):
+    """A gate, layer, unit or word that is not there, or a question that a cell can't answer."""
+
+
+class UntouchedWarning(UserWarning):
+    """A clamp that met none of the words it was for, and so changed nothing."""

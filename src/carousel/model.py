@@ -16,7 +16,12 @@ from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import EditAt, initial_state, unroll
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from carousel.evaluate import Evaluation
+    from carousel.lens.clamp import Held
+    from carousel.lens.effect import Effect
+    from carousel.lens.trace import Trace
     from carousel.predict.next_word import Prediction
     from carousel.predict.session import Session
 
@@ -159,6 +164,38 @@ class LanguageModel:
         from carousel.text.reading import find_files
 
         return evaluate(self, find_files(sources), tick=tick)
+
+    def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
+        """Every gate, cell and hidden state at every word of ``text``; see ``lens.trace``.
+
+        ``only`` names what to record (all by default); ``logits=False`` leaves out the next-word
+        distributions. For many texts at once: ``lens.trace.trace_texts``.
+        """
+        from carousel.lens.trace import trace_text
+
+        return trace_text(self, text, only=only, logits=logits)
+
+    def clamp(self, name: str, value: Any = None, **how: Any) -> AbstractContextManager[Held]:
+        """Hold a gate, as a context; the model itself stays as it is.
+
+        ::
+
+            with model.clamp("forget", 1.0, layer=0, at="friend", units=[3, 7]) as held:
+                held.next_words(text)
+
+        See ``lens.clamp.Clamp`` for the ways to hold a gate, and ``lens.clamp.hold`` for several.
+        """
+        from carousel.lens.clamp import Clamp, hold
+
+        return hold(self, Clamp(name, value, **how))
+
+    def effect(
+        self, text: str, clamp: Any, *, compare: tuple[str, str] | None = None, k: int = 5
+    ) -> Effect:
+        """The prediction after ``text`` before and after a clamp; see ``lens.effect``."""
+        from carousel.lens.effect import measure_effect
+
+        return measure_effect(self, text, clamp, compare=compare, k=k)
 
 
 def shipped_models() -> list[str]:

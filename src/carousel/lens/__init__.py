@@ -1,0 +1,1 @@
+"""Watching a model's memory word by word, and touching it."""

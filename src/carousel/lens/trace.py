@@ -1,0 +1,279 @@
+"""A trace: every gate, cell and hidden state at every word, and the next-word distribution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carousel.cells import Array
+from carousel.errors import FolderError, LensError
+from carousel.folder import Config, parse_json, write_file
+from carousel.lens.points import find_name, find_point, memory_of, names_of, points_of
+from carousel.model import LanguageModel
+from carousel.predict.next_word import Prediction, softmax
+from carousel.text.tokenizer import END_OF_LINE
+
+if TYPE_CHECKING:
+    from carousel.lens.belt import Belt
+
+LINE_START = "⏎"
+"""How the line end that every text is read after is shown: the first position of a trace."""
+
+
+class Trace:
+    """What a model did at each word of one text.
+
+    ``trace["layers.0.f"]``, ``trace["layers.0.forget"]``, ``trace["f", 0]`` or, for one layer,
+    ``trace["forget"]`` are arrays ``[T, H]``, as they came out of the nonlinearity. Position 0 is
+    the line start that every text is read after, from a zero state.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        words: Sequence[str],
+        ids: np.ndarray,
+        values: dict[str, np.ndarray],
+        logits: np.ndarray | None,
+        model: LanguageModel | None = None,
+    ) -> None:
+        self.config = config
+        self.words = list(words)
+        """The tokens as text, ``T`` of them; the first is the line start, ``⏎``."""
+        self.ids = ids
+        """The token ids ``[T]``."""
+        self.values = values
+        """What was recorded, by point: ``[T, H]`` each."""
+        self.logits = logits
+        """``[T, V]``: of the word after each word; None where not asked for."""
+        self.model = model
+        """The model that made it, for what needs its decoder; None for a loaded trace."""
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __repr__(self) -> str:
+        return f"Trace({self.config.cell}, {len(self)} words: {' '.join(self.words[:8])!r})"
+
+    def __getitem__(self, name: str | tuple[str, int]) -> np.ndarray:
+        """``[T, H]`` of a point, by its short or long name; ``keep`` and ``write`` too.
+
+        Raises:
+            LensError: no such point, or one that was not recorded.
+        """
+        point = find_point(self.config, name)
+        if point in self.values:
+            return self.values[point]
+        layer, short = point.removeprefix("layers.").split(".")
+        if short == "keep":
+            return self.kept(int(layer)) * self._before(int(layer))
+        if short == "write":
+            if "c" in names_of(self.config):
+                return self["i", int(layer)] * self["g", int(layer)]
+            return (1 - self["z", int(layer)]) * self["n", int(layer)]
+        raise LensError(f"{point} was not recorded; there are {', '.join(self.values)}")
+
+    def kept(self, layer: int) -> np.ndarray:
+        """``[T, H]``: the share of the memory that each word kept (``f``; GRU ``z``)."""
+        return self["f" if "c" in names_of(self.config) else "z", layer]
+
+    def _before(self, layer: int) -> np.ndarray:
+        memory = self[memory_of(self.config), layer]
+        return np.concatenate([np.zeros_like(memory[:1]), memory[:-1]])
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """``[T, V]``: of the word after each word.
+
+        Raises:
+            LensError: the trace was made without them.
+        """
+        return softmax(self._logits())
+
+    def next_words(self, k: int = 3) -> list[list[Prediction]]:
+        """The ``k`` likeliest tokens after each word.
+
+        Raises:
+            LensError: the trace was made without the distribution.
+        """
+        if self.model is None:
+            raise LensError("a loaded trace has no vocabulary: give load() the model")
+        tokens = self.model.tokenizer.tokens()
+        made = []
+        for row in self.probabilities:
+            best = np.argsort(-row, kind="stable")[:k]
+            made.append([Prediction(show_token(tokens[i]), float(row[i])) for i in best])
+        return made
+
+    def belt(self, layer: int = -1) -> Belt:
+        """The exact account of a layer's memory; see ``lens.belt``."""
+        from carousel.lens.belt import Belt
+
+        return Belt(self, layer)
+
+    def to_dataframe(self) -> Any:
+        """A pandas table: position, word, layer, name, unit, value.
+
+        Raises:
+            LensError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise LensError("pandas is not installed: pip install pandas") from None
+        T = len(self)
+        frames = []
+        for point, values in self.values.items():
+            _, layer, name = point.split(".")
+            H = values.shape[1]
+            frames.append(
+                pandas.DataFrame(
+                    {
+                        "position": np.repeat(np.arange(T), H),
+                        "word": np.repeat(np.array(self.words, dtype=object), H),
+                        "layer": int(layer),
+                        "name": name,
+                        "unit": np.tile(np.arange(H), T),
+                        "value": values.ravel(),
+                    }
+                )
+            )
+        return pandas.concat(frames, ignore_index=True)
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.safetensors`` file, whole or not at all.
+
+        Raises:
+            FolderError: it can't be written.
+        """
+        from safetensors.numpy import save
+
+        arrays = dict(self.values) | {"ids": self.ids}
+        if self.logits is not None:
+            arrays["logits"] = self.logits
+        made = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        about = {"config": self.config.to_json(), "words": json.dumps(self.words)}
+        write_file(path, save(made, metadata={"carousel": "trace", **about}))
+
+    @classmethod
+    def load(cls, path: str | Path, model: LanguageModel | None = None) -> Trace:
+        """Read what ``save`` wrote; every name and shape is checked.
+
+        Raises:
+            FolderError: not there, damaged, or no trace.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="np") as file:
+                about = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise FolderError(f"{path} can't be read as a trace: {error}") from None
+        if about.get("carousel") != "trace":
+            raise FolderError(f"{path} is a safetensors file, but not a trace")
+        config = Config.from_json(about.get("config", ""), str(path))
+        words = parse_json(about.get("words", ""), f"{path}: words")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise FolderError(f"{path}: its words are not a list of words")
+        T = len(words)
+        wanted = {
+            "ids": (T,),
+            "logits": (T, config.vocab_size),
+            **dict.fromkeys(points_of(config), (T, config.hidden_size)),
+        }
+        for name, array in arrays.items():
+            if wanted.get(name) != array.shape:
+                raise FolderError(f"{path}: {name} {array.shape} does not belong in this trace")
+        if "ids" not in arrays:
+            raise FolderError(f"{path}: ids are missing")
+        ids, logits = arrays.pop("ids"), arrays.pop("logits", None)
+        return cls(config, words, ids, arrays, logits, model)
+
+    def _logits(self) -> np.ndarray:
+        if self.logits is None:
+            raise LensError("this trace was made without the distribution: logits=True keeps it")
+        return self.logits
+
+
+def trace_text(
+    model: LanguageModel,
+    text: str,
+    *,
+    only: Sequence[str] | None = None,
+    logits: bool = True,
+) -> Trace:
+    """Read one text and record what happens; see ``trace_texts``."""
+    return trace_texts(model, [text], only=only, logits=logits)[0]
+
+
+def trace_texts(
+    model: LanguageModel,
+    texts: Sequence[str],
+    *,
+    only: Sequence[str] | None = None,
+    logits: bool = True,
+) -> list[Trace]:
+    """Read texts side by side and record what happens at each word.
+
+    Args:
+        model: the model; one that is held by clamps is traced as it is held.
+        texts: the texts, of any lengths.
+        only: the names or points to record (``["forget", "layers.1.c"]``): nothing else takes
+            memory. All by default.
+        logits: keep the next-word distribution, ``[T, V]``.
+
+    Raises:
+        LensError: an unknown name.
+    """
+    tokenizer = model.tokenizer
+    rows = [[tokenizer.eol_id, *tokenizer.encode(text)] for text in texts]
+    if not rows:
+        return []
+    T, B = max(map(len, rows)), len(rows)
+    ids = np.full((T, B), tokenizer.eol_id, dtype=np.int64)
+    for column, row in enumerate(rows):
+        ids[: len(row), column] = row
+    wanted = _wanted(model.config, only)
+    H = model.config.hidden_size
+    room = {point: np.empty((T, B, H), dtype=np.float32) for point in wanted}
+
+    def record(point: str, t: int, value: Array) -> Array:
+        if point in room:
+            room[point][t] = value
+        return value
+
+    hidden, _ = model.hidden(ids, model.initial_state(B), record)
+    tokens = tokenizer.tokens()
+    made = []
+    for column, row in enumerate(rows):
+        # A shorter text's values up to its end don't know of the padding after it.
+        n = len(row)
+        words = [LINE_START, *(show_token(tokens[i]) for i in row[1:])]
+        values = {point: np.ascontiguousarray(array[:n, column]) for point, array in room.items()}
+        scores = model.logits(hidden[:n, column]) if logits else None
+        made.append(Trace(model.config, words, np.array(row), values, scores, model))
+    return made
+
+
+def show_token(token: str) -> str:
+    """A token as it is shown: the line's end as ``⏎``."""
+    return LINE_START if token in (END_OF_LINE, "\n") else token
+
+
+def _wanted(config: Config, only: Sequence[str] | None) -> list[str]:
+    points = points_of(config)
+    if only is None:
+        return points
+    chosen: set[str] = set()
+    for name in only:
+        if name.startswith("layers."):
+            chosen.add(find_point(config, name))
+        else:
+            short = find_name(config, name)
+            chosen |= {point for point in points if point.endswith(f".{short}")}
+    return [point for point in points if point in chosen]
