@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import carousel
 from carousel.errors import FolderError, SettingsError
+from carousel.lens.trace import Trace
 from carousel.model import LanguageModel
 
 FUSED = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
@@ -101,3 +102,11 @@ def test_words_are_told_from_marks(make_model):
     words = {model.tokenizer.token(int(i)) for i in np.flatnonzero(model.word_mask)}
     assert words == {"well", "it's"}
     assert isinstance(model, LanguageModel)
+
+
+def test_the_public_names_are_there():
+    for name in carousel.__all__:
+        assert getattr(carousel, name) is not None
+    assert carousel.Trace is Trace
+    with pytest.raises(AttributeError, match="no attribute 'Tarce'"):
+        carousel.Tarce  # noqa: B018

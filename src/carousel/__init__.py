@@ -13,13 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carousel.errors import CarouselError
 from carousel.model import LanguageModel
 
+if TYPE_CHECKING:
+    from carousel.lens.trace import Trace
+
 __version__ = "0.1.0"
-__all__ = ["CarouselError", "LanguageModel", "__version__", "load", "train"]
+__all__ = ["CarouselError", "LanguageModel", "Trace", "__version__", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """``carousel.Trace``, loaded when it is asked for: predicting does without."""
+    if name == "Trace":
+        from carousel.lens.trace import Trace
+
+        return Trace
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(path: str | Path | None = None) -> LanguageModel:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from carousel.evaluate import Evaluation
     from carousel.lens.clamp import Held
+    from carousel.lens.compare import Comparison
     from carousel.lens.effect import Effect
     from carousel.lens.trace import Trace
     from carousel.predict.next_word import Prediction
@@ -196,6 +197,12 @@ class LanguageModel:
         from carousel.lens.effect import measure_effect
 
         return measure_effect(self, text, clamp, compare=compare, k=k)
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """Two texts aligned word by word, and where their gates part ways; see ``lens.compare``."""
+        from carousel.lens.compare import compare_texts
+
+        return compare_texts(self, first, second)
 
 
 def shipped_models() -> list[str]:

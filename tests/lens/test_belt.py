@@ -27,6 +27,8 @@ def test_the_account_adds_up(make_model, cell, layers, seed, length):
     for layer in range(layers):
         belt = trace.belt(layer)
         assert belt.error() < 1e-5
+        # Nothing but what the gates wrote is on it: no gap was filled in.
+        np.testing.assert_array_equal(belt.put, trace["write", layer])
         total = belt.luggage().sum(1)
         np.testing.assert_allclose(total, belt.memory, rtol=1e-5, atol=1e-5)
 
@@ -37,7 +39,9 @@ def test_two_thousand_words_add_up(make_model, cell):
     words = np.random.default_rng(0).choice(TEXT.split(), 2000)
     trace = model.trace(" ".join(words), logits=False)
     for layer in range(2):
-        assert trace.belt(layer).error() < 1e-5
+        belt = trace.belt(layer)
+        assert belt.error() < 1e-5
+        np.testing.assert_array_equal(belt.put, trace["write", layer])
 
 
 def test_the_rnn_has_none(make_model):

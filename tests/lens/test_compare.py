@@ -23,7 +23,7 @@ def test_every_word_is_in_one_pair_in_order(first, second):
 
 
 def test_equal_texts_are_no_distance_apart(make_model):
-    same = compare_texts(make_model(layers=2), A, A)
+    same = make_model(layers=2).compare(A, A)
     assert same.distance.shape == (6, 2, 9)
     np.testing.assert_array_equal(same.distance, 0)
     assert same.parting() is None
