@@ -37,6 +37,10 @@ EXAMPLES = {
     ],
     "evaluate": ["carousel evaluate models/notes other-notes.txt"],
     "info": ["carousel info models/notes", "carousel info --json"],
+    "study": [
+        "carousel study context-switch",
+        "carousel study going-back --seeds 1 --out results",
+    ],
 }
 
 

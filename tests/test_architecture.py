@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "lens": {"errors", "cells", "unroll", "folder", "text", "model", "predict"},
     "draw": {"errors", "folder", "lens"},
     "training": {"errors", "cells", "unroll", "folder", "text", "model", "draw"},
-    "study": {"errors", "folder", "text", "model", "predict", "training", "draw"},
+    "study": {"errors", "folder", "text", "model", "predict", "training", "lens", "draw"},
     "cli": {
         "", "errors", "folder", "text", "model", "predict", "evaluate", "training", "study", "draw",
     },

@@ -14,6 +14,7 @@ from carousel.cli.evaluate import evaluate
 from carousel.cli.generate import generate
 from carousel.cli.info import info
 from carousel.cli.predict import predict
+from carousel.cli.study import study
 from carousel.cli.train import train
 from carousel.errors import CarouselError
 
@@ -23,7 +24,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 INTERRUPTED = 130
 """What typer returns after Ctrl-C: 128 and the signal's number, as shells count."""
 
-COMMANDS = (demo, train, predict, generate, evaluate, info)
+COMMANDS = (demo, train, predict, generate, evaluate, info, study)
 
 app = typer.Typer(
     name="carousel",

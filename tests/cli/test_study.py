@@ -1,0 +1,47 @@
+"""``carousel study``: the table of studies, and what it says where it can't run."""
+
+import importlib
+import inspect
+import json
+import sys
+import types
+
+import pytest
+
+from carousel.cli import needs, run
+from carousel.cli.study import STUDIES
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_is_a_module_that_runs(name):
+    module = importlib.import_module(f"carousel.study.{name.replace('-', '_')}")
+    assert list(inspect.signature(module.run).parameters) == ["console", "out", "seeds"]
+
+
+def test_it_hands_over_what_was_asked(monkeypatch, tmp_path, capsys):
+    def found(console, out, seeds):
+        console.print("a table")
+        return {"out": str(out), "seeds": seeds}
+
+    fake = types.ModuleType("carousel.study.context_switch")
+    fake.run = found
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    assert run(["study", "context-switch", "--seeds", "2", "--out", str(tmp_path), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"out": str(tmp_path), "seeds": 2}
+    assert "a table" in said.err
+
+
+def test_an_unknown_study(capsys):
+    assert run(["study", "astrology"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'astrology'" in line
+    assert all(name in line for name in STUDIES)
+
+
+def test_without_torch_it_says_so_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(needs, "find_spec", lambda name: None)
+    assert run(["study", "going-back"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "torch" in line
+    assert "pip install" in line
