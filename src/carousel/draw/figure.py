@@ -23,7 +23,7 @@ TRAIN, VALID = "#999999", "#0072B2"
 
 def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Perplexity on training and validation text against epochs, as a PNG."""
-    figure, axes = _new(1, 1, (7.0, 4.2))
+    figure, axes = new_figure(1, 1, (7.0, 4.2))
     ax = axes[0]
     epochs = [row["epoch"] for row in rows]
     curves = {
@@ -46,7 +46,7 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
         loc="left",
     )
     ax.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def accuracy_by_distance(
@@ -59,7 +59,7 @@ def accuracy_by_distance(
     """
     kinds = list(dict.fromkeys(row["kind"] for row in results))
     models = list(dict.fromkeys(row["model"] for row in results))
-    figure, axes = _new(1, len(kinds), (2.5 * len(kinds) + 0.6, 3.4))
+    figure, axes = new_figure(1, len(kinds), (2.5 * len(kinds) + 0.6, 3.4))
     for ax, kind in zip(axes, kinds, strict=True):
         ax.axvspan(-1, trained_to, color="#EEEEEE", zorder=0)
         for model in models:
@@ -81,10 +81,11 @@ def accuracy_by_distance(
     axes[0].text(trained_to / 2, 0.0, "trained", ha="center", va="bottom", color="#555555", size=8)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(models), frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Any]]:
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Any]]:
+    """An empty figure of ``size`` inches and its panels, row by row, in the look of all curves."""
     # Not pyplot: it would look for a screen and keep every figure.
     from matplotlib.figure import Figure
 
@@ -97,7 +98,8 @@ def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, li
     return figure, list(axes.flat)
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as a PNG, whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_file(path, buffer.getvalue())
