@@ -3,12 +3,9 @@
 import numpy as np
 from onnx import helper, numpy_helper
 
-from carousel.cells import GRU, LSTM, RNN, HiddenState, LSTMState, Weights
+from carousel.cells import CELLS, GRU, LSTM, RNN, HiddenState, LSTMState, Weights
+from carousel.convert.gate_order import ONNX, restack
 from carousel.unroll import unroll
-
-# Where PyTorch's gates stand among ONNX's (iofc, zrh), and ONNX's peepholes iof in ours, ifo.
-ORDER = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 2, 3, 1]}
-PEEPHOLES = [0, 2, 1]
 
 
 def run_node(model, inputs):
@@ -54,21 +51,19 @@ def run_node(model, inputs):
 
 
 def _layer(kind, attributes, named, d, H):
-    def gates(stacked, order):
-        blocks = stacked.reshape(-1, H, *stacked.shape[1:])
-        return np.concatenate([blocks[k] for k in order])
-
-    order = ORDER[kind]
-    w, r = gates(named["W"][d], order), gates(named["R"][d], order)
-    bias = named["B"][d] if named["B"] is not None else np.zeros(2 * len(order) * H, w.dtype)
-    b_w, b_r = (gates(half, order) for half in np.split(bias, 2))
+    theirs, ours = ONNX[kind.lower()], CELLS[kind.lower()].stacked
+    w, r = (restack(named[name][d], theirs, ours) for name in "WR")
+    bias = named["B"][d] if named["B"] is not None else np.zeros(2 * len(ours) * H, w.dtype)
+    b_w, b_r = (restack(half, theirs, ours) for half in np.split(bias, 2))
     if kind == "RNN":
         return RNN(), Weights(w, r, b_w, b_r)
     if kind == "GRU":
         after = bool(attributes.get("linear_before_reset", 0))
         return GRU(reset_after=after), Weights(w, r, b_w, b_r)
     assert not attributes.get("input_forget", 0)
-    peep = None if named["P"] is None else gates(named["P"][d], PEEPHOLES)
+    peep = named["P"]
+    if peep is not None:
+        peep = restack(peep[d], ONNX["peephole"], ("i", "f", "o"))
     return LSTM(peephole=peep is not None), Weights(w, r, b_w, b_r, peep)
 
 

@@ -19,19 +19,21 @@ MAY_IMPORT = {
     "model": {"errors", "cells", "unroll", "folder", "text"},
     "predict": {"errors", "cells", "model", "text"},
     "evaluate": {"errors", "model", "text"},
+    "convert": {"errors", "cells", "folder", "text", "model"},
     "lens": {"errors", "cells", "unroll", "folder", "text", "model", "predict"},
     "draw": {"errors", "folder", "lens"},
     "training": {"errors", "cells", "unroll", "folder", "text", "model", "draw"},
     "study": {"errors", "folder", "text", "model", "predict", "training", "lens", "draw"},
     "cli": {
-        "", "errors", "folder", "text", "model", "predict", "evaluate", "training", "study", "draw",
+        "", "errors", "folder", "text", "model", "predict", "evaluate", "convert", "training",
+        "study", "draw",
     },
     "": {"errors", "model", "training"},
     "__main__": {"cli"},
 }  # fmt: skip
 # The model's conveniences (``model.next_words``) open the rooms above it when they are called.
 CONVENIENCES = {("model", "predict"), ("model", "evaluate"), ("model", "lens")}
-TORCH = {"training", "study"}
+TORCH = {"training", "study", "convert"}
 
 
 def modules():
@@ -73,6 +75,8 @@ def test_imports_follow_the_arrows(path, room):
             assert allowed, f"{path.relative_to(ROOT)} imports {name}"
         if top == "torch":
             assert room in TORCH, f"{path.relative_to(ROOT)} imports torch"
+            # A .safetensors file is taken over without PyTorch.
+            assert lazy or room != "convert", f"{path.relative_to(ROOT)} imports torch at once"
 
 
 def is_for_types_only(path, name):

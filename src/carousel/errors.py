@@ -27,5 +27,9 @@ class LensError(CarouselError):
     """A gate, layer, unit or word that is not there, or a question that a cell can't answer."""
 
 
+class ConvertError(CarouselError):
+    """A model or vocabulary of another library that can't be read, or can't become ours."""
+
+
 class UntouchedWarning(UserWarning):
     """A clamp that met none of the words it was for, and so changed nothing."""

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from carousel.errors import FolderError, SettingsError, TextError
 from carousel.text.reading import find_files, read_pieces
-from carousel.text.tokenizer import END_OF_LINE, KINDS, UNKNOWN, Tokenizer, train_tokenizer
+from carousel.text.tokenizer import (
+    END_OF_LINE,
+    KINDS,
+    UNKNOWN,
+    Tokenizer,
+    make_tokenizer,
+    train_tokenizer,
+)
 
 TEXT = """Krish likes pizza, but he doesn't like burger.
 "On sunday I want to eat 3.14 pies!" said Zoë (twice).
@@ -106,6 +113,14 @@ def test_saved_and_opened_again(kind):
     assert (again.kind, again.lowercase) == (kind, tokenizer.lowercase)
     assert again.tokens() == tokenizer.tokens()
     assert again.encode(TEXT) == tokenizer.encode(TEXT)
+
+
+@pytest.mark.parametrize("kind", ["words", "whitespace", "chars"])
+def test_made_of_a_vocabulary_that_is_known(kind):
+    trained = TOKENIZERS[kind]
+    made = make_tokenizer(kind, trained.tokens(), lowercase=trained.lowercase)
+    assert made.to_json() == trained.to_json()
+    assert made.encode(TEXT) == trained.encode(TEXT)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version": "1.0"}', "not json", "null"])

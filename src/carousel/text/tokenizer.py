@@ -144,7 +144,7 @@ class Tokenizer:
         # The library raises a bare Exception for whatever it can't read.
         except Exception as error:
             raise FolderError(f"{where} is not a tokenizer: {_first_line(error)}") from None
-        kind = _kind_of(table)
+        kind = kind_of(table)
         tokenizer = cls(backend, kind or "", "Lowercase" in json.dumps(table.get("normalizer")))
         vocab = backend.get_vocab()
         if (
@@ -175,7 +175,7 @@ def train_tokenizer(
         SettingsError: an unknown kind or a size that can't be.
         TextError: a text without a single token.
     """
-    from tokenizers import models, trainers
+    from tokenizers import models, pre_tokenizers, trainers
 
     if kind not in KINDS:
         raise SettingsError(f"tokens must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -187,8 +187,6 @@ def train_tokenizer(
     lines = (piece.removesuffix("\n") for piece in pieces)
     size = vocab_size or (BPE_SIZE if kind == "bpe" else MOST_TOKENS)
     if kind == "bpe":
-        from tokenizers import pre_tokenizers
-
         backend.train_from_iterator(
             lines,
             trainers.BpeTrainer(
@@ -201,31 +199,41 @@ def train_tokenizer(
         )
         model = json.loads(backend.to_str())["model"]
         merges = [tuple(pair) for pair in model["merges"]]
-        trained: Any = models.BPE(vocab=model["vocab"], merges=merges)
-    else:
-        backend.train_from_iterator(
-            lines,
-            trainers.WordLevelTrainer(
-                vocab_size=size,
-                min_frequency=min_count,
-                special_tokens=[UNKNOWN, END_OF_LINE],
-                show_progress=False,
-            ),
+        # A fresh backend, so that the special tokens are entries of the vocabulary and no more.
+        fresh = _backend(kind, lowercase)
+        fresh.model = models.BPE(vocab=model["vocab"], merges=merges)
+        return Tokenizer(fresh, kind, lowercase)
+    backend.train_from_iterator(
+        lines,
+        trainers.WordLevelTrainer(
+            vocab_size=size,
+            min_frequency=min_count,
+            special_tokens=[UNKNOWN, END_OF_LINE],
+            show_progress=False,
+        ),
+    )
+    # Text that spells a special token out (WikiText's own <unk>) means that token.
+    learned = backend.get_vocab()
+    words = sorted(learned.keys() - {UNKNOWN, END_OF_LINE}, key=learned.__getitem__)
+    if not words:
+        raise TextError(
+            "the text holds only unknown words"
+            + (f": none is seen {min_count} times; lower min_count" if min_count > 1 else "")
         )
-        # Text that spells a special token out (WikiText's own <unk>) means that token.
-        learned = backend.get_vocab()
-        words = sorted(learned.keys() - {UNKNOWN, END_OF_LINE}, key=learned.__getitem__)
-        vocab = {token: id for id, token in enumerate([UNKNOWN, END_OF_LINE, *words])}
-        if not words:
-            raise TextError(
-                "the text holds only unknown words"
-                + (f": none is seen {min_count} times; lower min_count" if min_count > 1 else "")
-            )
-        trained = models.WordLevel(vocab=vocab, unk_token=UNKNOWN)
-    # A fresh backend, so that the special tokens are entries of the vocabulary and no more.
-    fresh = _backend(kind, lowercase)
-    fresh.model = trained
-    return Tokenizer(fresh, kind, lowercase)
+    return make_tokenizer(kind, [UNKNOWN, END_OF_LINE, *words], lowercase=lowercase)
+
+
+def make_tokenizer(kind: str, tokens: Sequence[str], *, lowercase: bool = False) -> Tokenizer:
+    """A tokenizer of ``words``, ``whitespace`` or ``chars`` with a vocabulary that is known.
+
+    ``tokens`` are all tokens by id, each once; the first two are ``UNKNOWN`` and ``END_OF_LINE``.
+    """
+    from tokenizers import models
+
+    backend = _backend(kind, lowercase)
+    vocab = {token: id for id, token in enumerate(tokens)}
+    backend.model = models.WordLevel(vocab=vocab, unk_token=UNKNOWN)
+    return Tokenizer(backend, kind, lowercase)
 
 
 def _backend(kind: str, lowercase: bool) -> Backend:
@@ -255,7 +263,8 @@ def _backend(kind: str, lowercase: bool) -> Backend:
     return backend
 
 
-def _kind_of(table: Any) -> str | None:
+def kind_of(table: Any) -> str | None:
+    """The kind that a ``tokenizer.json``'s way to cut text is, or None where it is none of ours."""
     if not isinstance(table, dict):
         return None
     pre = table.get("pre_tokenizer")
