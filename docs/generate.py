@@ -36,6 +36,11 @@ EXAMPLES = {
         'carousel generate models/notes "see you" --temperature 0.8 --seed 1',
     ],
     "evaluate": ["carousel evaluate models/notes other-notes.txt"],
+    "import": [
+        "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",
+        "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "
+        "--rnn rnn --embedding encoder --decoder decoder",
+    ],
     "info": ["carousel info models/notes", "carousel info --json"],
     "study": [
         "carousel study context-switch",

@@ -12,6 +12,7 @@ from carousel import __version__
 from carousel.cli.demo import demo
 from carousel.cli.evaluate import evaluate
 from carousel.cli.generate import generate
+from carousel.cli.import_ import import_
 from carousel.cli.info import info
 from carousel.cli.predict import predict
 from carousel.cli.study import study
@@ -24,7 +25,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 INTERRUPTED = 130
 """What typer returns after Ctrl-C: 128 and the signal's number, as shells count."""
 
-COMMANDS = (demo, train, predict, generate, evaluate, info, study)
+COMMANDS = (demo, train, predict, generate, evaluate, info, study, import_)
 
 app = typer.Typer(
     name="carousel",
