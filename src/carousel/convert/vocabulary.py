@@ -247,7 +247,12 @@ def _from_hugging_face(
     else:
         model["unk_token"] = UNKNOWN
     # Without added tokens (they would be matched inside a user's text), and nothing around or cut.
-    bare = {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+    bare: dict[str, Any] = {
+        "added_tokens": [],
+        "post_processor": None,
+        "truncation": None,
+        "padding": None,
+    }
     try:
         return Tokenizer.from_json(json.dumps({**table, **bare, "model": model}), str(path))
     except FolderError as error:
