@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from carousel.study.last_word import TEST_SEED, count_right, mean_accuracy, measure_accuracy
+from carousel.study.last_word import (
+    TEST_SEED,
+    count_right,
+    guess_last_words,
+    mean_accuracy,
+    measure_accuracy,
+)
 from carousel.text.stories import FOODS, tell_stories
 
 VOCABULARY = " ".join({word for story in tell_stories(3000) for word in story.words})
@@ -45,3 +51,14 @@ def test_tests_tell_other_stories_than_training():
     told = {story.text for story in tell_stories(5000, seed=0)}
     asked = {story.text for story in tell_stories(5000, seed=TEST_SEED, held_out=True)}
     assert not told & asked
+
+
+def test_guesses_stand_in_order_and_can_be_asked_for_before_the_end(make_model):
+    model = make_model(text=VOCABULARY, scale=2.0)
+    stories = list(tell_stories(40, seed=7))
+    for before_end in (0, 2):
+        found = guess_last_words(model, stories, before_end=before_end)
+        for story, guess in zip(stories, found, strict=True):
+            ids = model.tokenizer.encode(story.question)
+            logits, _ = model.read(ids[: len(ids) - before_end])
+            assert guess == logits.argmax()

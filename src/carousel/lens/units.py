@@ -72,7 +72,7 @@ def effect_sizes(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         LensError: fewer than two rows with the label, or without.
     """
     x, positive = _checked(values, labels)
-    return _hedges(x, positive[None].astype(np.float64))[0]
+    return np.asarray(_hedges(x, positive[None].astype(np.float64))[0])
 
 
 def separations(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def separations(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         LensError: fewer than two rows with the label, or without.
     """
     x, positive = _checked(values, labels)
-    return _areas(_ranks(x), positive[None].astype(np.float64))[0]
+    return np.asarray(_areas(_ranks(x), positive[None].astype(np.float64))[0])
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ class Units:
     """``[shuffles]``: ``separation`` of units chosen by shuffled labels."""
     random: np.ndarray
     """``[draws]``: ``separation`` of units drawn at random, turned as the choosing half has it."""
+    judged: np.ndarray
+    """``[N]`` of bool: which rows did not choose."""
 
     @property
     def p_shuffled(self) -> float:
@@ -212,6 +214,7 @@ def find_units(
         separation=float(separation[0]),
         shuffled=separation[1:],
         random=np.array([turned[0, units].mean() for units in drawn]),
+        judged=~first,
     )
 
 
@@ -230,34 +233,34 @@ def halves(groups: int | np.ndarray, rng: np.random.Generator) -> np.ndarray:
 class Ablation:
     """What becomes of a measure when the found units are held, and when others are."""
 
-    before: float
-    """Nothing held."""
-    found: float
-    """The found units held."""
+    before: np.ndarray
+    """Nothing held: what was measured, one number or several ``[...]``."""
+    found: np.ndarray
+    """``[...]``: the found units held."""
     random: np.ndarray
-    """``[draws]``: as many other units, drawn at random, held in the same way."""
+    """``[draws, ...]``: as many other units, drawn at random, held in the same way."""
 
     @property
-    def p_random(self) -> float:
-        """How likely random units move the measure as far, ``(1 + as far) / (1 + draws)``."""
-        as_far = np.abs(self.random - self.before) >= abs(self.found - self.before)
-        return float((1 + as_far.sum()) / (1 + len(self.random)))
+    def p_random(self) -> np.ndarray:
+        """``[...]``: how likely random units move it as far, ``(1 + as far) / (1 + draws)``."""
+        as_far = np.abs(self.random - self.before) >= np.abs(self.found - self.before)
+        return np.asarray((1 + as_far.sum(0)) / (1 + len(self.random)))
 
     def table(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         return {
-            "before": self.before,
-            "found": self.found,
-            "random_mean": float(self.random.mean()),
-            "random_range": [float(self.random.min()), float(self.random.max())],
-            "p_random": self.p_random,
+            "before": self.before.tolist(),
+            "found": self.found.tolist(),
+            "random_mean": self.random.mean(0).tolist(),
+            "random_range": [self.random.min(0).tolist(), self.random.max(0).tolist()],
+            "p_random": self.p_random.tolist(),
         }
 
 
 def ablate_units(
     model: LanguageModel,
     clamp: Clamp,
-    measure: Callable[[LanguageModel], float],
+    measure: Callable[[LanguageModel], float | np.ndarray],
     *,
     draws: int = 20,
     seed: int = 0,
@@ -269,7 +272,7 @@ def ablate_units(
     Args:
         model: the model.
         clamp: what is done, with the found units in ``units``.
-        measure: from a model to a number: an accuracy, a mean difference in logits.
+        measure: from a model to a number or several: accuracies, a mean difference in logits.
         draws: how many times others are drawn; never any of the found ones.
         seed: of the draws.
 
@@ -287,12 +290,12 @@ def ablate_units(
         raise LensError(f"only {len(others)} other units to draw {len(found)} from")
     rng = np.random.default_rng(seed)
 
-    def held(units: np.ndarray) -> float:
+    def held(units: np.ndarray) -> np.ndarray:
         with hold(model, dataclasses.replace(clamp, units=units.tolist())) as changed:
-            return float(measure(changed))
+            return np.asarray(measure(changed), dtype=np.float64)
 
     return Ablation(
-        before=float(measure(model)),
+        before=np.asarray(measure(model), dtype=np.float64),
         found=held(np.asarray(clamp.units, dtype=np.int64)),
         random=np.array(
             [held(rng.choice(others, len(found), replace=False)) for _ in range(draws)]

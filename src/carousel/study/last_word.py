@@ -54,19 +54,26 @@ def measure_accuracy(
 
 def count_right(model: LanguageModel, stories: Iterable[Story]) -> int:
     """How many stories' last words are the model's likeliest next token, among all tokens."""
-    by_length: dict[int, list[tuple[list[int], int]]] = {}
-    for story in stories:
-        ids = [model.tokenizer.eol_id, *model.tokenizer.encode(story.question)]
-        answer = model.tokenizer.id(story.answer)
-        if answer is not None:
-            by_length.setdefault(len(ids), []).append((ids, answer))
-    right = 0
-    for group in by_length.values():
-        questions = np.array([question for question, _ in group]).T
-        hidden, _ = model.hidden(questions, model.initial_state(len(group)))
-        guesses = model.logits(hidden[-1]).argmax(axis=1)
-        right += int((guesses == np.array([answer for _, answer in group])).sum())
-    return right
+    told = list(stories)
+    answers = [model.tokenizer.id(story.answer) for story in told]
+    guesses = guess_last_words(model, told)
+    return sum(bool(guess == answer) for guess, answer in zip(guesses, answers, strict=True))
+
+
+def guess_last_words(
+    model: LanguageModel, stories: Sequence[Story], *, before_end: int = 0
+) -> np.ndarray:
+    """``[N]``: the likeliest token after each question, or after all but its last words."""
+    by_length: dict[int, list[int]] = {}
+    questions = [[model.tokenizer.eol_id, *model.tokenizer.encode(s.question)] for s in stories]
+    for number, question in enumerate(questions):
+        by_length.setdefault(len(question), []).append(number)
+    guesses = np.empty(len(questions), dtype=np.int64)
+    for numbers in by_length.values():
+        ids = np.array([questions[number] for number in numbers]).T
+        hidden, _ = model.hidden(ids, model.initial_state(len(numbers)))
+        guesses[numbers] = model.logits(hidden[-1 - before_end]).argmax(axis=1)
+    return guesses
 
 
 def mean_accuracy(rows: Iterable[Accuracy], **where: str) -> float:

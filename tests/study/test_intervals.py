@@ -1,0 +1,34 @@
+"""Intervals by the bootstrap, against what theory says of means."""
+
+import numpy as np
+import pytest
+
+from carousel.study.intervals import interval, summarize
+
+
+def test_of_independent_stories_it_is_the_means_standard_error():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = interval(values, np.arange(400))
+    error = values.std() / np.sqrt(400)
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=error / 2)
+
+
+def test_ten_tellings_of_the_same_are_no_more_evidence_than_one():
+    values = np.random.default_rng(1).normal(size=40)
+    once = interval(values, np.arange(40))
+    often = interval(np.repeat(values, 10), np.repeat(np.arange(40), 10))
+    np.testing.assert_allclose(often, once)
+
+
+def test_shapes_and_what_never_varies():
+    values = np.ones((12, 3)) * [1.0, 2.0, 3.0]
+    low, high = interval(values, np.arange(12) // 2)
+    np.testing.assert_allclose([low, high], [[1, 2, 3]] * 2)
+
+
+def test_a_summary_tells_the_mean_and_each_seed():
+    values = np.stack([np.zeros((10, 2)), np.ones((10, 2))])
+    made = summarize(values, np.arange(10))
+    assert made["mean"] == [0.5, 0.5] == made["low"] == made["high"]
+    assert made["seeds"] == [[0, 0], [1, 1]]
