@@ -42,9 +42,16 @@ EXAMPLES = {
         "--rnn rnn --embedding encoder --decoder decoder",
     ],
     "info": ["carousel info models/notes", "carousel info --json"],
+    "phrases": [
+        'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '
+        "--in notes.txt --threshold 0.2",
+        'carousel phrases models/book "\\"Yes,\\" he said." --words 1:6 --in book.txt --off-before',
+    ],
     "study": [
+        "carousel study short-memory",
         "carousel study context-switch",
         "carousel study going-back --seeds 1 --out results",
+        "carousel study characters --model models/book --text book.txt",
     ],
 }
 

@@ -15,7 +15,8 @@ from carousel.cli.study import STUDIES
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_is_a_module_that_runs(name):
     module = importlib.import_module(f"carousel.study.{name.replace('-', '_')}")
-    assert list(inspect.signature(module.run).parameters) == ["console", "out", "seeds"]
+    takes = ["model_folder", "text"] if name == "characters" else ["seeds"]
+    assert list(inspect.signature(module.run).parameters) == ["console", "out", *takes]
 
 
 def test_it_hands_over_what_was_asked(monkeypatch, tmp_path, capsys):
@@ -37,6 +38,16 @@ def test_an_unknown_study(capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "'astrology'" in line
     assert all(name in line for name in STUDIES)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["characters", "characters --model m", "characters --text t", "going-back --model m",
+     "short-memory --model m --text t"],
+)  # fmt: skip
+def test_a_model_and_a_text_go_with_characters(given, capsys):
+    assert run(["study", *given.split()]) == 2
+    assert "characters wants --model and --text" in capsys.readouterr().err
 
 
 def test_without_torch_it_says_so_in_one_line(monkeypatch, capsys):

@@ -14,6 +14,7 @@ from carousel.cli.evaluate import evaluate
 from carousel.cli.generate import generate
 from carousel.cli.import_ import import_
 from carousel.cli.info import info
+from carousel.cli.phrases import phrases
 from carousel.cli.predict import predict
 from carousel.cli.study import study
 from carousel.cli.train import train
@@ -25,7 +26,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 INTERRUPTED = 130
 """What typer returns after Ctrl-C: 128 and the signal's number, as shells count."""
 
-COMMANDS = (demo, train, predict, generate, evaluate, info, study, import_)
+COMMANDS = (demo, train, predict, generate, evaluate, info, phrases, study, import_)
 
 app = typer.Typer(
     name="carousel",

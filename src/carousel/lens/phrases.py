@@ -275,9 +275,9 @@ def _key(model: LanguageModel, point: str, threshold: float, ids: np.ndarray) ->
     about = [FORMAT, point, threshold, model.config.to_json(), model.tokenizer.to_json()]
     digest = hashlib.sha256(json.dumps(about).encode())
     for name in sorted(model.weights):
-        digest.update(np.ascontiguousarray(model.weights[name]))
+        digest.update(np.ascontiguousarray(model.weights[name]).data)
     for row in range(0, len(ids), ROWS):
-        digest.update(np.ascontiguousarray(ids[row : row + ROWS]))
+        digest.update(np.ascontiguousarray(ids[row : row + ROWS]).data)
     return digest.hexdigest()[:32]
 
 

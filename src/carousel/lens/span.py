@@ -217,7 +217,7 @@ def _back_through(
     T, B, H = d_outputs.shape
     step = _back_lstm if isinstance(cell, LSTM) else _back_gru if isinstance(cell, GRU) else None
     none = np.zeros((1, B, H))
-    before = {
+    before: dict[str, np.ndarray] = {
         name: np.concatenate([none, values[name][:-1]]) for name in ("h", "c") if name in values
     }
     if isinstance(cell, GRU) and cell.reset_after:
