@@ -41,6 +41,18 @@ EXAMPLES = {
         "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "
         "--rnn rnn --embedding encoder --decoder decoder",
     ],
+    "explain": [
+        'carousel explain "krish likes pizza but his friend likes burger so his friend orders"',
+        'carousel explain "krish likes pizza but he does not like burger so he orders" \\',
+        '    "krish likes pizza but his friend likes burger so his friend orders" --html two.html',
+        'carousel explain "krish likes pizza but his friend likes burger so his friend orders" \\',
+        "    --clamp forget=1@so --compare pizza,burger",
+        'carousel explain models/notes "see you" --svg belt.svg --json',
+    ],
+    "compare": [
+        "carousel compare stories-rnn stories-gru stories-lstm \\",
+        '    "krish likes pizza but he does not like burger so he orders" --html three.html',
+    ],
     "info": ["carousel info models/notes", "carousel info --json"],
     "phrases": [
         'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "evaluate": {"errors", "model", "text"},
     "convert": {"errors", "cells", "folder", "text", "model"},
     "lens": {"errors", "cells", "unroll", "folder", "text", "model", "predict"},
-    "draw": {"errors", "folder", "lens"},
+    "draw": {"errors", "cells", "folder", "model", "predict", "lens"},
     "training": {"errors", "cells", "unroll", "folder", "text", "model", "draw"},
     "study": {"errors", "folder", "text", "model", "predict", "training", "lens", "draw"},
     "cli": {
@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }  # fmt: skip
 # The model's conveniences (``model.next_words``) open the rooms above it when they are called.
-CONVENIENCES = {("model", "predict"), ("model", "evaluate"), ("model", "lens")}
+CONVENIENCES = {("model", "predict"), ("model", "evaluate"), ("model", "lens"), ("lens", "draw")}
 TORCH = {"training", "study", "convert"}
 
 

@@ -9,8 +9,10 @@ from typing import NoReturn
 import typer
 
 from carousel import __version__
+from carousel.cli.compare import compare
 from carousel.cli.demo import demo
 from carousel.cli.evaluate import evaluate
+from carousel.cli.explain import explain
 from carousel.cli.generate import generate
 from carousel.cli.import_ import import_
 from carousel.cli.info import info
@@ -26,7 +28,19 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 INTERRUPTED = 130
 """What typer returns after Ctrl-C: 128 and the signal's number, as shells count."""
 
-COMMANDS = (demo, train, predict, generate, evaluate, info, phrases, study, import_)
+COMMANDS = (
+    demo,
+    train,
+    predict,
+    generate,
+    evaluate,
+    info,
+    explain,
+    compare,
+    phrases,
+    study,
+    import_,
+)
 
 app = typer.Typer(
     name="carousel",
