@@ -44,6 +44,11 @@ class Belt:
         by_hand[np.abs(by_hand) <= 1e-5 * (1 + np.abs(before))] = 0
         self.put = self.put + by_hand
 
+    def _repr_html_(self) -> str:
+        from carousel.draw.notebook import belt_html
+
+        return belt_html(self)
+
     def luggage_at(self, t: int) -> np.ndarray:
         """``[t + 1, H]``: what is left at word ``t`` of each word's luggage; adds up to ``c_t``."""
         t = range(len(self.words))[t]

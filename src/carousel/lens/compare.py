@@ -26,6 +26,11 @@ class Comparison:
     distance: np.ndarray
     """``[gate, layer, pair]``: mean over units of ``|first - second|``; NaN without counterpart."""
 
+    def _repr_html_(self) -> str:
+        from carousel.draw.notebook import comparison_html
+
+        return comparison_html(self)
+
     def parting(self) -> int | None:
         """The first pair whose words differ; None if the texts are the same."""
         for number, (a, b) in enumerate(self.pairs):

@@ -39,6 +39,11 @@ class Effect:
     changes: list[Change]
     """The words whose probability changed most, the largest change first."""
 
+    def _repr_html_(self) -> str:
+        from carousel.draw.notebook import effect_html
+
+        return effect_html(self)
+
     def table(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         return {

@@ -59,6 +59,11 @@ class Trace:
     def __repr__(self) -> str:
         return f"Trace({self.config.cell}, {len(self)} words: {' '.join(self.words[:8])!r})"
 
+    def _repr_html_(self) -> str:
+        from carousel.draw.notebook import trace_html
+
+        return trace_html(self)
+
     def __getitem__(self, name: str | tuple[str, int]) -> np.ndarray:
         """``[T, H]`` of a point, by its short or long name; ``keep`` and ``write`` too.
 
