@@ -2,52 +2,82 @@
 
 import io
 import json
+import shutil
 
-import numpy as np
 import pytest
 from rich.console import Console
 
-from carousel.study import demo, story_models
+from carousel.errors import FolderError
+from carousel.model import SHIPPED
+from carousel.study import story_models
 from carousel.study.story_models import RECORD
-
-FAST = {"epochs": 0.02}
 
 
 @pytest.fixture
-def few(monkeypatch):
-    for name, count in (("STORIES", 600), ("VALIDATION_STORIES", 50)):
-        monkeypatch.setattr(demo, name, count)
-        monkeypatch.setattr(story_models, name, count)
+def trained(monkeypatch):
+    """The seeds trained so far; training is taken for granted, and gives the shipped models."""
+    seeds = []
+
+    def write(out, seed):
+        out.mkdir(parents=True, exist_ok=True)
+        return out / "train", out / "valid"
+
+    def train(console, folders, train_file, valid_file, seed, overrides):
+        seeds.append(seed)
+        for path in folders.values():
+            shutil.copytree(SHIPPED / path.name, path, dirs_exist_ok=True)
+
+    monkeypatch.setattr(story_models, "write_stories", write)
+    monkeypatch.setattr(story_models, "train_side_by_side", train)
+    return seeds
 
 
-def make(out, seeds=1, **overrides):
+def make(out, seeds=1, overrides=None):
     said = io.StringIO()
-    made = story_models.story_models(Console(file=said), out, seeds, FAST | overrides)
+    made = story_models.story_models(Console(file=said), out, seeds, overrides)
     return made, said.getvalue()
 
 
-def test_trained_once_and_used_again(few, tmp_path, monkeypatch):
-    made, said = make(tmp_path)
-    assert "seed 1 of 1" in said
+def test_trained_once_and_used_again(trained, tmp_path):
+    made, said = make(tmp_path, seeds=2)
+    assert trained == [1, 2]
+    assert "seed 1 of 2" in said
+    assert list(made) == [1, 2]
     assert {cell: model.config.cell for cell, model in made[1].items()} == {
         cell: cell for cell in ("rnn", "gru", "lstm")
     }
-    again, said = make(tmp_path)
-    assert said == ""
-    for cell, model in again[1].items():
-        for name, weight in model.weights.items():
-            np.testing.assert_array_equal(weight, made[1][cell].weights[name])
+    assert made[2]["gru"].path == tmp_path / "models" / "seed-2" / "stories-gru"
+    _, said = make(tmp_path, seeds=2)
+    assert (trained, said) == ([1, 2], "")
+    make(tmp_path, seeds=3)
+    assert trained == [1, 2, 3]
 
-    trained = []
-    monkeypatch.setattr(story_models, "train_side_by_side", lambda *given: trained.append(given[4]))
-    make(tmp_path, seeds=1, learning_rate=0.001)
-    assert trained == [1], "another recipe"
-    record = tmp_path / "models" / "seed-1" / RECORD
-    assert "0.001" in json.loads(record.read_text())["settings"]["gru"]
-    record.unlink()
-    make(tmp_path, seeds=1, learning_rate=0.001)
-    assert trained == [1, 1], "left half trained"
-    (tmp_path / "models" / "seed-1" / "stories-gru" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(Exception, match="stories-gru"):
-        make(tmp_path, seeds=1, learning_rate=0.001)
-    assert trained == [1, 1, 1], "a damaged model"
+
+def test_another_recipe_is_trained_anew(trained, tmp_path, monkeypatch):
+    make(tmp_path)
+    make(tmp_path, overrides={"learning_rate": 0.001})
+    assert trained == [1, 1]
+    record = json.loads((tmp_path / "models" / "seed-1" / RECORD).read_text())
+    assert "learning_rate = 0.001" in record["settings"]["gru"]
+    make(tmp_path)
+    monkeypatch.setattr(story_models, "STORIES", 10)
+    make(tmp_path)
+    assert trained == [1, 1, 1, 1]
+
+
+def test_half_trained_and_damaged_models_are_trained_anew(trained, tmp_path, monkeypatch):
+    make(tmp_path)
+    folder = tmp_path / "models" / "seed-1"
+    (folder / "stories-gru" / "model.safetensors").write_bytes(b"")
+    make(tmp_path)
+    (folder / RECORD).write_text("{")
+    make(tmp_path)
+    assert trained == [1, 1, 1]
+
+    def breaks(*given):
+        raise FolderError("a training process died")
+
+    monkeypatch.setattr(story_models, "train_side_by_side", breaks)
+    with pytest.raises(FolderError):
+        make(tmp_path, overrides={"epochs": 0.1})
+    assert not (folder / RECORD).exists(), "an old record beside new models"
