@@ -112,7 +112,7 @@ class Units:
     shuffled: np.ndarray
     """``[shuffles]``: ``separation`` of units chosen by shuffled labels."""
     random: np.ndarray
-    """``[draws]``: ``separation`` of units drawn at random, turned as the choosing half has it."""
+    """``[draws]``: ``separation`` of units drawn at random, turned like those that are sought."""
     judged: np.ndarray
     """``[N]`` of bool: which rows did not choose."""
 
