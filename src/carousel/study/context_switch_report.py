@@ -198,6 +198,6 @@ def _held_panel(name: str, held: dict[str, Any]) -> Panel:
         lines,
         x_label="units held open",
         words=[str(number) for number in x],
-        y_range=(-0.02, 1),
+        y_range=(-0.02, 1.04),
         percent=True,
     )

@@ -148,7 +148,9 @@ def _curve(name: str, curve: dict[str, Any]) -> Panel:
         (("first subject's order", BLUE, "o"), ("friend's order", RED, "s"))
     ):
         lines.append(Line(asked, steps, curve["found"][number], colour, marker))
-        lines.append(Line("random units", steps, curve["random"][number], colour, marker, DOTTED))
+        lines.append(
+            Line(f"{asked}, random units", steps, curve["random"][number], colour, marker, DOTTED)
+        )
     return Panel(
         name,
         "right" if name == "RNN" else "",
