@@ -23,7 +23,7 @@ def test_shares_and_biases_add_up(name):
     assert decision.total == pytest.approx(trace.logits[-1, a] - trace.logits[-1, b], abs=1e-3)
     shown = texts(draw_decision(decision))
     for share in decision.shares:
-        assert f"{share:+.1f}" in shown
+        assert f"{round(float(share), 1) + 0.0:+.1f}" in shown
     assert any(f"{decision.total:+.2f}" in text for text in shown)
 
 

@@ -8,8 +8,8 @@ from drawn import make_trace
 
 
 def test_control_marks_become_signs():
-    assert printable("a\x1b[31m") == "a␛[31m"
-    assert printable("\t") == "␉"
+    assert printable("a\x1b[31m") == "a\N{REPLACEMENT CHARACTER}[31m"
+    assert printable("\t") == "⇥"
     assert printable("  ") == "␣␣"
     assert printable("\x9b") == "\N{REPLACEMENT CHARACTER}"
     assert printable("naïve 漢字") == "naïve 漢字"

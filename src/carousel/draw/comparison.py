@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from rich.style import Style
 from rich.text import Text
 
 from carousel.draw.canvas import COLOURS, Canvas
-from carousel.draw.strips import DIM, blocks, height, strip
+from carousel.draw.strips import DIM, bar_cell, blocks, strip
 from carousel.draw.words import Columns, printable, words_of
 from carousel.lens.compare import Comparison
 from carousel.lens.points import names_of
@@ -105,7 +104,7 @@ def show_comparison(
                     cells.append(
                         Text("–", DIM)
                         if np.isnan(value)
-                        else Text(height(abs(value) / most) + shown, Style(color=colour))
+                        else bar_cell(abs(value) / most, colour, shown)
                     )
                 yield strip(name, cells)
 

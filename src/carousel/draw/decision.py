@@ -63,7 +63,7 @@ def draw_decision(decision: Decision, *, width: float = 1180, heading: str = "")
         52 + len(columns.rows) * row_height,
         title=f"What speaks for {a} and what for {b}",
     )
-    heading = heading or f"What speaks for {a} and what for {b}"
+    heading = heading or f"For {a} or for {b}"
     canvas.text(12, 22, heading, bold=True, size=15, within=canvas.width - 24)
     about = f"logit({a}) − logit({b}) is {decision.total:+.2f}, of it biases {decision.bias:+.2f}"
     canvas.text(12, 42, about, size=12, fill="dim", within=canvas.width - 24)
@@ -82,7 +82,7 @@ def draw_decision(decision: Decision, *, width: float = 1180, heading: str = "")
                         FIRST if share > 0 else SECOND,
                         hint=f"{words[t]}: {share:+.3f}")  # fmt: skip
             over = zero - high - 4 if share > 0 else zero + high + 13
-            canvas.text(x, over, f"{share:+.1f}", size=11, anchor="middle")
+            canvas.text(x, over, f"{round(share, 1) + 0.0:+.1f}", size=11, anchor="middle")
         canvas.path(f"M{LEFT} {zero}H{columns.begin(row, row.stop)}", stroke="ink", width=1)
     return canvas
 

@@ -20,7 +20,7 @@ from carousel.draw.decision import (
     measure_decision,
     show_decision,
 )
-from carousel.draw.gates import draw_gates, mean_and_spread, most_moved
+from carousel.draw.gates import draw_gates, gates_heading, mean_and_spread, most_moved
 from carousel.draw.report import Report, figure, page, rows, section, steps
 from carousel.draw.trace_terminal import show_effect, show_trace
 from carousel.draw.words import guesses_of, printable, words_of
@@ -172,7 +172,7 @@ class Explanation(Report):
         config = self.traces[0].config
         return [
             draw_gates(trace, layer, units=units,
-                       heading=f"The gates of layer {layer}{self._named(name)}")
+                       heading=f"{gates_heading(trace)} of layer {layer}{self._named(name)}")
             for layer in range(config.layers)
             for name, trace in zip(self.names, self.traces, strict=True)
         ]  # fmt: skip
@@ -238,7 +238,7 @@ class Explanation(Report):
             *(self._cells(layer) for layer in range(config.layers)),
         )
         yield section(
-            "The gates",
+            gates_heading(self.traces[0]),
             "A bar is the mean over units, its line the spread (one standard deviation); below, "
             "the units that change most: the fuller, the larger; of values with either sign, "
             "orange is above 0 and blue below.",
@@ -247,7 +247,7 @@ class Explanation(Report):
 
     def _speaks(self, name: str, decision: Decision) -> str:
         a, b = map(printable, decision.compare)
-        return f"What speaks for {a} and what for {b}{self._named(name)}"
+        return f"For {a} or for {b}{self._named(name)}"
 
     def _named(self, name: str) -> str:
         """What tells one trace's pictures from another's."""
@@ -316,5 +316,7 @@ def trace_table(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:
 
 def _listed(values: np.ndarray) -> list[Any]:
     """Nested lists, with None where there is no number (JSON has no NaN)."""
-    made: list[Any] = np.where(np.isnan(values), None, values.astype(object)).tolist()  # type: ignore[arg-type]
+    shown = values.astype(object)
+    shown[np.isnan(values)] = None
+    made: list[Any] = shown.tolist()
     return made

@@ -41,6 +41,11 @@ def most_moved(values: np.ndarray, count: int) -> list[int]:
     return [int(unit) for unit in order[:count]]
 
 
+def gates_heading(trace: Trace) -> str:
+    """What there is to see of a cell: a plain RNN has no gates."""
+    return "The gates" if gates_of(trace.config) else "The state"
+
+
 def draw_gates(
     trace: Trace, layer: int = -1, *, units: int = 5, width: float = 1180, heading: str = ""
 ) -> Canvas:
@@ -61,7 +66,7 @@ def draw_gates(
         36 + len(columns.rows) * row_height,
         title=f"Gates while reading: {' '.join(words[1:])}",
     )
-    heading = heading or f"The gates of layer {layer}"
+    heading = heading or f"{gates_heading(trace)} of layer {layer}"
     canvas.text(12, 22, heading, bold=True, size=15, within=canvas.width - 24)
     for number, row in enumerate(columns.rows):
         y = 36 + number * row_height

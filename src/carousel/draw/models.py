@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
-from rich.style import Style
 from rich.text import Text
 
 from carousel.draw.canvas import COLOURS, Canvas, text_width
@@ -16,7 +15,7 @@ from carousel.draw.cell import draw_cell
 from carousel.draw.decision import common_focus
 from carousel.draw.explanation import trace_table
 from carousel.draw.report import Report, figure, page, section, steps
-from carousel.draw.strips import DIM, LABEL, blocks, cut, height, strip
+from carousel.draw.strips import DIM, LABEL, bar_cell, blocks, cut, strip
 from carousel.draw.words import Columns, guesses_of, printable, words_of
 from carousel.errors import LensError
 from carousel.lens.points import find_word, has_belt
@@ -143,11 +142,12 @@ class SideBySide(Report):
                 for name, curve in panel.curves.items():
                     colour = COLOURS[self._style(name)[0]]
                     cells = [
-                        Text("" if np.isnan(v) else height(v / most) + _number(v, panel.percent),
-                             Style(color=colour))
+                        Text()
+                        if np.isnan(v)
+                        else bar_cell(v / most, colour, _number(v, panel.percent))
                         for v in map(float, curve[columns.start : columns.stop])
-                    ]  # fmt: skip
-                    yield strip(_short(name), cells, Style(color=colour))
+                    ]
+                    yield strip(_short(name), cells)
             yield Text("the likeliest next word", DIM)
             for name, best in guesses.items():
                 yield strip(_short(name), [Text(best[t][0].word) for t in columns])

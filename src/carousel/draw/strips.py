@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
 
-LABEL, CELL = 13, 8
+LABEL, CELL = 14, 8
 """Columns of the terminal that a label takes, and that each word takes."""
 HEIGHTS = " ▁▂▃▄▅▆▇█"
 DIM = Style(dim=True)
@@ -35,6 +35,17 @@ def strip(label: str, cells: Sequence[Text], style: Style | None = None) -> Text
         made.append(" " * (CELL - cell_len(word)))
     made.rstrip()
     return made
+
+
+def bar_cell(share: float, colour: str, words: str, more: str = "", *, wide: int = 1) -> Text:
+    """A coloured block as high as a share from 0 to 1, and words beside it.
+
+    The words have the terminal's own colour: no other can be read on every ground.
+    """
+    cell = Text(height(share) * wide, Style(color=colour))
+    cell.append(words, Style(color="default"))
+    cell.append(more, DIM)
+    return cell
 
 
 def height(share: float) -> str:

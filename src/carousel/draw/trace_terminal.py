@@ -14,7 +14,7 @@ from rich.text import Text
 from carousel.draw.belt import luggage_colours
 from carousel.draw.canvas import COLOURS
 from carousel.draw.gates import COLOUR, is_signed, mean_and_spread, most_moved
-from carousel.draw.strips import DIM, blocks, height, strip
+from carousel.draw.strips import DIM, bar_cell, blocks, height, strip
 from carousel.draw.words import guesses_of, printable, words_of
 from carousel.lens.effect import Effect
 from carousel.lens.points import gates_of, has_belt, names_of
@@ -70,12 +70,11 @@ def _gates(trace: Trace, layer: int, columns: range) -> Iterator[Text]:
         signed = is_signed(trace, short)
         means, spreads = mean_and_spread(trace, short, layer)
         top = max(1.0, float(means.max()))
-        style = Style(color=COLOURS[COLOUR[short]])
+        colour = COLOURS[COLOUR[short]]
         yield strip(
             f"|{short}| {long}" if signed else f"{short} {long}",
             [
-                Text(f"{height(float(means[t]) / top)}{_three(float(means[t]))}", style)
-                + Text(f"±{_two(float(spreads[t]))}", DIM)
+                bar_cell(float(means[t]) / top, colour, _three(means[t]), f"±{_two(spreads[t])}")
                 for t in columns
             ],
         )
@@ -92,7 +91,7 @@ def _units(trace: Trace, layer: int, columns: range, count: int) -> Iterator[Tex
             value = float(values[t, unit])
             colour = COLOUR[name] if gates else "forget" if value > 0 else "output"
             number = f"{value:.2f}" if gates else f"{value:+.2f}"
-            cells.append(Text(height(abs(value)) + number, Style(color=COLOURS[colour])))
+            cells.append(bar_cell(abs(value), COLOURS[colour], number))
         yield strip(f"  {name} unit {unit}", cells)
 
 
@@ -113,12 +112,14 @@ def _belt(
         if words[s] not in focus and not (here[:, s] >= SHOWN * here.sum(1)).any():
             rest.append(s)
             continue
-        style = Style(color=COLOURS[colours[s]], bold=words[s] in focus or None)
+        colour = COLOURS[colours[s]]
         cells = [
-            Text("" if t < s else f"{height(amounts[t, s] / top) * 2}{share[t, s]:5.0%}", style)
+            Text()
+            if t < s
+            else bar_cell(amounts[t, s] / top, colour, f"{share[t, s]:5.0%}", wide=2)
             for t in columns
         ]
-        yield strip("  " + printable(words[s]), cells, style)
+        yield strip("  " + words[s], cells, Style(bold=words[s] in focus))
     if rest:
         cells = [Text(height(float(amounts[t, rest].sum()) / top) * 2, DIM) for t in columns]
         yield strip(f"  {len(rest)} more", cells, DIM)

@@ -19,12 +19,10 @@ def printable(word: str) -> str:
     """A token that is seen and does nothing to a terminal: spaces and control marks as signs."""
     if not word.strip(" "):
         return "␣" * len(word)
-    return "".join(c if c.isprintable() else _sign_of(c) for c in word)
-
-
-def _sign_of(char: str) -> str:
-    """The sign for a control character: ``␉`` for a tab."""
-    return chr(0x2400 + ord(char)) if ord(char) < 32 else "\N{REPLACEMENT CHARACTER}"
+    signs = {"\t": "⇥", "\n": "⏎"}
+    return "".join(
+        c if c.isprintable() else signs.get(c, "\N{REPLACEMENT CHARACTER}") for c in word
+    )
 
 
 def words_of(trace: Trace) -> list[str]:
