@@ -12,6 +12,7 @@ from carousel.folder import write_folder
 from carousel.lens.trace import trace_text
 from carousel.study import characters
 from carousel.study.characters import (
+    _ranks,
     find_counters,
     label_characters,
     measure_gates,
@@ -81,10 +82,14 @@ def test_a_unit_that_counts_is_found_and_noise_is_not():
     groups = np.arange(600) // 20
     noise = find_counters(values, column, groups)
     assert abs(noise["correlation"][0]) < 1.5 * noise["shuffled_95"] < 0.4
-    values[:, 4] = -column + rng.normal(size=600)
+    values[:, 4] = np.exp(-column + rng.normal(size=600))
     found = find_counters(values, column, groups)
     assert found["units"][0] == 4
     assert found["correlation"][0] < -0.99
+
+
+def test_ranks_of_equal_values_are_shared():
+    assert _ranks(np.array([3.0, 1.0, 3.0, 2.0, 3.0])).tolist() == [4, 1, 4, 2, 4]
 
 
 def test_the_whole_study(model, tmp_path, monkeypatch):

@@ -178,29 +178,34 @@ def measure_retention(model: LanguageModel, ids: np.ndarray) -> list[dict[str, l
 def find_counters(values: np.ndarray, column: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     """The units that go most with the position in the line, chosen on one half of the text.
 
-    Correlations (Pearson) on the other half, and what shuffled positions give: the largest of all
-    units in 95 of 100 shuffles.
+    Rank correlations (Spearman 1904) on the other half, as cells may have a few very large values;
+    and what shuffled positions give: the largest of all units in 95 of 100 shuffles.
     """
     rng = np.random.default_rng(0)
     first = halves(groups, rng)
 
-    def correlate(half: np.ndarray, target: np.ndarray) -> np.ndarray:
-        x = values[half].astype(np.float64)
-        x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
-        y = target - target.mean()
-        made: np.ndarray = y @ x / (len(y) * y.std())
+    def ranked(x: np.ndarray) -> np.ndarray:
+        ranks = np.apply_along_axis(_ranks, 0, x)
+        ranks -= ranks.mean(0)
+        made: np.ndarray = ranks / np.maximum(np.linalg.norm(ranks, axis=0), 1e-12)
         return made
 
-    chosen = np.argsort(-np.abs(correlate(first, column[first])))[:FOUND]
-    judged = correlate(~first, column[~first])
-    largest = [
-        np.abs(correlate(~first, rng.permutation(column[~first]))).max() for _ in range(SHUFFLES)
-    ]
+    chosen = np.argsort(-np.abs(ranked(column[first]) @ ranked(values[first])))[:FOUND]
+    units, places = ranked(values[~first]), ranked(column[~first])
+    judged = places @ units
+    largest = [np.abs(rng.permutation(places) @ units).max() for _ in range(SHUFFLES)]
     return {
         "units": chosen.tolist(),
         "correlation": judged[chosen].tolist(),
         "shuffled_95": float(np.quantile(largest, 0.95)),
     }
+
+
+def _ranks(x: np.ndarray) -> np.ndarray:
+    """Ranks ``[n]`` from 1; equal values share the mean of theirs."""
+    _, which, counts = np.unique(x, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[which]
+    return ranks
 
 
 def show(console: Console, result: Mapping[str, Any]) -> None:
@@ -257,7 +262,7 @@ def show(console: Console, result: Mapping[str, Any]) -> None:
         rows.append(
             (
                 "position in line",
-                f"unit {line['units'][0]}: correlation {line['correlation'][0]:+.3f}; next "
+                f"unit {line['units'][0]}: rank correlation {line['correlation'][0]:+.3f}; next "
                 + ", ".join(f"{r:+.3f}" for r in line["correlation"][1:])
                 + f"; shuffled, largest of all units {line['shuffled_95']:.3f}",
             )

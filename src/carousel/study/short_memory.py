@@ -77,7 +77,7 @@ def measure_distances(model: LanguageModel, cell: str, seed: int) -> list[dict[s
     count as so many stories.
     """
     told = TEST_SEED + seed
-    accuracy = measure_accuracy(model, per_cell=STORIES, seed=told)
+    accuracy = measure_accuracy(model, per_cell=STORIES, gaps=TESTED_GAPS, seed=told)
     rows = []
     for gap in TESTED_GAPS:
         stories = [
