@@ -126,10 +126,9 @@ def _heat_map(
                 continue
             strong = min(1.0, abs(value) / most)
             colour = MORE if value >= 0 else LESS
-            canvas.rect(left + 1, top + 1, wide - 2, ROW - 2, colour, opacity=0.9 * strong)
-            over = "ink" if strong < 0.6 else "#FFFFFF" if colour == LESS else "#000000"
-            canvas.text(left + wide / 2, top + 15, shown(value), anchor="middle", size=12,
-                        fill=over)  # fmt: skip
+            # No fuller than what the ink can be read on, in the light and in the dark.
+            canvas.rect(left + 1, top + 1, wide - 2, ROW - 2, colour, opacity=0.55 * strong)
+            canvas.text(left + wide / 2, top + 15, shown(value), anchor="middle", size=12)
 
 
 def _hundredths(value: float) -> str:

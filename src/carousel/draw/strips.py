@@ -42,8 +42,9 @@ def bar_cell(share: float, colour: str, words: str, more: str = "", *, wide: int
 
     The words have the terminal's own colour: no other can be read on every ground.
     """
-    cell = Text(height(share) * wide, Style(color=colour))
-    cell.append(words, Style(color="default"))
+    cell = Text()
+    cell.append(height(share) * wide, Style(color=colour))
+    cell.append(words)
     cell.append(more, DIM)
     return cell
 

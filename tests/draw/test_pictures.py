@@ -1,0 +1,61 @@
+"""The pictures of the docs: there, small, on their own, and what the page says of them is true."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import carousel
+from carousel.draw.decision import measure_decision
+from carousel.lens.compare import compare_texts, patch_texts
+from drawn import assert_tidy, parse
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = " ".join((DOCS / "explain.md").read_text(encoding="utf-8").split())
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_picture_is_there_and_shows_what_the_code_draws(pictures):
+    made = pictures.pictures()
+    assert set(re.findall(r"images/([\w-]+)\.svg", PAGE)) == set(made)
+    for name, canvas in made.items():
+        assert_tidy(canvas)
+        text = (DOCS / "images" / f"{name}.svg").read_text(encoding="utf-8")
+        assert len(text) < 150_000
+        assert "prefers-color-scheme:dark" in text
+        words = [label.words for label in canvas.labels]
+        assert [e.text or e[0].tail for e in parse(text).iter() if e.tag.endswith("}text")] == words
+
+
+def test_the_page_s_numbers(pictures):
+    model = carousel.load()
+    left = {}
+    for name, text in (("same", pictures.SAME), ("switch", pictures.SWITCH)):
+        trace = model.trace(text)
+        amounts = trace.belt().amounts()
+        words = trace.words
+        left[name] = [f"{share:.0%}" for share in amounts[:, 3] / amounts[3, 3]]
+        assert words[3] == "pizza"
+    same, switch = left["same"], left["switch"]
+    assert f"At the end, {same[-1]} of pizza's luggage is left" in PAGE
+    assert f"orders, and {switch[-1]} where his friend does" in PAGE
+    assert f'"friend", where it still keeps {switch[6][:-1]} of {switch[5][:-1]}' in PAGE
+    assert f'"likes" ({switch[6]} to {switch[7]})' in PAGE
+    assert f"where {switch[8]} become {switch[9]}" in PAGE
+    assert f'"so" takes {same[9]} to {same[10]}' in PAGE
+    decision = measure_decision(model.trace(pictures.SWITCH), pictures.FOODS)
+    assert f"burger wins by {-decision.total:.1f}" in PAGE
+    found = compare_texts(model, pictures.SAME, pictures.SWITCH)
+    patched = patch_texts(model, found, pictures.FOODS)
+    friend = [t for _, t in found.pairs].index(6)
+    share = f"{patched[found.names.index('g'), 0, friend]:.0%}"
+    assert share == f"{patched[found.names.index('f'), 0, friend + 1]:.0%}"
+    assert f'The candidate at "friend" does {share} of it' in PAGE
