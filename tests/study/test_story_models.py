@@ -34,8 +34,22 @@ def trained(monkeypatch):
 
 def make(out, seeds=1, overrides=None):
     said = io.StringIO()
-    made = story_models.story_models(Console(file=said), out, seeds, overrides)
+    # Another seed of the weights than any shipped model has, so that there is something to train.
+    made = story_models.story_models(
+        Console(file=said), out, seeds, {"seed": 7} | (overrides or {})
+    )
     return made, said.getvalue()
+
+
+def test_the_shipped_models_are_seed_1_while_the_recipe_is_theirs(trained, tmp_path):
+    said = io.StringIO()
+    made = story_models.story_models(Console(file=said), tmp_path, 2)
+    assert trained == [2]
+    for cell, model in made[1].items():
+        assert model.path == SHIPPED / f"stories-{cell}"
+    assert made[2]["gru"].path == tmp_path / "models" / "seed-2" / "stories-gru"
+    story_models.story_models(Console(file=said), tmp_path, 1, {"epochs": 4.0})
+    assert trained == [2, 1]
 
 
 def test_trained_once_and_used_again(trained, tmp_path):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from carousel.errors import CarouselError
 from carousel.folder import write_file
-from carousel.model import LanguageModel
+from carousel.model import SHIPPED, LanguageModel
 from carousel.study.demo import (
     HIDDEN_SIZES,
     STORIES,
@@ -31,15 +31,16 @@ def story_models(
     """Models by seed (from 1) and cell (``rnn``, ``gru``, ``lstm``), kept in ``out/models``.
 
     Those that are there and were trained by this recipe on as many stories are used again; others
-    are trained, the three of a seed side by side. ``overrides`` are settings that replace the
-    recipe's (fewer epochs, say).
+    are trained, the three of a seed side by side. Seed 1 are the models that come with the package,
+    which the demo trained, as long as the recipe is still theirs. ``overrides`` are settings that
+    replace the recipe's (fewer epochs, say).
     """
     made: dict[int, dict[str, LanguageModel]] = {}
     for seed in range(1, seeds + 1):
         folder = out / "models" / f"seed-{seed}"
         recipe = _recipe(seed, overrides or {})
         folders = {cell: folder / f"stories-{cell}" for cell in HIDDEN_SIZES}
-        models = _find(folder, folders, recipe)
+        models = _shipped(recipe) or _find(folder, folders, recipe)
         if models is None:
             console.print(f"Training the three models of seed {seed} of {seeds}", highlight=False)
             (folder / RECORD).unlink(missing_ok=True)
@@ -59,6 +60,14 @@ def _recipe(seed: int, overrides: dict[str, Any]) -> dict[str, Any]:
         for cell in HIDDEN_SIZES
     }
     return {"stories": STORIES, "validation_stories": VALIDATION_STORIES, "settings": settings}
+
+
+def _shipped(recipe: dict[str, Any]) -> dict[str, LanguageModel] | None:
+    """The package's own models, if they are what this recipe gives: its settings have the seed."""
+    for cell, settings in recipe["settings"].items():
+        if (SHIPPED / f"stories-{cell}" / "recipe.toml").read_text(encoding="utf-8") != settings:
+            return None
+    return {cell: LanguageModel.load(f"stories-{cell}") for cell in recipe["settings"]}
 
 
 def _find(
