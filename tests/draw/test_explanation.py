@@ -90,6 +90,24 @@ def test_clamps_before_and_after():
     assert "What the clamps change" in found.to_html()
 
 
+def test_patching_that_would_take_too_long_is_left_out(make_model, monkeypatch):
+    found = Explanation.of(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
+    assert found.patched is not None
+    monkeypatch.setattr("carousel.draw.explanation.MOST_PATCHING", 10)
+    found = Explanation.of(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
+    assert found.patched is None
+    assert "too long to try" in found.to_html()
+    assert "too long to try" in "\n".join(line.plain for line in found.lines())
+
+
+def test_an_rnn_s_prediction_under_a_clamp(make_model):
+    found = Explanation.of(
+        make_model("rnn"), TEXT, clamps=["hidden=0@dog"], compare=("pizza", "pie")
+    )
+    assert found.decisions() == []
+    assert found.effect.difference_after is not None
+
+
 def test_long_texts_have_the_last_cells(make_model):
     found = Explanation.of(make_model(), "the cat " * 40)
     root, _ = drawings(found.to_html())
@@ -137,5 +155,7 @@ def test_what_cannot_be_explained(make_model):
         Explanation.of(make_model("rnn"), TEXT, compare=("pizza", "pie"))
     with pytest.raises(PredictionError, match="none of the words"):
         Explanation.of(model, "zyx wvu")
+    with pytest.raises(LensError, match=r"2,001 tokens, but at most 2,000 can be drawn"):
+        Explanation.of(model, "the " * 2001)
     with pytest.warns(UntouchedWarning):
         Explanation.of(model, TEXT, clamps=["forget=1@99"])

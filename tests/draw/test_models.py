@@ -66,5 +66,7 @@ def test_models_that_read_differently(make_model):
         SideBySide.of({"a": words, "b": letters}, "the cat sat")
     with pytest.raises(LensError, match="'sushi' is not a word of the vocabulary of a"):
         SideBySide.of({"a": words, "b": words}, "the cat", compare=("sushi", "cat"))
+    with pytest.raises(LensError, match="at most 2,000 can be drawn"):
+        SideBySide.of({"a": words, "b": words}, "the " * 2001)
     with pytest.raises(PredictionError):
         SideBySide.of({"a": words, "b": words}, "zyx")

@@ -14,7 +14,7 @@ import numpy as np
 from carousel.cells import CELLS, GRU, LSTM
 from carousel.draw.canvas import Canvas
 from carousel.draw.gates import COLOUR, mean_and_spread
-from carousel.draw.words import guesses_of, words_of
+from carousel.draw.words import guesses_at, words_of
 from carousel.lens.points import check_layer, names_of
 from carousel.lens.trace import Trace
 
@@ -130,7 +130,7 @@ class _Diagram:
         if self.layer < self.trace.config.layers - 1:
             self.shapes.text(x, y, f"to layer {self.layer + 1}", size=14, anchor="middle")
             return
-        best = guesses_of(self.trace, 2)[self.t]
+        best = guesses_at(self.trace, self.t, 2)
         if best:
             shown = f"{best[0].word} {best[0].probability:.0%}"
             self.shapes.text(x, y, shown, bold=True, size=16, anchor="middle", within=180)

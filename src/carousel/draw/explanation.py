@@ -23,7 +23,7 @@ from carousel.draw.decision import (
 from carousel.draw.gates import draw_gates, gates_heading, mean_and_spread, most_moved
 from carousel.draw.report import Report, figure, page, rows, section, steps
 from carousel.draw.trace_terminal import show_effect, show_trace
-from carousel.draw.words import guesses_of, printable, words_of
+from carousel.draw.words import check_length, guesses_at, guesses_of, printable, words_of
 from carousel.errors import LensError
 from carousel.lens.compare import Comparison, compare_texts, patch_texts
 from carousel.lens.effect import Effect, measure_effect
@@ -32,6 +32,9 @@ from carousel.lens.trace import Trace, trace_text
 from carousel.model import LanguageModel
 from carousel.predict.next_word import encode_known
 
+MOST_PATCHING = 4e10
+"""So many multiplications, some twenty seconds, every gate at every word may take to be patched."""
+TOO_LONG = "The texts are too long to try what each gate at each word does to the answer."
 MOST_CELLS = 60
 """The cell's diagram is drawn for this many words of a text, the last ones."""
 
@@ -88,14 +91,14 @@ class Explanation(Report):
         if clamps and len(texts) == 2:
             raise LensError("clamps act on one text: leave out the other")
         for text in texts:
-            encode_known(model, text)
+            check_length(encode_known(model, text))
         if compare is not None:
             tokens = model.tokenizer.tokens()
             first, second = map(model.tokenizer.normalize, compare)
             compare = (first, second)
             for word in compare:
                 find_word(tokens, word, "the vocabulary")
-            if not has_belt(model.config):
+            if not has_belt(model.config) and len(texts) == 1 and not clamps:
                 raise LensError(
                     "a plain RNN has no belt whose luggage could be weighed: leave out the "
                     "words to compare"
@@ -104,7 +107,9 @@ class Explanation(Report):
             found = compare_texts(model, *texts)
             traces = [found.first, found.second]
             pair = compare or common_focus(traces)
-            patched = None if pair is None else patch_texts(model, found, pair)
+            patched = None
+            if pair is not None and _patching_costs(found) <= MOST_PATCHING:
+                patched = patch_texts(model, found, pair)
             title = f"{texts[0]} | {texts[1]}"
             names = list(texts)
             return cls(title, traces, names, pair or (), pair, comparison=found, patched=patched)
@@ -143,6 +148,8 @@ class Explanation(Report):
             yield from show_trace(trace, width, units=units, focus=self.focus)
         if self.comparison is not None:
             yield from show_comparison(self.comparison, width, self.patched, self.compare)
+            if self.patched is None and self.compare is not None:
+                yield Text(TOO_LONG)
         if self.effect is not None:
             yield Text()
             yield from show_effect(self.effect, f"the next word {self.names[-1]}")
@@ -194,7 +201,7 @@ class Explanation(Report):
         config = self.traces[0].config
         yield section("What comes next", "", *(
             rows(self._named(name).removeprefix(": "), ["next word", "probability"],
-                 [(word, f"{p:.1%}") for word, p in guesses_of(trace, 5)[-1]])
+                 [(word, f"{p:.1%}") for word, p in guesses_at(trace, -1, 5)])
             for name, trace in zip(self.names, self.traces, strict=True)
         ))  # fmt: skip
         if self.effect is not None:
@@ -225,9 +232,10 @@ class Explanation(Report):
                 *(figure(draw_decision(d, heading=self._speaks(name, d))) for name, d in decisions),
             )
         if self.comparison is not None:
+            tried = self.patched is not None or self.compare is None
             yield section(
                 "Where the two texts part ways",
-                "",
+                "" if tried else TOO_LONG,
                 figure(draw_comparison(self.comparison, self.patched, self.compare)),
             )
         yield section(
@@ -293,6 +301,13 @@ class Explanation(Report):
                 "patched": None if self.patched is None else _listed(self.patched),
             }
         return made
+
+
+def _patching_costs(found: Comparison) -> float:
+    """How many multiplications ``patch_texts`` takes: a reading for each gate of each word."""
+    config = found.first.config
+    weights = sum(np.prod(shape) for shape in config.weight_shapes().values() if len(shape) == 2)
+    return float(found.distance.size * len(found.first) * weights)
 
 
 def trace_table(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from carousel.draw.decision import common_focus
 from carousel.draw.explanation import trace_table
 from carousel.draw.report import Report, figure, page, section, steps
 from carousel.draw.strips import DIM, LABEL, bar_cell, blocks, cut, strip
-from carousel.draw.words import Columns, guesses_of, printable, words_of
+from carousel.draw.words import Columns, check_length, guesses_of, printable, words_of
 from carousel.errors import LensError
 from carousel.lens.points import find_word, has_belt
 from carousel.lens.trace import Trace, trace_text
@@ -71,7 +71,7 @@ class SideBySide(Report):
         """
         traces = {}
         for name, model in models.items():
-            encode_known(model, text)
+            check_length(encode_known(model, text))
             traces[name] = trace_text(model, text)
             for word in map(model.tokenizer.normalize, compare or ()):
                 find_word(model.tokenizer.tokens(), word, f"the vocabulary of {name}")

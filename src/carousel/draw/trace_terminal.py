@@ -19,6 +19,7 @@ from carousel.draw.words import guesses_of, printable, words_of
 from carousel.lens.effect import Effect
 from carousel.lens.points import gates_of, has_belt, names_of
 from carousel.lens.trace import Trace
+from carousel.predict.next_word import Prediction
 
 SHOWN = 0.05
 """Luggage below this share of the belt is added up in a row of its own."""
@@ -36,6 +37,11 @@ def show_trace(
     """
     words = words_of(trace)
     first = 1 if len(trace) > 1 else 0
+    belts = [
+        trace.belt(layer).amounts() if has_belt(trace.config) else None
+        for layer in range(trace.config.layers)
+    ]
+    best = guesses_of(trace, guesses)
     for columns in blocks(first, len(trace), width):
         if columns.start > first:
             yield Text()
@@ -45,8 +51,8 @@ def show_trace(
                 yield Text(f"layer {layer}", style="bold underline")
             yield from _gates(trace, layer, columns)
             yield from _units(trace, layer, columns, units)
-            yield from _belt(trace, words, layer, columns, focus)
-        yield from _guesses(trace, columns, guesses)
+            yield from _belt(belts[layer], words, columns, focus)
+        yield from _guesses(best, columns)
 
 
 def show_effect(effect: Effect, heading: str) -> Iterator[Text]:
@@ -96,12 +102,11 @@ def _units(trace: Trace, layer: int, columns: range, count: int) -> Iterator[Tex
 
 
 def _belt(
-    trace: Trace, words: list[str], layer: int, columns: range, focus: Sequence[str]
+    amounts: np.ndarray | None, words: list[str], columns: range, focus: Sequence[str]
 ) -> Iterator[Text]:
-    if not has_belt(trace.config):
+    if amounts is None:
         yield Text("no belt: a plain RNN makes its state anew at every word", DIM)
         return
-    amounts = trace.belt(layer).amounts()
     here = amounts[columns.start : columns.stop]
     top = max(float(amounts.max()), 1e-12)
     share = amounts / np.maximum(np.diag(amounts), 1e-12)
@@ -125,11 +130,10 @@ def _belt(
         yield strip(f"  {len(rest)} more", cells, DIM)
 
 
-def _guesses(trace: Trace, columns: range, count: int) -> Iterator[Text]:
-    found = guesses_of(trace, count)
-    for rank in range(len(found[0])):
-        yield strip("next word" if rank == 0 else "", [Text(found[t][rank].word) for t in columns])
-        yield strip("", [Text(f"{found[t][rank].probability:.0%}", DIM) for t in columns])
+def _guesses(best: list[list[Prediction]], columns: range) -> Iterator[Text]:
+    for rank in range(len(best[0])):
+        yield strip("next word" if rank == 0 else "", [Text(best[t][rank].word) for t in columns])
+        yield strip("", [Text(f"{best[t][rank].probability:.0%}", DIM) for t in columns])
 
 
 def _three(value: float) -> str:

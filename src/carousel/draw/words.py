@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from carousel.draw.canvas import text_width
+from carousel.errors import LensError
 from carousel.lens.trace import Trace, show_token
-from carousel.predict.next_word import Prediction
+from carousel.predict.next_word import Prediction, softmax
 
+MOST_WORDS = 2000
+"""The longest text that is drawn, in tokens."""
 LONGEST = 150.0
 """The width of the widest column, in pixels; longer words are cut short."""
 
@@ -34,13 +37,29 @@ def words_of(trace: Trace) -> list[str]:
 
 def guesses_of(trace: Trace, k: int) -> list[list[Prediction]]:
     """The ``k`` likeliest tokens after each word as they are shown; empty lists if not recorded."""
+    return [guesses_at(trace, t, k) for t in range(len(trace))]
+
+
+def guesses_at(trace: Trace, t: int, k: int) -> list[Prediction]:
+    """The same after the word at position ``t``."""
     if trace.model is None or trace.logits is None:
-        return [[] for _ in trace.words]
-    made = []
-    for row in trace.probabilities:
-        best = np.argsort(-row, kind="stable")[:k]
-        made.append([Prediction(_token(trace, int(id)), float(row[id])) for id in best])
-    return made
+        return []
+    row = softmax(trace.logits[t])
+    best = np.argsort(-row, kind="stable")[:k]
+    return [Prediction(_token(trace, int(id)), float(row[id])) for id in best]
+
+
+def check_length(ids: Sequence[int]) -> None:
+    """Refuse a text that is too long to be drawn, as what it takes grows with the length squared.
+
+    Raises:
+        LensError: it is.
+    """
+    if len(ids) > MOST_WORDS:
+        raise LensError(
+            f"the text has {len(ids):,} tokens, but at most {MOST_WORDS:,} can be drawn: "
+            "give a part of it"
+        )
 
 
 def _token(trace: Trace, id: int) -> str:
