@@ -32,7 +32,13 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }  # fmt: skip
 # The model's conveniences (``model.next_words``) open the rooms above it when they are called.
-CONVENIENCES = {("model", "predict"), ("model", "evaluate"), ("model", "lens"), ("lens", "draw"), ("", "lens")}
+CONVENIENCES = {
+    ("model", "predict"),
+    ("model", "evaluate"),
+    ("model", "lens"),
+    ("lens", "draw"),
+    ("", "lens"),
+}
 TORCH = {"training", "study", "convert"}
 
 

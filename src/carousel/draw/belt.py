@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from carousel.draw.canvas import LUGGAGE, Canvas, on_colour
+from carousel.draw.canvas import LUGGAGE, Canvas, fit, on_colour
 from carousel.draw.words import Columns, guesses_of, words_of
 from carousel.lens.belt import Belt
 from carousel.lens.points import memory_of
@@ -102,7 +102,7 @@ class _Picture:
             ("f keeps" if lstm else "z keeps", "forget", ["", *(f"{k:.2f}" for k in kept[1:])]),
             ("i adds" if lstm else "1−z adds", "input", [f"{a:.2f}" for a in added]),
             *(
-                (f"{self.words[s]} left", self.colours[s],
+                (f"{fit(self.words[s], LEFT - 68, 12)} left", self.colours[s],
                  [f"{share[t, s]:.0%}" if t >= s else "" for t in range(len(trace))])
                 for s in self.focus
             ),
