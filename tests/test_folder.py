@@ -265,3 +265,10 @@ def test_tied_sizes_must_fit():
     assert Config("lstm", 9, 4, 5, 1, True, projection_size=4).weight_shapes()[
         "projection.weight"
     ] == (4, 5)
+
+
+def test_a_file_in_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(FolderError, match="can't be written"):
+        write_file(tmp_path / "file" / "x.html", "text")
+    assert (tmp_path / "file").read_text() == "kept"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -292,7 +293,9 @@ def write_file(path: str | Path, data: str | bytes) -> None:
     except OSError as error:
         raise FolderError(f"{path} can't be written: {error.strerror or error}") from None
     finally:
-        aside.unlink(missing_ok=True)
+        # Where not even its folder could be made, there is nothing to take away.
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def parse_json(text: str | bytes, where: str) -> Any:

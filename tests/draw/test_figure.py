@@ -15,7 +15,9 @@ def png_size(path):
 def drawn(monkeypatch):
     """The figures as they are saved."""
     figures = []
-    monkeypatch.setattr("carousel.draw.figure._save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(
+        "carousel.draw.figure.save_figure", lambda figure, path: figures.append(figure)
+    )
     return figures
 
 

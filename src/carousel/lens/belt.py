@@ -54,7 +54,8 @@ class Belt:
         t = range(len(self.words))[t]
         # The factors that came after each word: a product that runs backwards from t.
         later = np.cumprod(self.kept[t:0:-1], axis=0)[::-1] if t else self.kept[:0]
-        return self.put[: t + 1] * np.concatenate([later, np.ones_like(self.put[:1])])
+        left: np.ndarray = self.put[: t + 1] * np.concatenate([later, np.ones_like(self.put[:1])])
+        return left
 
     def luggage(self) -> np.ndarray:
         """``[T, T, H]``: of word ``s``'s luggage, what is left at word ``t``; 0 for ``s > t``.
@@ -111,7 +112,8 @@ class Belt:
     def half_life_of_units(self) -> np.ndarray:
         """``[H]``: the half-life in words of each unit, ``ln ½ / mean ln f``, over this text."""
         mean = np.log(np.maximum(self.kept, 1e-12)).mean(0)
-        return np.log(0.5) / np.minimum(mean, -1e-12)
+        words: np.ndarray = np.log(0.5) / np.minimum(mean, -1e-12)
+        return words
 
     def decision(self, first: str, second: str, at: int = -1) -> np.ndarray:
         """``[t + 1]``: the part of ``logit(first) - logit(second)`` through each word's luggage.

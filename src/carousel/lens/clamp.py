@@ -105,8 +105,8 @@ class Held(LanguageModel):
     def __init__(self, model: LanguageModel, clamps: Sequence[Clamp]) -> None:
         self.__dict__.update(model.__dict__)
         self.clamps = list(clamps)
-        earlier = model.bound if isinstance(model, Held) else []
-        self.bound = [*earlier, *(bind(model, clamp) for clamp in clamps)]
+        earlier: list[_Bound] = model.bound if isinstance(model, Held) else []
+        self.bound: list[_Bound] = [*earlier, *(bind(model, clamp) for clamp in clamps)]
 
     def hidden(
         self, ids: np.ndarray, state: State, edit: EditAt | None = None

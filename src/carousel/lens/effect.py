@@ -89,15 +89,18 @@ def measure_effect(
     p, q = softmax(before.logits[-1]), softmax(after.logits[-1])
     tokens = model.tokenizer.tokens()
     order = np.argsort(-np.abs(q - p), kind="stable")[:k]
-    differences: list[float | None] = [None, None]
+    was: float | None = None
+    now: float | None = None
     if compare is not None:
         a, b = (find_word(tokens, word, "the vocabulary")[0] for word in compare)
-        differences = [float(t.logits[-1, a] - t.logits[-1, b]) for t in (before, after)]  # type: ignore[index]
+        was = float(before.logits[-1, a] - before.logits[-1, b])
+        now = float(after.logits[-1, a] - after.logits[-1, b])
     return Effect(
         before,
         after,
         compare,
-        *differences,
+        was,
+        now,
         divergence=float((p * (np.log(p + 1e-300) - np.log(q + 1e-300))).sum()),
         changes=[Change(show_token(tokens[i]), float(p[i]), float(q[i])) for i in order],
     )

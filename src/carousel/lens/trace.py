@@ -12,7 +12,7 @@ import numpy as np
 from carousel.cells import Array
 from carousel.errors import FolderError, LensError
 from carousel.folder import Config, parse_json, write_file
-from carousel.lens.points import find_name, find_point, memory_of, names_of, points_of
+from carousel.lens.points import DERIVED, find_name, find_point, memory_of, names_of, points_of
 from carousel.model import LanguageModel
 from carousel.predict.next_word import Prediction, softmax
 from carousel.text.tokenizer import END_OF_LINE
@@ -74,13 +74,16 @@ class Trace:
         if point in self.values:
             return self.values[point]
         layer, short = point.removeprefix("layers.").split(".")
+        if short not in DERIVED:
+            raise LensError(f"{point} was not recorded; there are {', '.join(self.values)}")
+        made: np.ndarray
         if short == "keep":
-            return self.kept(int(layer)) * self._before(int(layer))
-        if short == "write":
-            if "c" in names_of(self.config):
-                return self["i", int(layer)] * self["g", int(layer)]
-            return (1 - self["z", int(layer)]) * self["n", int(layer)]
-        raise LensError(f"{point} was not recorded; there are {', '.join(self.values)}")
+            made = self.kept(int(layer)) * self._before(int(layer))
+        elif "c" in names_of(self.config):
+            made = self["i", int(layer)] * self["g", int(layer)]
+        else:
+            made = (1 - self["z", int(layer)]) * self["n", int(layer)]
+        return made
 
     def kept(self, layer: int) -> np.ndarray:
         """``[T, H]``: the share of the memory that each word kept (``f``; GRU ``z``)."""
