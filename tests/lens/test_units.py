@@ -1,5 +1,6 @@
 """Units that react: against pair counting, closed forms, planted units and plain noise."""
 
+import json
 import math
 import statistics
 
@@ -90,6 +91,16 @@ def test_planted_units_are_found():
     assert found.table()["units"] == found.units.tolist()
     up = find_units(values, labels, 3, falling=False, shuffles=50, draws=50)
     assert not {3, 17, 31} & set(up.units)
+
+
+def test_a_unit_that_is_the_label_itself():
+    labels = np.arange(40) % 2 == 0
+    values = np.column_stack([np.random.default_rng(5).normal(size=40), 0.3 + 0.1 * labels])
+    found = find_units(values, labels, 1, shuffles=50, draws=10)
+    assert found.units.tolist() == [1]
+    assert found.effect[0] == math.inf
+    assert found.auc[0] == found.separation == 1
+    assert json.loads(json.dumps(found.table(), allow_nan=False))["effect"] == [None]
 
 
 def test_noise_is_found_as_often_as_stated():

@@ -130,7 +130,8 @@ class Units:
         """As plain data, for JSON."""
         return {
             "units": self.units.tolist(),
-            "effect": [float(x) for x in self.effect],
+            # JSON has no infinity.
+            "effect": [float(x) if np.isfinite(x) else None for x in self.effect],
             "auc": self.auc.tolist(),
             "p_units": self.p_units.tolist(),
             "separation": self.separation,
