@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from carousel.adaptive import log_probs
 from carousel.cells import CELLS, State, Weights
 from carousel.errors import FolderError
 from carousel.folder import Config, read_folder
+from carousel.storage import Stored, to_float32
 from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import EditAt, initial_state, unroll
 
@@ -35,16 +37,26 @@ class LanguageModel:
     def __init__(
         self,
         config: Config,
-        weights: Mapping[str, np.ndarray],
+        weights: Mapping[str, Stored],
         tokenizer: Tokenizer,
         path: Path | None = None,
     ) -> None:
         self.config = config
-        self.weights = dict(weights)
+        self.stored = dict(weights)
+        """The weights as the folder holds them: float32, bfloat16 or int8."""
         self.tokenizer = tokenizer
         self.path = path
         self.cell = CELLS[config.cell]
-        self.layers = [
+
+    @cached_property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The weights in float32: those of the folder, or what fewer bits stand for."""
+        return {name: to_float32(weight) for name, weight in self.stored.items()}
+
+    @cached_property
+    def layers(self) -> list[Weights]:
+        """The weights of each layer, in float32."""
+        return [
             Weights(
                 **{
                     name.split(".")[2]: weight
@@ -52,7 +64,7 @@ class LanguageModel:
                     if name.startswith(f"layers.{layer}.")
                 }
             )
-            for layer in range(config.layers)
+            for layer in range(self.config.layers)
         ]
 
     @classmethod
@@ -87,7 +99,7 @@ class LanguageModel:
     def initial_state(self, batch: int = 1) -> State:
         """The state before anything was read: zeros, ``[L, B, H]`` each."""
         c = self.config
-        like = self.weights["embedding.weight"]
+        like = np.empty(0, dtype=np.float32)
         return initial_state(self.cell, c.layers, batch, c.hidden_size, like)
 
     def step(self, ids: np.ndarray | Sequence[int], state: State) -> tuple[np.ndarray, State]:
@@ -108,7 +120,13 @@ class LanguageModel:
         return (x if projection is None else x @ projection.T), state
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
-        """Decode ``[..., P or H]`` to logits ``[..., V]``."""
+        """Decode ``[..., P or H]`` to logits ``[..., V]``; log-probabilities are logits too.
+
+        They are what an adaptive softmax gives.
+        """
+        if self.config.cutoffs:
+            c = self.config
+            return log_probs(hidden, self.weights, c.vocab_size, c.cutoffs)
         name = "embedding.weight" if self.config.tied else "decoder.weight"
         scores: np.ndarray = hidden @ self.weights[name].T + self.weights["decoder.bias"]
         return scores
