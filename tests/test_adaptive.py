@@ -66,7 +66,7 @@ def test_clusters_share_out_all_ids():
 @pytest.fixture
 def adaptive_model(make_model):
     """A random model with a head of 8 words and clusters of 12 and the rest."""
-    tokenizer = train_tokenizer("words", [WORDS])
+    tokenizer = train_tokenizer("whitespace", [WORDS])
     config = Config(
         "lstm", tokenizer.vocab_size, 5, 6, 2, False, cutoffs=(8, 20), tail_sizes=(3, 1)
     )
