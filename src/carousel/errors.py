@@ -21,3 +21,7 @@ class FolderError(CarouselError):
 
 class PredictionError(CarouselError):
     """A request that the model can't answer, such as more words than it knows."""
+
+
+class EngineError(CarouselError):
+    """The kernels that were asked for are not on this machine."""
