@@ -37,6 +37,10 @@ EXAMPLES = {
     ],
     "evaluate": ["carousel evaluate models/notes other-notes.txt"],
     "info": ["carousel info models/notes", "carousel info --json"],
+    "quantize": [
+        "carousel quantize models/notes --to int8 --out models/notes-int8 --on other-notes.txt",
+        "carousel quantize stories-lstm --to bf16 --out stories-bf16 --json",
+    ],
 }
 
 

@@ -23,11 +23,13 @@ MAY_IMPORT = {
     "model": {"errors", "cells", "unroll", "folder", "text", "storage", "adaptive"},
     "predict": {"errors", "cells", "model", "text"},
     "evaluate": {"errors", "model", "text"},
+    "quantize": {"errors", "folder", "storage", "model", "evaluate", "text"},
     "draw": {"folder"},
     "training": {"errors", "cells", "unroll", "folder", "text", "model", "draw"},
     "study": {"errors", "folder", "text", "model", "predict", "training", "draw"},
     "cli": {
         "", "errors", "folder", "text", "model", "predict", "evaluate", "training", "study", "draw",
+        "quantize",
     },
     "": {"errors", "model", "training"},
     "__main__": {"cli"},
