@@ -288,9 +288,9 @@ class Decoder:
         Raises:
             ValueError: ``k`` below 1 or above ``V`` too, or scores that overflow.
         """
-        hidden = self._hidden(state)
-        ids, log_probs = self._best(len(hidden), k)
-        self._decoder.top_k(hidden, k, ids, log_probs)
+        ids = self._ids(state, k)
+        log_probs = np.empty(ids.shape, dtype=np.float32)
+        self._decoder.top_k(state, True, k, ids, log_probs)
         return ids, log_probs
 
     def rank(self, state: np.ndarray, k: int) -> np.ndarray:
@@ -299,37 +299,33 @@ class Decoder:
         Rows of a float32 or bfloat16 decoder that can't win, by a bound from a coarser copy which
         the first call makes, are left unread. The ranking is that of the whole computation.
         """
-        hidden = self._hidden(state)
-        ids, _ = self._best(len(hidden), k)
-        self._decoder.top_k(hidden, k, ids, None)
+        ids = self._ids(state, k)
+        self._decoder.top_k(state, True, k, ids, None)
         return ids
 
     def log_prob(self, state: np.ndarray, tokens: Tokens) -> np.ndarray:
         """The log-probability of ``tokens [B]`` as the next word, ``[B]``."""
-        hidden = self._hidden(state)
-        log_probs = np.empty(len(hidden), dtype=np.float32)
-        self._decoder.log_prob(hidden, _ids(tokens, 1), log_probs)
+        log_probs = np.empty(len(state), dtype=np.float32)
+        self._decoder.log_prob(state, True, _ids(tokens, 1), log_probs)
         return log_probs
 
     def logits(self, state: np.ndarray) -> np.ndarray:
         """The scores of all next words, ``[B, V]``; log-probabilities for an adaptive softmax."""
-        return self.decode(self._hidden(state))
+        return self._scores(state, True)
 
     def decode(self, hidden: np.ndarray) -> np.ndarray:
         """``hidden [N, P]``, as ``read`` gives it, to the scores ``[N, V]``."""
-        scores = np.empty((len(hidden), self.config.vocab_size), dtype=np.float32)
-        self._decoder.decode(hidden, scores)
+        return self._scores(hidden, False)
+
+    def _scores(self, source: np.ndarray, states: bool) -> np.ndarray:
+        scores = np.empty((len(source), self.config.vocab_size), dtype=np.float32)
+        self._decoder.decode(source, states, scores)
         return scores
 
-    def _hidden(self, state: np.ndarray) -> np.ndarray:
-        hidden = np.empty((len(state), self._decoder.read_size), dtype=np.float32)
-        self._decoder.hidden_of(state, hidden)
-        return hidden
-
-    def _best(self, rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _ids(self, state: np.ndarray, k: int) -> np.ndarray:
         if not 1 <= k <= self.config.vocab_size:
             raise ValueError(f"k must be 1 to {self.config.vocab_size}, not {k}")
-        return np.empty((rows, k), dtype=np.int64), np.empty((rows, k), dtype=np.float32)
+        return np.empty((len(state), k), dtype=np.int64)
 
     def _choose_threads(self) -> None:
         """Take as many threads as are fastest, by the clock, on words with their predictions."""

@@ -514,31 +514,26 @@ void Engine::trace(const int64_t* tokens, int64_t T, int64_t B, float* state, fl
   give(std::move(space));
 }
 
-void Engine::hidden_of(const float* state, int64_t B, float* hidden) {
-  const int64_t H = model_.hidden, P = read_size();
-  auto space = take();
-  for (int64_t start = 0; start < B; start += BLOCK) {
-    const int64_t count = std::min(BLOCK, B - start);
-    const auto h = [&](int64_t v) {
-      return state + (start + v) * state_size() + (layers() - 1) * H;
-    };
-    if (!model_.projection) {
-      for (int64_t v = 0; v < count; ++v)
-        std::memcpy(hidden + (start + v) * P, h(v), P * sizeof(float));
-      continue;
-    }
-    space->x.shape(count, H);
-    space->read.shape(count, P);
-    for (int64_t v = 0; v < count; ++v) {
-      std::memcpy(space->x.at(v), h(v), H * sizeof(float));
-      space->x.seal(*kernels_, v, int8_);
-    }
-    product(*model_.projection, 0, P, space->x.vectors(0, count), nullptr,
-            space->read.values.get(), space->read.stride);
-    for (int64_t v = 0; v < count; ++v)
-      std::memcpy(hidden + (start + v) * P, space->read.at(v), P * sizeof(float));
+// Vectors `start` to `start + count` as the decoder reads them: into space.read, sealed.
+Vectors Engine::to_read(Space& space, const Source& source, int64_t start, int64_t count,
+                        bool int8) {
+  const int64_t H = model_.hidden, P = read_size(), S = state_size();
+  const bool project = source.states && model_.projection;
+  Lines& from = project ? space.x : space.read;
+  from.shape(count, project ? H : P);
+  for (int64_t v = 0; v < count; ++v) {
+    const float* vector = source.states ? source.data + (start + v) * S + (layers() - 1) * H
+                                        : source.data + (start + v) * P;
+    std::memcpy(from.at(v), vector, from.size * sizeof(float));
+    from.seal(*kernels_, v, int8);
   }
-  give(std::move(space));
+  if (project) {
+    space.read.shape(count, P);
+    product(*model_.projection, 0, P, space.x.vectors(0, count), nullptr, space.read.at(0),
+            space.read.stride);
+    for (int64_t v = 0; v < count; ++v) space.read.seal(*kernels_, v, int8);
+  }
+  return space.read.vectors(0, count);
 }
 
 // -- decoding -------------------------------------------------------------------------------------
@@ -609,8 +604,7 @@ struct Engine::Normaliser {
 };
 
 // Best k of every vector with a plain decoder, and with the normaliser where it is asked for.
-void Engine::rank_flat(Space&, const Vectors& vectors, int64_t k, int64_t* ids,
-                       float* log_probs) {
+void Engine::rank_flat(const Vectors& vectors, int64_t k, int64_t* ids, float* log_probs) {
   const int64_t N = vectors.count;
   const int parts = parts_for(model_.decoder.matrix());
   std::vector<Ranking> best(parts * N, Ranking(0));
@@ -642,7 +636,7 @@ void Engine::rank_flat(Space&, const Vectors& vectors, int64_t k, int64_t* ids,
 // For a row w and its coarse copy w', a vector x and its coarse copy x' (Cauchy and Schwarz):
 //   |w x - w' x'| <= |w - w'| |x| + |w'| |x - x'|
 // and the arithmetic of either product adds less than (K + 8) u |w| |x| with u = 2^-23.
-void Engine::rank_screened(Space&, const Vectors& x, int64_t k, int64_t* ids) {
+void Engine::rank_screened(const Vectors& x, int64_t k, int64_t* ids) {
   const Matrix& m = model_.decoder.matrix();
   std::call_once(screen_once_, [&] {
     auto screen = std::make_unique<Screen>();
@@ -721,16 +715,14 @@ void Engine::rank_screened(Space&, const Vectors& x, int64_t k, int64_t* ids) {
 
 // Best k of one vector with an adaptive decoder. No word of a cluster is likelier than the whole
 // cluster, so that one whose row scores below the k-th best word need not be opened.
-void Engine::rank_clusters(Space& space, const Vectors& x, int64_t v, int64_t k, int64_t* ids,
+void Engine::rank_clusters(Space& space, const Vectors& x, int64_t k, int64_t* ids,
                            float* log_probs) {
-  const Vectors one{1, x.stride, x.values + v * x.stride, x.bytes + v * x.stride, x.scale + v,
-                    x.sum + v};
   const int64_t count = static_cast<int64_t>(model_.clusters.size());
   const int64_t short_list = model_.decoder.matrix().rows - count;
   Ranking head(std::min(k, short_list));
   Normaliser head_norm;
   std::vector<float> of_cluster(count);
-  rows_of(model_.decoder, model_.decoder_bias.data(), one, 1,
+  rows_of(model_.decoder, model_.decoder_bias.data(), x, 1,
           [&](int, int64_t first, int64_t rows, const float* scores, int64_t) {
             head_norm.add(*kernels_, scores, rows);
             const int64_t listed = std::clamp<int64_t>(short_list - first, 0, rows);
@@ -751,7 +743,7 @@ void Engine::rank_clusters(Space& space, const Vectors& x, int64_t v, int64_t k,
     const Cluster& cluster = model_.clusters[number];
     const int64_t size = cluster.inner.matrix().rows;
     space.small.shape(1, size);
-    product(cluster.inner, 0, size, one, nullptr, space.small.at(0), space.small.stride);
+    product(cluster.inner, 0, size, x, nullptr, space.small.at(0), space.small.stride);
     space.small.seal(*kernels_, 0, int8_);
     Ranking inside(std::min(k, cluster.last - cluster.first));
     Normaliser norm;
@@ -771,54 +763,43 @@ void Engine::rank_clusters(Space& space, const Vectors& x, int64_t v, int64_t k,
   }
 }
 
-void Engine::top_k(const float* hidden, int64_t N, int64_t k, int64_t* ids, float* log_probs) {
-  const int64_t P = read_size();
+void Engine::top_k(const Source& source, int64_t N, int64_t k, int64_t* ids, float* log_probs) {
   const bool clusters = !model_.clusters.empty();
   const bool screened =
       !log_probs && !clusters && model_.decoder.matrix().format != Format::int8;
   auto space = take();
   for (int64_t start = 0; start < N; start += BLOCK) {
     const int64_t count = std::min(BLOCK, N - start);
-    Lines& read = space->read;
-    read.shape(count, P);
-    for (int64_t v = 0; v < count; ++v) {
-      std::memcpy(read.at(v), hidden + (start + v) * P, P * sizeof(float));
-      read.seal(*kernels_, v, int8_ || screened);
-    }
+    const Vectors read = to_read(*space, source, start, count, int8_ || screened);
     int64_t* to = ids + start * k;
     float* and_to = log_probs ? log_probs + start * k : nullptr;
     if (!clusters && !screened) {
-      rank_flat(*space, read.vectors(0, count), k, to, and_to);
+      rank_flat(read, k, to, and_to);
       continue;
     }
     for (int64_t v = 0; v < count; ++v) {
       if (clusters)
-        rank_clusters(*space, read.vectors(0, count), v, k, to + v * k,
+        rank_clusters(*space, space->read.vectors(v, 1), k, to + v * k,
                       and_to ? and_to + v * k : nullptr);
       else
-        rank_screened(*space, read.vectors(v, 1), k, to + v * k);
+        rank_screened(space->read.vectors(v, 1), k, to + v * k);
     }
   }
   give(std::move(space));
 }
 
-void Engine::decode(const float* hidden, int64_t N, float* scores) {
-  const int64_t P = read_size(), V = model_.words;
+void Engine::decode(const Source& source, int64_t N, float* scores) {
+  const int64_t V = model_.words;
   const int64_t count_clusters = static_cast<int64_t>(model_.clusters.size());
   const int64_t listed = model_.decoder.matrix().rows - count_clusters;
   auto space = take();
   for (int64_t start = 0; start < N; start += BLOCK) {
     const int64_t count = std::min(BLOCK, N - start);
-    Lines& read = space->read;
-    read.shape(count, P);
-    for (int64_t v = 0; v < count; ++v) {
-      std::memcpy(read.at(v), hidden + (start + v) * P, P * sizeof(float));
-      read.seal(*kernels_, v, int8_);
-    }
+    const Vectors read = to_read(*space, source, start, count, int8_);
     float* to = scores + start * V;
     std::vector<float> of_cluster(count * count_clusters);
     std::vector<Normaliser> norm(count);
-    rows_of(model_.decoder, model_.decoder_bias.data(), read.vectors(0, count),
+    rows_of(model_.decoder, model_.decoder_bias.data(), read,
             count_clusters ? 1 : parts_for(model_.decoder.matrix()),
             [&](int, int64_t first, int64_t rows, const float* from, int64_t stride) {
               const int64_t words = std::clamp<int64_t>(listed - first, 0, rows);
@@ -840,7 +821,7 @@ void Engine::decode(const float* hidden, int64_t N, float* scores) {
       const Cluster& cluster = model_.clusters[c];
       const int64_t size = cluster.inner.matrix().rows;
       space->small.shape(count, size);
-      product(cluster.inner, 0, size, read.vectors(0, count), nullptr, space->small.at(0),
+      product(cluster.inner, 0, size, read, nullptr, space->small.at(0),
               space->small.stride);
       for (int64_t v = 0; v < count; ++v) space->small.seal(*kernels_, v, int8_);
       std::vector<Normaliser> inside(count);
@@ -862,8 +843,8 @@ void Engine::decode(const float* hidden, int64_t N, float* scores) {
   give(std::move(space));
 }
 
-void Engine::log_prob(const float* hidden, int64_t N, const int64_t* tokens, float* log_probs) {
-  const int64_t P = read_size();
+void Engine::log_prob(const Source& source, int64_t N, const int64_t* tokens,
+                      float* log_probs) {
   const int64_t count_clusters = static_cast<int64_t>(model_.clusters.size());
   const int64_t listed = model_.decoder.matrix().rows - count_clusters;
   const auto cluster_of = [&](int64_t token) {
@@ -874,12 +855,9 @@ void Engine::log_prob(const float* hidden, int64_t N, const int64_t* tokens, flo
   auto space = take();
   for (int64_t start = 0; start < N; start += BLOCK) {
     const int64_t count = std::min(BLOCK, N - start);
-    Lines& read = space->read;
-    read.shape(count, P);
+    const Vectors read = to_read(*space, source, start, count, int8_);
     std::vector<int64_t> rows_wanted(count);
     for (int64_t v = 0; v < count; ++v) {
-      std::memcpy(read.at(v), hidden + (start + v) * P, P * sizeof(float));
-      read.seal(*kernels_, v, int8_);
       const int64_t token = tokens[start + v];
       rows_wanted[v] = token < listed ? token : listed + cluster_of(token);
     }
@@ -905,7 +883,7 @@ void Engine::log_prob(const float* hidden, int64_t N, const int64_t* tokens, flo
       }
     };
     float* to = log_probs + start;
-    pick(model_.decoder, model_.decoder_bias.data(), read.vectors(0, count), rows_wanted.data(),
+    pick(model_.decoder, model_.decoder_bias.data(), read, rows_wanted.data(),
          to);
     for (int64_t c = 0; c < count_clusters; ++c) {
       const Cluster& cluster = model_.clusters[c];
@@ -920,8 +898,8 @@ void Engine::log_prob(const float* hidden, int64_t N, const int64_t* tokens, flo
       if (!members) continue;
       space->small.shape(members, size);
       for (int64_t n = 0; n < members; ++n) {
-        product(cluster.inner, 0, size, read.vectors(inside[n], 1), nullptr, space->small.at(n),
-                space->small.stride);
+        product(cluster.inner, 0, size, space->read.vectors(inside[n], 1), nullptr,
+                space->small.at(n), space->small.stride);
         space->small.seal(*kernels_, n, int8_);
       }
       std::vector<float> found(members);
@@ -935,11 +913,20 @@ void Engine::log_prob(const float* hidden, int64_t N, const int64_t* tokens, flo
 void Engine::score(const int64_t* tokens, int64_t T, int64_t B, float* state, float* log_probs) {
   const int64_t P = read_size(), block = std::max<int64_t>(1, BLOCK / B);
   std::vector<float> hidden((block + 1) * B * P);
-  hidden_of(state, B, hidden.data());
+  {
+    auto space = take();
+    for (int64_t v = 0; v < B; v += BLOCK) {
+      const int64_t some = std::min(BLOCK, B - v);
+      to_read(*space, {state, true}, v, some, int8_);
+      for (int64_t n = 0; n < some; ++n)
+        std::memcpy(hidden.data() + (v + n) * P, space->read.at(n), P * sizeof(float));
+    }
+    give(std::move(space));
+  }
   for (int64_t start = 0; start < T; start += block) {
     const int64_t count = std::min(block, T - start);
     read(tokens + start * B, count, B, state, hidden.data() + B * P);
-    log_prob(hidden.data(), count * B, tokens + start * B, log_probs + start * B);
+    log_prob({hidden.data(), false}, count * B, tokens + start * B, log_probs + start * B);
     std::memmove(hidden.data(), hidden.data() + count * B * P, B * P * sizeof(float));
   }
 }

@@ -130,6 +130,12 @@ struct Tracer {
   std::vector<std::vector<Clamp>> clamps;  // null masks where nothing is held
 };
 
+// What is to be decoded: states [N, S], or hidden vectors as the decoder reads them, [N, P].
+struct Source {
+  const float* data;
+  bool states;
+};
+
 struct Space;  // the memory of one call
 
 class Engine {
@@ -154,12 +160,10 @@ class Engine {
   void read(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden);
   void trace(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden,
              const Tracer& tracer);
-  // What the decoder gets from a state [B, S]: [B, P].
-  void hidden_of(const float* state, int64_t B, float* hidden);
-  // hidden [N, P]. Log-probabilities may be null: the ranking alone, which may leave rows unread.
-  void top_k(const float* hidden, int64_t N, int64_t k, int64_t* ids, float* log_probs);
-  void decode(const float* hidden, int64_t N, float* scores);
-  void log_prob(const float* hidden, int64_t N, const int64_t* tokens, float* log_probs);
+  // Log-probabilities may be null: the ranking alone, which may leave rows unread.
+  void top_k(const Source& source, int64_t N, int64_t k, int64_t* ids, float* log_probs);
+  void decode(const Source& source, int64_t N, float* scores);
+  void log_prob(const Source& source, int64_t N, const int64_t* tokens, float* log_probs);
   // tokens [T, B], each predicted before it is read.
   void score(const int64_t* tokens, int64_t T, int64_t B, float* state, float* log_probs);
 
@@ -180,10 +184,10 @@ class Engine {
            float* state, float* hidden, int64_t hidden_stride, const Tracer* tracer,
            int64_t session, int64_t sessions);
   void step_layer(Space& space, int64_t layer, int64_t B, int64_t t, const Watch* watch);
-  void rank_flat(Space& space, const Vectors& vectors, int64_t k, int64_t* ids, float* log_probs);
-  void rank_screened(Space& space, const Vectors& vectors, int64_t k, int64_t* ids);
-  void rank_clusters(Space& space, const Vectors& vectors, int64_t v, int64_t k, int64_t* ids,
-                     float* log_probs);
+  Vectors to_read(Space& space, const Source& source, int64_t start, int64_t count, bool int8);
+  void rank_flat(const Vectors& vectors, int64_t k, int64_t* ids, float* log_probs);
+  void rank_screened(const Vectors& x, int64_t k, int64_t* ids);
+  void rank_clusters(Space& space, const Vectors& x, int64_t k, int64_t* ids, float* log_probs);
   std::unique_ptr<Space> take();
   void give(std::unique_ptr<Space> space);
 

@@ -33,6 +33,13 @@
 namespace carousel {
 namespace {
 
+// Small loops over registers must be unrolled for their arrays to stay in registers.
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 // -- vectors of floats ----------------------------------------------------------------------------
 
 #if defined(WITH_AVX512)
@@ -63,8 +70,17 @@ inline Floats splat(float x) {
   return v;
 }
 
+// The second where the first is not a number, as the instructions have it.
+#if defined(WITH_AVX512)
+inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+inline Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif defined(WITH_AVX2)
+inline Floats larger(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
+inline Floats smaller(Floats a, Floats b) { return (Floats)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+#endif
 inline Floats magnitude(Floats x) { return (Floats)((Bits)x & 0x7fffffffu); }
 
 inline float sum(Floats v) {
@@ -76,6 +92,16 @@ inline float sum(Floats v) {
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 #else
   return (v[0] + v[2]) + (v[1] + v[3]);
+#endif
+}
+
+inline float largest_of(Floats v) {
+#if defined(WITH_AVX512)
+  return _mm512_reduce_max_ps((__m512)v);
+#else
+  float largest = v[0];
+  for (int k = 1; k < WIDTH; ++k) largest = v[k] > largest ? v[k] : largest;
+  return largest;
 #endif
 }
 
@@ -145,7 +171,11 @@ inline Tile tile(const int8_t* w) {
   return _mm512_xor_si512(_mm512_loadu_si512(w), _mm512_set1_epi8(-128));
 }
 inline Four four(const int8_t* x) { return _mm512_set1_epi32(load<int32_t>(x)); }
-inline Sums dot(Sums s, Tile w, Four x) { return _mm512_dpbusd_epi32(s, w, x); }
+inline Sums dot(Sums s, Tile w, Four x) {
+  // _mm512_dpbusd_epi32, which GCC surrounds with copies, and even with stores.
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(w), "v"(x));
+  return s;
+}
 inline Sums plus(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
 inline void save(int32_t* to, Sums s) { _mm512_storeu_si512(to, s); }
 
@@ -265,18 +295,18 @@ inline void tiles(const Matrix& m, int64_t row, int64_t v, const Vectors& vector
   const int8_t* w = static_cast<const int8_t*>(m.data) + row * depth * DEPTH;
   const int8_t* x = vectors.bytes + v * vectors.stride;
   Sums sums[T][C];
-  for (int t = 0; t < T; ++t)
-    for (int c = 0; c < C; ++c) sums[t][c] = zero();
+  UNROLL for (int t = 0; t < T; ++t)
+    UNROLL for (int c = 0; c < C; ++c) sums[t][c] = zero();
   for (int64_t k = 0; k < depth; ++k) {
     Tile rows[T];
-    for (int t = 0; t < T; ++t) rows[t] = tile(w + (t * depth + k) * TILE * DEPTH);
-    for (int c = 0; c < C; ++c) {
+    UNROLL for (int t = 0; t < T; ++t) rows[t] = tile(w + (t * depth + k) * TILE * DEPTH);
+    UNROLL for (int c = 0; c < C; ++c) {
       const Four values = four(x + c * vectors.stride + k * DEPTH);
-      for (int t = 0; t < T; ++t) sums[t][c] = dot(sums[t][c], rows[t], values);
+      UNROLL for (int t = 0; t < T; ++t) sums[t][c] = dot(sums[t][c], rows[t], values);
     }
   }
-  for (int t = 0; t < T; ++t)
-    for (int c = 0; c < C; ++c)
+  UNROLL for (int t = 0; t < T; ++t)
+    UNROLL for (int c = 0; c < C; ++c)
       finish(sums[t][c], m.scale + row + t * TILE, vectors, v + c,
              bias ? bias + row + t * TILE : nullptr, y + (v + c) * stride + t * TILE);
 }
@@ -370,18 +400,18 @@ template <class Element, int R, int C>
 inline void block(const Element* const* w, const float* x, int64_t x_stride, int64_t columns,
                   const float* bias, float* y, int64_t stride) {
   Floats sums[R][C];
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) sums[r][c] = splat(0);
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int c = 0; c < C; ++c) sums[r][c] = splat(0);
   for (int64_t k = 0; k < columns; k += WIDTH) {
     Floats rows[R];
-    for (int r = 0; r < R; ++r) rows[r] = weights(w[r] + k);
-    for (int c = 0; c < C; ++c) {
+    UNROLL for (int r = 0; r < R; ++r) rows[r] = weights(w[r] + k);
+    UNROLL for (int c = 0; c < C; ++c) {
       const Floats values = load<Floats>(x + c * x_stride + k);
-      for (int r = 0; r < R; ++r) sums[r][c] += rows[r] * values;
+      UNROLL for (int r = 0; r < R; ++r) sums[r][c] += rows[r] * values;
     }
   }
-  for (int c = 0; c < C; ++c)
-    for (int r = 0; r < R; ++r) y[c * stride + r] = sum(sums[r][c]) + (bias ? bias[r] : 0.0f);
+  UNROLL for (int c = 0; c < C; ++c)
+    UNROLL for (int r = 0; r < R; ++r) y[c * stride + r] = sum(sums[r][c]) + (bias ? bias[r] : 0.0f);
 }
 
 // C vectors at a time, then the rest by halves.
@@ -423,21 +453,42 @@ void product_rows(const Matrix& m, int64_t first, int64_t last, const Vectors& v
   }
 }
 
-void product(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
-             const float* bias, float* y, int64_t stride, void* copies) {
+void product_of_few(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
+                    const float* bias, float* y, int64_t stride, void* space) {
   if (m.format == Format::int8)
     product_int8(m, first, last, vectors, bias, y, stride);
   else if (m.format == Format::float32)
-    product_rows(m, first, last, vectors, bias, y, stride, static_cast<float*>(copies));
+    product_rows(m, first, last, vectors, bias, y, stride, static_cast<float*>(space));
   else
-    product_rows(m, first, last, vectors, bias, y, stride, static_cast<uint16_t*>(copies));
+    product_rows(m, first, last, vectors, bias, y, stride, static_cast<uint16_t*>(space));
+}
+
+constexpr int64_t FEW = 8;             // vectors that fit the first cache together
+constexpr int64_t PANEL = 128 << 10;  // bytes of rows that fit the second
+
+void product(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
+             const float* bias, float* y, int64_t stride, void* space) {
+  if (vectors.count <= FEW) return product_of_few(m, first, last, vectors, bias, y, stride, space);
+  const int64_t size = m.format == Format::int8 ? 1 : m.format == Format::bfloat16 ? 2 : 4;
+  const int64_t rows = padded(PANEL / (m.columns * size) + 1);
+  for (int64_t row = first; row < last; row += rows) {
+    const int64_t end = row + rows < last ? row + rows : last;
+    for (int64_t v = 0; v < vectors.count; v += FEW) {
+      Vectors few = vectors;
+      few.count = vectors.count - v < FEW ? vectors.count - v : FEW;
+      few.values += v * vectors.stride;
+      few.bytes += v * vectors.stride;
+      few.scale += v;
+      few.sum += v;
+      product_of_few(m, row, end, few, bias, y + v * stride + row - first, stride, space);
+    }
+  }
 }
 
 void quantize(const float* x, int64_t size, int8_t* bytes, float* scale, int32_t* total) {
   Floats most = splat(0);
   for (int64_t k = 0; k < size; k += WIDTH) most = larger(most, magnitude(load<Floats>(x + k)));
-  float largest = 0;
-  for (int k = 0; k < WIDTH; ++k) largest = most[k] > largest ? most[k] : largest;
+  const float largest = largest_of(most);
   const bool some = largest > 1e-30f;  // below that the factor would overflow
   const float factor = some ? 127.0f / largest : 0.0f;
   Ints sums = {};
@@ -574,7 +625,7 @@ void log_sum(const float* x, int64_t size, float* largest, double* total) {
   if (size >= WIDTH) {
     Floats most = load<Floats>(x);
     for (k = WIDTH; k + WIDTH <= size; k += WIDTH) most = larger(load<Floats>(x + k), most);
-    for (int j = 0; j < WIDTH; ++j) top = most[j] > top ? most[j] : top;
+    top = largest_of(most);
   }
   for (; k < size; ++k) top = x[k] > top ? x[k] : top;
   Floats sums = splat(0), fault = splat(0);
@@ -583,8 +634,7 @@ void log_sum(const float* x, int64_t size, float* largest, double* total) {
     sums += exp(scores - top);
     fault += scores * 0.0f;  // what is not finite leaves NaN there; exp would hide it
   }
-  double all = 0;
-  for (int j = 0; j < WIDTH; ++j) all += sums[j] + fault[j];
+  double all = sum(sums) + sum(fault);
   if (k < size) {
     float rest[WIDTH];
     for (int j = 0; j < WIDTH; ++j) rest[j] = k + j < size ? x[k + j] - top : -1000.0f;

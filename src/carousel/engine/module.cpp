@@ -197,43 +197,34 @@ class Decoder {
     engine_->trace(ids, T, B, to, h, tracer);
   }
 
-  void hidden_of(Any state, nb::ndarray<> hidden) {
-    const auto [B, S] = two(state, "state");
-    const float* from = state_of(state, B);
-    float* to = written(hidden, "hidden", {B, engine_->read_size()});
-    nb::gil_scoped_release release;
-    engine_->hidden_of(from, B, to);
-  }
-
-  void top_k(Any hidden, int64_t k, nb::ndarray<> ids, nb::object log_probs) {
-    const auto [N, P] = two(hidden, "hidden");
-    const float* from = hidden_from(hidden, N);
+  void top_k(Any from, bool states, int64_t k, nb::ndarray<> ids, nb::object log_probs) {
+    const auto [N, width] = two(from, "state");
+    const Source source = source_of(from, states, N);
     if (k < 1 || k > engine_->words())
       refuse("k must be 1 to " + std::to_string(engine_->words()) + ", not " + std::to_string(k));
-    auto* to = static_cast<int64_t*>(const_cast<void*>(
-        static_cast<const void*>(checked<int64_t>(Any(ids), "ids", {N, k}))));
+    auto* to = const_cast<int64_t*>(checked<int64_t>(Any(ids), "ids", {N, k}));
     float* scores = nullptr;
     if (!log_probs.is_none())
       scores = written(nb::cast<nb::ndarray<>>(log_probs), "log_probs", {N, k});
     nb::gil_scoped_release release;
-    engine_->top_k(from, N, k, to, scores);
+    engine_->top_k(source, N, k, to, scores);
   }
 
-  void decode(Any hidden, nb::ndarray<> scores) {
-    const auto [N, P] = two(hidden, "hidden");
-    const float* from = hidden_from(hidden, N);
+  void decode(Any from, bool states, nb::ndarray<> scores) {
+    const auto [N, width] = two(from, "state");
+    const Source source = source_of(from, states, N);
     float* to = written(scores, "scores", {N, engine_->words()});
     nb::gil_scoped_release release;
-    engine_->decode(from, N, to);
+    engine_->decode(source, N, to);
   }
 
-  void log_prob(Any hidden, Any tokens, nb::ndarray<> log_probs) {
-    const auto [N, P] = two(hidden, "hidden");
-    const float* from = hidden_from(hidden, N);
+  void log_prob(Any from, bool states, Any tokens, nb::ndarray<> log_probs) {
+    const auto [N, width] = two(from, "state");
+    const Source source = source_of(from, states, N);
     const int64_t* ids = tokens_of(tokens, {N});
     float* to = written(log_probs, "log_probs", {N});
     nb::gil_scoped_release release;
-    engine_->log_prob(from, N, ids, to);
+    engine_->log_prob(source, N, ids, to);
   }
 
   void score(Any tokens, Any state, nb::ndarray<> out, nb::ndarray<> log_probs) {
@@ -269,10 +260,11 @@ class Decoder {
     return from;
   }
 
-  const float* hidden_from(const Any& hidden, int64_t N) const {
-    const float* from = checked<float>(hidden, "hidden", {N, engine_->read_size()});
-    check_finite(from, N * engine_->read_size(), "hidden");
-    return from;
+  Source source_of(const Any& from, bool states, int64_t N) const {
+    if (states) return {state_of(from, N), true};
+    const float* hidden = checked<float>(from, "hidden", {N, engine_->read_size()});
+    check_finite(hidden, N * engine_->read_size(), "hidden");
+    return {hidden, false};
   }
 
   static float* written(const nb::ndarray<>& array, const char* name,
@@ -377,13 +369,11 @@ NB_MODULE(_kernels, m) {
       .def("trace", &Decoder::trace, nb::arg("tokens").noconvert(), nb::arg("state").noconvert(),
            nb::arg("out").noconvert(), nb::arg("hidden").noconvert(), nb::arg("points"),
            nb::arg("clamps"))
-      .def("hidden_of", &Decoder::hidden_of, nb::arg("state").noconvert(),
-           nb::arg("hidden").noconvert())
-      .def("top_k", &Decoder::top_k, nb::arg("hidden").noconvert(), nb::arg("k"),
-           nb::arg("ids").noconvert(), nb::arg("log_probs").none())
-      .def("decode", &Decoder::decode, nb::arg("hidden").noconvert(),
+      .def("top_k", &Decoder::top_k, nb::arg("source").noconvert(), nb::arg("states"),
+           nb::arg("k"), nb::arg("ids").noconvert(), nb::arg("log_probs").none())
+      .def("decode", &Decoder::decode, nb::arg("source").noconvert(), nb::arg("states"),
            nb::arg("scores").noconvert())
-      .def("log_prob", &Decoder::log_prob, nb::arg("hidden").noconvert(),
+      .def("log_prob", &Decoder::log_prob, nb::arg("source").noconvert(), nb::arg("states"),
            nb::arg("tokens").noconvert(), nb::arg("log_probs").noconvert())
       .def("score", &Decoder::score, nb::arg("tokens").noconvert(), nb::arg("state").noconvert(),
            nb::arg("out").noconvert(), nb::arg("log_probs").noconvert());
