@@ -20,7 +20,9 @@ MAY_IMPORT = {
     "weights_file": {"errors", "storage"},
     "folder": {"errors", "cells", "text", "storage", "adaptive", "weights_file"},
     "engine": {"errors", "cells", "folder", "storage"},
-    "model": {"errors", "cells", "unroll", "folder", "text", "storage", "adaptive"},
+    "model": {
+        "errors", "cells", "unroll", "folder", "text", "storage", "adaptive", "engine",
+    },
     "predict": {"errors", "cells", "model", "text"},
     "evaluate": {"errors", "model", "text"},
     "quantize": {"errors", "folder", "storage", "model", "evaluate", "text"},

@@ -18,6 +18,7 @@ from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import EditAt, initial_state, unroll
 
 if TYPE_CHECKING:
+    from carousel.engine.decoder import Decoder
     from carousel.evaluate import Evaluation
     from carousel.predict.next_word import Prediction
     from carousel.predict.session import Session
@@ -47,6 +48,13 @@ class LanguageModel:
         self.tokenizer = tokenizer
         self.path = path
         self.cell = CELLS[config.cell]
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """The engine on this model's weights; None where it is missing, and NumPy does the work."""
+        from carousel.engine.decoder import find_decoder
+
+        return find_decoder(self.config, self.stored)
 
     @cached_property
     def weights(self) -> dict[str, np.ndarray]:
@@ -112,8 +120,12 @@ class LanguageModel:
     ) -> tuple[np.ndarray, State]:
         """Read ``ids [T, B]``: what the decoder gets, ``[T, B, P or H]``, and the state after.
 
-        ``edit`` is called for every gate and state, as in ``unroll``.
+        ``edit`` is called for every gate and state, as in ``unroll``; the engine reads where there
+        is none.
         """
+        if edit is None and self.decoder is not None:
+            hidden, after = self.decoder.read(ids, self.decoder.pack(state))
+            return hidden, self.decoder.unpack(after)
         x = self.weights["embedding.weight"][ids]
         x, state = unroll(self.cell, self.layers, x, state, edit)
         projection = self.weights.get("projection.weight")
@@ -124,6 +136,10 @@ class LanguageModel:
 
         They are what an adaptive softmax gives.
         """
+        if self.decoder is not None:
+            flat = np.ascontiguousarray(hidden, dtype=np.float32).reshape(-1, hidden.shape[-1])
+            shape = (*hidden.shape[:-1], self.config.vocab_size)
+            return self.decoder.decode(flat).reshape(shape)
         if self.config.cutoffs:
             c = self.config
             return log_probs(hidden, self.weights, c.vocab_size, c.cutoffs)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +55,18 @@ class Trace(NamedTuple):
     """What the decoder gets, ``[T, B, P]``."""
     state: np.ndarray
     """The state after the last word, ``[B, S]``."""
+
+
+def find_decoder(config: Config, weights: Mapping[str, Stored]) -> Decoder | None:
+    """A decoder, or None where the kernels are missing, after a warning that is given once."""
+    if _kernels is not None:
+        return Decoder(config, weights)
+    warnings.warn(
+        f"Carousel's kernels can't be loaded, NumPy does their work: {MISSING}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 def instruction_sets() -> list[str]:
@@ -264,10 +277,7 @@ class Decoder:
         if unknown := sorted(set(clamps or ()) - set(self.points)):
             raise ValueError(f"there is no {unknown[0]!r} among {', '.join(self.points)}")
         held = {
-            point: (
-                np.ascontiguousarray(np.broadcast_to(np.asarray(mask, dtype=bool), shape)),
-                np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=np.float32), shape)),
-            )
+            point: (_clamp(mask, np.bool_, shape), _clamp(value, np.float32, shape))
             for point, (mask, value) in (clamps or {}).items()
         }
         points = {point: np.empty(shape, dtype=np.float32) for point in self.points}
@@ -359,10 +369,12 @@ def _plain(array: np.ndarray | None) -> np.ndarray | None:
 def _ids(tokens: Tokens, axes: int) -> np.ndarray:
     """Tokens as a contiguous array of int64."""
     ids = np.asarray(tokens)
-    if ids.size and ids.dtype.kind not in "iu":
-        raise TypeError(f"tokens must be whole numbers, not {ids.dtype}")
     if ids.ndim != axes:
         raise ValueError(f"tokens must have {axes} axes, not {ids.ndim}")
+    if not ids.size:  # an empty list is of no type
+        return np.empty(ids.shape, dtype=np.int64)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"tokens must be whole numbers, not {ids.dtype}")
     return np.ascontiguousarray(ids, dtype=np.int64)
 
 
@@ -372,3 +384,11 @@ def _sequence(tokens: Tokens, state: np.ndarray) -> np.ndarray:
     if ids.ndim == 1:
         ids = np.repeat(ids[:, None], len(state), axis=1)
     return _ids(ids, 2)
+
+
+def _clamp(values: np.ndarray, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
+    """A clamp's mask or values for every word and session."""
+    given = np.asarray(values)
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"a clamp must be numbers, not {given.dtype}")
+    return np.ascontiguousarray(np.broadcast_to(given, shape), dtype=dtype)

@@ -29,6 +29,15 @@ std::string shape_text(const Any& array) {
 
 [[noreturn]] void refuse(const std::string& what) { throw nb::value_error(what.c_str()); }
 
+// An object as what it must be.
+template <class Wanted>
+Wanted as(nb::handle object, const char* name) {
+  Wanted made;
+  if (!nb::try_cast<Wanted>(object, made, false))
+    throw nb::type_error((std::string(name) + " is not what it must be").c_str());
+  return made;
+}
+
 // The array's data, once it is on the processor, contiguous and of the type and shape expected.
 template <class Element>
 const Element* checked(const Any& array, const char* name, std::vector<int64_t> shape) {
@@ -43,12 +52,11 @@ const Element* checked(const Any& array, const char* name, std::vector<int64_t> 
       wanted += (axis ? ", " : "") + std::to_string(shape[axis]);
     refuse(std::string(name) + " has shape " + shape_text(array) + ", not " + wanted + "]");
   }
+  if (array.size() == 0) return static_cast<const Element*>(array.data());
   int64_t step = 1;
-  for (size_t axis = shape.size(); axis-- > 0; step *= shape[axis]) {
+  for (size_t axis = shape.size(); axis-- > 0; step *= shape[axis])
     if (shape[axis] > 1 && array.stride(axis) != step)
       refuse(std::string(name) + " must be contiguous");
-    if (shape[axis] == 0) return static_cast<const Element*>(array.data());
-  }
   if (reinterpret_cast<uintptr_t>(array.data()) % alignof(Element))
     refuse(std::string(name) + " is not aligned");
   return static_cast<const Element*>(array.data());
@@ -107,7 +115,7 @@ class Decoder {
     model.hidden = H;
     int64_t width = E;
     for (nb::handle entry : layers) {
-      nb::tuple parts = nb::cast<nb::tuple>(entry);
+      nb::tuple parts = as<nb::tuple>(entry, "an entry");
       if (parts.size() != 5) refuse("a layer has five weights");
       Layer layer;
       layer.input = weights(parts[0], "weight_ih", G * H, width);
@@ -126,11 +134,11 @@ class Decoder {
     const int64_t tails = static_cast<int64_t>(clusters.size());
     int64_t listed = V;
     for (nb::handle entry : clusters) {
-      nb::tuple parts = nb::cast<nb::tuple>(entry);
+      nb::tuple parts = as<nb::tuple>(entry, "an entry");
       if (parts.size() != 4) refuse("a cluster has two bounds and two weights");
       Cluster cluster;
-      cluster.first = nb::cast<int64_t>(parts[0]);
-      cluster.last = nb::cast<int64_t>(parts[1]);
+      cluster.first = as<int64_t>(parts[0], "a bound");
+      cluster.last = as<int64_t>(parts[1], "a bound");
       const int64_t before = model.clusters.empty() ? cluster.first : model.clusters.back().last;
       if (cluster.first < 1 || cluster.first != before || cluster.last <= cluster.first ||
           cluster.last > V)
@@ -163,7 +171,7 @@ class Decoder {
     float* to = prepare(state, out, B);
     float* h = nullptr;
     if (!hidden.is_none())
-      h = written(nb::cast<nb::ndarray<>>(hidden), "hidden", {T, B, engine_->read_size()});
+      h = written(as<nb::ndarray<>>(hidden, "hidden"), "hidden", {T, B, engine_->read_size()});
     nb::gil_scoped_release release;
     if (B) engine_->read(ids, T, B, to, h);
   }
@@ -182,13 +190,13 @@ class Decoder {
     const std::vector<int64_t> shape = {T, B, engine_->hidden()};
     for (size_t n = 0; n < L * N; ++n) {
       tracer.out[n / N].push_back(
-          written(nb::cast<nb::ndarray<>>(points[n]), "a point", shape));
+          written(as<nb::ndarray<>>(points[n], "a point"), "a point", shape));
       Clamp clamp{nullptr, nullptr};
       if (!clamps[n].is_none()) {
-        nb::tuple pair = nb::cast<nb::tuple>(clamps[n]);
+        nb::tuple pair = as<nb::tuple>(clamps[n], "a clamp");
         if (pair.size() != 2) refuse("a clamp is a mask and its values");
-        clamp.mask = checked<bool>(nb::cast<Any>(pair[0]), "a clamp's mask", shape);
-        clamp.value = checked<float>(nb::cast<Any>(pair[1]), "a clamp's values", shape);
+        clamp.mask = checked<bool>(as<Any>(pair[0], "a clamp"), "a clamp's mask", shape);
+        clamp.value = checked<float>(as<Any>(pair[1], "a clamp"), "a clamp's values", shape);
         check_finite(clamp.value, T * B * engine_->hidden(), "a clamp");
       }
       tracer.clamps[n / N].push_back(clamp);
@@ -205,7 +213,7 @@ class Decoder {
     auto* to = const_cast<int64_t*>(checked<int64_t>(Any(ids), "ids", {N, k}));
     float* scores = nullptr;
     if (!log_probs.is_none())
-      scores = written(nb::cast<nb::ndarray<>>(log_probs), "log_probs", {N, k});
+      scores = written(as<nb::ndarray<>>(log_probs, "log_probs"), "log_probs", {N, k});
     nb::gil_scoped_release release;
     engine_->top_k(source, N, k, to, scores);
   }
@@ -283,9 +291,9 @@ class Decoder {
   // Rows may be -1 for any number.
   Given given(nb::handle object, const char* name, int64_t rows, int64_t columns) {
     if (nb::isinstance<nb::tuple>(object)) {
-      nb::tuple pair = nb::cast<nb::tuple>(object);
+      nb::tuple pair = as<nb::tuple>(object, name);
       if (pair.size() != 2) refuse(std::string(name) + " must be values and scales");
-      const Any values = nb::cast<Any>(pair[0]), scale = nb::cast<Any>(pair[1]);
+      const Any values = as<Any>(pair[0], name), scale = as<Any>(pair[1], name);
       if (scale.ndim() != 1) refuse(std::string(name) + " must have one scale a row");
       if (rows < 0) rows = static_cast<int64_t>(scale.shape(0));
       Given made{Format::int8, nullptr, nullptr, values.ndim() == 4, rows, columns};
@@ -300,7 +308,7 @@ class Decoder {
       owners_.append(pair);
       return made;
     }
-    const Any array = nb::cast<Any>(object);
+    const Any array = as<Any>(object, name);
     if (array.ndim() != 2) refuse(std::string(name) + " must have two axes");
     if (rows < 0) rows = static_cast<int64_t>(array.shape(0));
     if (rows < 1) refuse(std::string(name) + " is empty");
@@ -332,7 +340,7 @@ class Decoder {
   // A padded copy; empty for None.
   static std::vector<float> vector(nb::handle object, const char* name, int64_t size) {
     if (object.is_none()) return {};
-    const float* from = checked<float>(nb::cast<Any>(object), name, {size});
+    const float* from = checked<float>(as<Any>(object, name), name, {size});
     check_finite(from, size, name);
     std::vector<float> made(padded(size) + TILE);
     std::copy(from, from + size, made.begin());
