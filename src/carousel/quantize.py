@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,8 @@ from carousel.text.reading import Tick, find_files
 
 KEPT = ("recipe.toml", "metrics.jsonl", "learning-curve.png")
 """What training left beside the model and goes with it."""
+BEST = 3
+"""How many next words a step predicts, as a keyboard shows them."""
 ROUNDS = 15
 ROUND_SECONDS = 0.03
 
@@ -31,7 +33,7 @@ class Report:
     """Of the weights' file."""
     bytes_after: int
     words_per_second_before: float
-    """Single steps: a word in, its state and the logits of the next word out."""
+    """Single steps: a word in; the likeliest next words and the new state out."""
     words_per_second_after: float
     perplexity_before: float | None
     """Per token, on the files given."""
@@ -89,18 +91,38 @@ def quantize(
 def measure_speed(models: Sequence[LanguageModel]) -> list[float]:
     """Words per second of single steps of each model, the median over rounds that take turns."""
     ids = np.random.default_rng(0).integers(0, min(m.config.vocab_size for m in models), 997)
-    states = [model.initial_state() for model in models]
+    steppers = [_stepper(model) for model in models]
     speeds: list[list[float]] = [[] for _ in models]
     for turn in range(ROUNDS + 1):
-        for number, model in enumerate(models):
-            state, steps, start = states[number], 0, time.perf_counter()
-            while (taken := time.perf_counter() - start) < ROUND_SECONDS:
-                _, state = model.step(ids[steps % len(ids), None], state)
+        for step, found in zip(steppers, speeds, strict=True):
+            steps, start = 0, time.perf_counter()
+            while (taken := time.perf_counter() - start) < ROUND_SECONDS or not steps:
+                step(ids[steps % len(ids), None])
                 steps += 1
-            states[number] = state
             if turn:  # the first round warms up
-                speeds[number].append(steps / taken)
+                found.append(steps / taken)
     return [median(found) for found in speeds]
+
+
+def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
+    """A function that reads one word and predicts the next, and keeps the state."""
+    decoder = model.decoder
+    if decoder is not None:
+        buffer = decoder.initial_state()
+        k = min(BEST, model.config.vocab_size)
+
+        def step(ids: np.ndarray) -> object:
+            return decoder.top_k(decoder.step(ids, buffer, out=buffer), k)
+
+    else:
+        state = model.initial_state()
+
+        def step(ids: np.ndarray) -> object:
+            nonlocal state
+            logits, state = model.step(ids, state)
+            return logits
+
+    return step
 
 
 def _half(tick: Tick | None, number: int) -> Tick | None:
