@@ -12,6 +12,7 @@ units, ``P`` what the decoder reads (the projection's width, or ``H``), ``V`` wo
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 import warnings
@@ -28,7 +29,7 @@ from carousel.storage import Quantized, Stored
 
 _kernels: Any
 try:
-    from carousel.engine import _kernels
+    _kernels = importlib.import_module("carousel.engine._kernels")
 except ImportError as error:  # not built, or built for another machine
     _kernels = None
     MISSING = str(error)
@@ -247,7 +248,7 @@ class Decoder:
         return out
 
     def read(self, tokens: Tokens, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As ``steps``, with what the decoder gets after each word: ``[T, B, P]``, and the state."""
+        """As ``steps``, with what the decoder gets after each word, ``[T, B, P]``, before it."""
         ids, out = _sequence(tokens, state), np.empty_like(state)
         hidden = np.empty((*ids.shape, self._decoder.read_size), dtype=np.float32)
         self._decoder.read(ids, state, out, hidden)
