@@ -5,13 +5,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test sanitize lint format bench docs clean
 
 demo: $(READY)
 	$(BIN)/carousel demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+# The kernels with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of their own
+# that sees the libraries of the usual one, and the engine's tests on them.
+SANITIZED := build/sanitize
+SITE = $(shell $(BIN)/python -c 'import site; print(site.getsitepackages()[0])')
+sanitize: $(READY)
+	$(PYTHON) -m venv $(SANITIZED)
+	echo $(SITE) > $$($(SANITIZED)/bin/python -c 'import site; print(site.getsitepackages()[0])')/usual.pth
+	$(SANITIZED)/bin/python -m pip install --quiet --no-deps --force-reinstall \
+	  --config-settings=build-dir=$(SANITIZED)/cmake \
+	  --config-settings=cmake.define.CAROUSEL_SANITIZE=ON \
+	  --config-settings=install.strip=false .
+	LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libstdc++.so.6)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  $(SANITIZED)/bin/python -m pytest -q -p no:cacheprovider tests/engine tests/test_onnx.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -29,7 +44,7 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The stamp is made last, so that an interrupted install starts again.
 $(READY): pyproject.toml constraints.txt

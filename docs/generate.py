@@ -65,6 +65,10 @@ EXAMPLES = {
         "carousel study going-back --seeds 1 --out results",
         "carousel study characters --model models/book --text book.txt",
     ],
+    "quantize": [
+        "carousel quantize models/notes --to int8 --out models/notes-int8 --on other-notes.txt",
+        "carousel quantize stories-lstm --to bf16 --out stories-bf16 --json",
+    ],
 }
 
 

@@ -1,15 +1,20 @@
-"""ONNX's RNN, GRU and LSTM nodes, run on Carousel's cells."""
+"""ONNX's RNN, GRU and LSTM nodes, run on Carousel's cells or by its engine."""
 
 import numpy as np
 from onnx import helper, numpy_helper
 
 from carousel.cells import CELLS, GRU, LSTM, RNN, HiddenState, LSTMState, Weights
 from carousel.convert.gate_order import ONNX, restack
+from carousel.engine.decoder import Decoder
+from carousel.folder import Config
 from carousel.unroll import unroll
 
 
-def run_node(model, inputs):
-    """The node's outputs by position, for the inputs (arrays or None) in the node's order."""
+def run_node(model, inputs, run=unroll):
+    """The node's outputs by position, for the inputs (arrays or None) in the node's order.
+
+    ``run(cell, [weights], words, state)`` reads one sequence, as ``unroll`` does.
+    """
     (node,) = model.graph.node
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     named = dict(
@@ -40,7 +45,7 @@ def run_node(model, inputs):
                 for k in cell.states
             ]
             state = (LSTMState if node.op_type == "LSTM" else HiddenState)(*parts)
-            out, state = unroll(cell, [weights], words[::-1] if backward else words, state)
+            out, state = run(cell, [weights], words[::-1] if backward else words, state)
             y[:n, d, b] = (out[::-1] if backward else out)[:, 0]
             for key, part in zip(cell.states, state, strict=True):
                 last[key][d, b] = part[0, 0]
@@ -48,6 +53,29 @@ def run_node(model, inputs):
         y = y.transpose(2, 0, 1, 3)
         last = {key: part.swapaxes(0, 1) for key, part in last.items()}
     return {"Y": y, "Y_h": last["h"], "Y_c": last["c"]}
+
+
+def run_engine(isa):
+    """``unroll`` of one layer by the engine: the vectors are its embedding, and it reads them."""
+
+    def run(cell, weights, x, state):
+        T, _, E = x.shape
+        H = state.h.shape[-1]
+        config = Config(
+            cell=next(name for name, known in CELLS.items() if known == cell),
+            vocab_size=max(T, 1), embedding_size=E, hidden_size=H, layers=1, tied=False,
+        )  # fmt: skip
+        given = {f"layers.0.{k}": w for k, w in weights[0]._asdict().items() if w is not None}
+        table = np.zeros((max(T, 1), E), np.float32)
+        table[:T] = x[:, 0]
+        given["embedding.weight"] = table
+        given["decoder.weight"] = np.zeros((max(T, 1), H), np.float32)
+        given["decoder.bias"] = np.zeros(max(T, 1), np.float32)
+        decoder = Decoder(config, given, isa=isa)
+        out, after = decoder.read(np.arange(T), decoder.pack(state))
+        return out, decoder.unpack(after)
+
+    return run
 
 
 def _layer(kind, attributes, named, d, H):

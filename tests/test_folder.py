@@ -4,18 +4,21 @@ import contextlib
 import json
 import os
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_file_with_torch
 
 from carousel import folder as folder_module
 from carousel.cells import CELLS
 from carousel.errors import FolderError
 from carousel.folder import Config, read_folder, write_file, write_folder
 from carousel.model import LanguageModel
+from carousel.storage import DTYPES, Quantized, store
 
 
 @pytest.fixture
@@ -33,22 +36,46 @@ def saved(tmp_path, make_model):
     layers=st.integers(1, 3),
     tied=st.booleans(),
     biases=st.booleans(),
+    dtype=st.sampled_from(DTYPES),
 )
-def test_round_trip(tmp_path_factory, make_model, cell, sizes, layers, tied, biases):
+def test_round_trip(tmp_path_factory, make_model, cell, sizes, layers, tied, biases, dtype):
     E, H, P = sizes
     shape = {"embedding_size": E, "hidden_size": H, "layers": layers, "biases": biases}
     if not tied:
         shape["projection_size"] = P
     model = make_model(cell, tied=tied, **shape)
     path = tmp_path_factory.mktemp("round") / "m"
-    write_folder(path, model.config, model.weights, model.tokenizer)
+    config, stored = replace(model.config, dtype=dtype), store(model.weights, dtype)
+    write_folder(path, config, stored, model.tokenizer)
     again = LanguageModel.load(path)
-    assert again.config == model.config
+    assert again.config == config
     assert again.tokenizer.tokens() == model.tokenizer.tokens()
-    for name, weight in model.weights.items():
-        np.testing.assert_array_equal(again.weights[name], weight)
-        assert not again.weights[name].flags.writeable
-    assert model.config.parameters == sum(w.size for w in model.weights.values())
+    assert again.stored.keys() == stored.keys()
+    for name, weight in stored.items():
+        for found, wanted in zip(arrays_of(again.stored[name]), arrays_of(weight), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+            assert not found.flags.writeable
+            assert mapped(found)
+    assert config.parameters == sum(w.size for w in model.weights.values())
+    # The file is what safetensors makes of it.
+    for name, tensor in load_file_with_torch(path / "model.safetensors").items():
+        stands_for = again.stored[name.removesuffix(".scale")]
+        if isinstance(stands_for, Quantized):
+            stands_for = stands_for.scale if name.endswith(".scale") else stands_for.values
+        elif stands_for.dtype == np.uint16:
+            stands_for = again.weights[name]
+        np.testing.assert_array_equal(tensor.float().numpy(), stands_for)
+
+
+def arrays_of(weight):
+    return weight if isinstance(weight, Quantized) else (weight,)
+
+
+def mapped(array):
+    """Whether an array's memory is a file's."""
+    while not isinstance(array, np.memmap) and array.base is not None:
+        array = array.base
+    return isinstance(array, np.memmap)
 
 
 def change_config(path, **changes):
@@ -181,6 +208,145 @@ def test_a_flipped_byte_is_an_error_or_a_finite_model(tmp_path_factory, make_mod
     except FolderError:
         return
     assert all(np.isfinite(weight).all() for weight in found.weights.values())
+
+
+def write_as(path, model, dtype):
+    config = replace(model.config, dtype=dtype)
+    write_folder(path, config, store(model.weights, dtype), model.tokenizer, force=True)
+
+
+def patch(name, value, dtype):
+    """A change of a tensor's first entry."""
+
+    def change(tensors):
+        tensors[name] = tensors[name].copy()
+        tensors[name].reshape(-1)[0] = np.array(value).astype(dtype)
+
+    return change
+
+
+INT8_CORRUPTIONS = {
+    "no scale": (
+        lambda p: change_tensors(p, lambda t: t.pop("decoder.weight.scale")),
+        "lacks decoder.weight.scale",
+    ),
+    "a scale of a vector": (
+        lambda p: change_tensors(p, lambda t: t.update({"decoder.bias.scale": t["decoder.bias"]})),
+        "holds decoder.bias.scale",
+    ),
+    "scale of another length": (
+        lambda p: change_tensors(
+            p, lambda t: t.update({"decoder.weight.scale": t["decoder.weight.scale"][1:].copy()})
+        ),
+        "decoder.weight.scale has shape",
+    ),
+    "scale of another type": (
+        lambda p: change_tensors(
+            p,
+            lambda t: t.update({"decoder.weight.scale": t["decoder.weight.scale"].astype("f8")}),
+        ),
+        "of type 'F64', not F32",
+    ),
+    "values of another type": (
+        lambda p: change_tensors(
+            p, lambda t: t.update({"decoder.weight": t["decoder.weight"].astype("u1")})
+        ),
+        "of type 'U8', not I8",
+    ),
+    "float32 in an int8 model": (
+        lambda p: change_tensors(
+            p, lambda t: t.update({"decoder.weight": t["decoder.weight"].astype("f4")})
+        ),
+        "of type 'F32', not I8",
+    ),
+    "int8 called float32": (lambda p: change_config(p, dtype="float32"), "holds decoder.weight"),
+    "int8 called bfloat16": (lambda p: change_config(p, dtype="bfloat16"), "holds decoder.weight"),
+    "unknown type": (lambda p: change_config(p, dtype="int4"), "dtype must be one of"),
+    "scale 0": (lambda p: change_tensors(p, patch("decoder.weight.scale", 0, "f4")), "positive"),
+    "scale -1": (lambda p: change_tensors(p, patch("decoder.weight.scale", -1, "f4")), "positive"),
+    "scale nan": (
+        lambda p: change_tensors(p, patch("decoder.weight.scale", np.nan, "f4")),
+        "decoder.weight holds a scale that is not positive and finite",
+    ),
+    "-128": (
+        lambda p: change_tensors(p, patch("decoder.weight", -128, "i1")),
+        "decoder.weight holds the value -128",
+    ),
+    "a bias not finite": (lambda p: change_tensors(p, poison), "not finite"),
+    "cut": (
+        lambda p: os.truncate(
+            p / "model.safetensors", (p / "model.safetensors").stat().st_size - 1
+        ),
+        "cut short",
+    ),
+    "clusters": (lambda p: change_config(p, cutoffs=[3], tail_sizes=[2]), "lacks decoder.head"),
+    "clusters of no number": (lambda p: change_config(p, cutoffs=["3"]), "whole numbers"),
+}
+
+
+@pytest.mark.parametrize("name", INT8_CORRUPTIONS)
+def test_int8_is_checked_as_strictly(tmp_path, make_model, name):
+    path = tmp_path / "m"
+    write_as(path, make_model(), "int8")
+    corrupt, message = INT8_CORRUPTIONS[name]
+    corrupt(path)
+    with pytest.raises(FolderError) as error:
+        read_folder(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_bfloat16_is_checked_as_strictly(tmp_path, make_model):
+    path = tmp_path / "m"
+    write_as(path, make_model(), "bfloat16")
+    change_config(path, dtype="float32")
+    with pytest.raises(FolderError, match="of type 'BF16', not F32"):
+        read_folder(path)
+    change_config(path, dtype="bfloat16")
+    (size,) = struct.unpack("<Q", (path / "model.safetensors").read_bytes()[:8])
+    header = json.loads((path / "model.safetensors").read_bytes()[8 : 8 + size])
+    at = 8 + size + header["decoder.weight"]["data_offsets"][0]
+    data = bytearray((path / "model.safetensors").read_bytes())
+    data[at : at + 2] = b"\x80\x7f"
+    (path / "model.safetensors").write_bytes(data)
+    with pytest.raises(FolderError, match=r"decoder\.weight holds a value that is not finite"):
+        read_folder(path)
+
+
+def test_older_folders_are_read_and_written_as_ever(saved):
+    path, model = saved
+    table = json.loads((path / "config.json").read_text())
+    assert "dtype" not in table, "older versions read what they can"
+    assert read_folder(path).config == model.config
+    change_config(path, dtype="float32", cutoffs=[], tail_sizes=[])
+    assert read_folder(path).config == model.config
+
+
+def test_tensors_that_do_not_lie_on_the_processors_grid(saved):
+    path, model = saved
+    change_header(path, lambda header: header.rstrip() + b" " * (3 + -len(header.rstrip()) % 8))
+    for name, weight in read_folder(path).weights.items():
+        assert weight.flags.aligned
+        assert not weight.flags.writeable
+        np.testing.assert_array_equal(weight, model.weights[name])
+
+
+def test_weights_of_another_format_than_the_configuration_are_not_written(tmp_path, make_model):
+    model = make_model()
+    config = replace(model.config, dtype="int8")
+    for weights in (model.weights, store(model.weights, "bfloat16")):
+        with pytest.raises(ValueError, match="not"):
+            write_folder(tmp_path / "m", config, weights, model.tokenizer)
+    half = replace(model.config, dtype="bfloat16")
+    with pytest.raises(ValueError, match="not stored as bfloat16"):
+        write_folder(tmp_path / "m", half, model.weights, model.tokenizer)
+    with pytest.raises(ValueError, match="not"):
+        write_folder(tmp_path / "m", model.config, store(model.weights, "int8"), model.tokenizer)
+    with pytest.raises(ValueError, match="not"):
+        write_folder(
+            tmp_path / "m", model.config, store(model.weights, "bfloat16"), model.tokenizer
+        )
 
 
 def test_paths_that_are_no_folders(tmp_path):

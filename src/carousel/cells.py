@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, device
+import numpy as np
 
 Array = Any
 """A NumPy array or a PyTorch tensor."""
@@ -72,6 +72,19 @@ class LSTMState(NamedTuple):
 State = HiddenState | LSTMState
 
 
+def namespace(x: Array) -> Any:
+    """The Array API's functions for arrays like ``x``.
+
+    NumPy has them itself; for PyTorch ``array_api_compat`` does, which takes as long to load as
+    NumPy and so is not loaded without need.
+    """
+    if isinstance(x, np.ndarray):
+        return np
+    from array_api_compat import array_namespace
+
+    return array_namespace(x)
+
+
 def unedited(name: str, value: Array) -> Array:
     """The edit that changes nothing."""
     return value
@@ -79,7 +92,7 @@ def unedited(name: str, value: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """The logistic function, in the form that never overflows: ``(1 + tanh(x/2)) / 2``."""
-    return 0.5 + 0.5 * array_namespace(x).tanh(0.5 * x)
+    return 0.5 + 0.5 * namespace(x).tanh(0.5 * x)
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -127,7 +140,7 @@ class RNN:
         self, weights: Weights, pre: Projected, state: HiddenState, edit: Edit = unedited
     ) -> HiddenState:
         """The state after this word; calls ``edit`` for ``h``."""
-        xp = array_namespace(pre.x)
+        xp = namespace(pre.x)
         return HiddenState(edit("h", xp.tanh(pre.x + pre.h)))
 
 
@@ -180,7 +193,7 @@ class GRU:
         self, weights: Weights, pre: Projected, state: HiddenState, edit: Edit = unedited
     ) -> HiddenState:
         """The state after this word; calls ``edit`` for ``r, z, n, h`` in that order."""
-        xp = array_namespace(pre.x)
+        xp = namespace(pre.x)
         x_r, x_z, x_n = split(pre.x, 3)
         h_r, h_z, *h_n = split(pre.h, 3 if self.reset_after else 2)
         r = edit("r", sigmoid(x_r + h_r))
@@ -243,7 +256,7 @@ class LSTM:
         self, weights: Weights, pre: Projected, state: LSTMState, edit: Edit = unedited
     ) -> LSTMState:
         """The state after this word; calls ``edit`` for ``i, f, g, c, o, h`` in that order."""
-        xp = array_namespace(pre.x)
+        xp = namespace(pre.x)
         parts = split(pre.x + pre.h, len(self.stacked))
         a_i, a_g, a_o = parts[0], parts[-2], parts[-1]
         a_f = None if self.coupled else parts[1]
@@ -290,5 +303,5 @@ def weight_shapes(cell: Cell, input_size: int, hidden_size: int) -> dict[str, tu
 
 
 def _zeros(batch: int, hidden_size: int, like: Array) -> Array:
-    xp = array_namespace(like)
-    return xp.zeros((batch, hidden_size), dtype=like.dtype, device=device(like))
+    xp = namespace(like)
+    return xp.zeros((batch, hidden_size), dtype=like.dtype, device=like.device)

@@ -31,5 +31,9 @@ class ConvertError(CarouselError):
     """A model or vocabulary of another library that can't be read, or can't become ours."""
 
 
+class EngineError(CarouselError):
+    """The kernels that were asked for are not on this machine."""
+
+
 class UntouchedWarning(UserWarning):
     """A clamp that met none of the words it was for, and so changed nothing."""

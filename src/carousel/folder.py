@@ -13,20 +13,24 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-import numpy as np
-
+from carousel.adaptive import decoder_shapes
 from carousel.cells import CELLS, weight_shapes
 from carousel.errors import FolderError
+from carousel.storage import DTYPES, Stored
 from carousel.text.tokenizer import Tokenizer
+from carousel.weights_file import parse_json as parse_json  # where other rooms find it
+from carousel.weights_file import read_weights, write_weights
 
 FORMAT = 1
-LARGEST_HEADER = 2**20
 LARGEST_JSON = 2**28
 LARGEST_SIZE = 2**24
 LARGEST_LAYERS = 64
+LATER = ("dtype", "cutoffs", "tail_sizes")
+"""Fields that came after the format: absent where they have their default, as in older files."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,22 @@ class Config:
     """Width of the projection before the decoder; 0 for none."""
     biases: bool = True
     """Whether the recurrent layers have biases."""
+    dtype: str = "float32"
+    """The format that matrices are stored in: one of ``storage.DTYPES``."""
+    cutoffs: tuple[int, ...] = ()
+    """The first id of each cluster of an adaptive softmax (see ``adaptive``); empty for none."""
+    tail_sizes: tuple[int, ...] = ()
+    """The width of each cluster."""
 
     def __post_init__(self) -> None:
-        wanted = {"str": str, "int": int, "bool": bool}
+        wanted = {"str": str, "int": int, "bool": bool, "tuple[int, ...]": tuple}
         for field in fields(self):
-            value = getattr(self, field.name)
-            if type(value) is not wanted[str(field.type)]:
+            value: object = getattr(self, field.name)
+            kind = wanted[str(field.type)]
+            if type(value) is not kind:
                 raise FolderError(f"{field.name} must be {field.type}, not {value!r}")
+            if isinstance(value, tuple) and any(type(entry) is not int for entry in value):
+                raise FolderError(f"{field.name} must be whole numbers, not {list(value)!r}")
         if self.cell not in CELLS:
             raise FolderError(f"cell must be one of {', '.join(CELLS)}, not {self.cell!r}")
         for name in ("vocab_size", "embedding_size", "hidden_size", "layers"):
@@ -70,6 +83,26 @@ class Config:
                 f"a tied decoder reads embedding_size {self.embedding_size} values, "
                 f"but {read} come in"
             )
+        if self.dtype not in DTYPES:
+            raise FolderError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        self._check_clusters()
+
+    def _check_clusters(self) -> None:
+        bounds = [0, *self.cutoffs, self.vocab_size]
+        if len(self.cutoffs) > LARGEST_LAYERS or any(low >= high for low, high in pairwise(bounds)):
+            raise FolderError(
+                f"cutoffs must rise from above 0 to below vocab_size {self.vocab_size}, "
+                f"{LARGEST_LAYERS} at most, not {list(self.cutoffs)}"
+            )
+        if len(self.tail_sizes) != len(self.cutoffs) or not all(
+            1 <= size <= LARGEST_SIZE for size in self.tail_sizes
+        ):
+            raise FolderError(
+                f"tail_sizes must be one width of 1 to {LARGEST_SIZE} for each of "
+                f"{len(self.cutoffs)} cutoffs, not {list(self.tail_sizes)}"
+            )
+        if self.tied and self.cutoffs:
+            raise FolderError("a decoder with cutoffs has weights of its own: it can't be tied")
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every weight of such a model, by the name it has on disk."""
@@ -84,8 +117,10 @@ class Config:
             width = self.hidden_size
         if self.projection_size:
             shapes["projection.weight"] = (self.projection_size, self.hidden_size)
+        read = self.projection_size or self.hidden_size
+        if self.cutoffs:
+            return shapes | decoder_shapes(read, self.vocab_size, self.cutoffs, self.tail_sizes)
         if not self.tied:
-            read = self.projection_size or self.hidden_size
             shapes["decoder.weight"] = (self.vocab_size, read)
         return shapes | {"decoder.bias": (self.vocab_size,)}
 
@@ -109,17 +144,22 @@ class Config:
                 f"{where} is of another format than {FORMAT}: made by a newer version?"
             )
         known = {field.name for field in fields(cls)}
-        if table.keys() != known:
-            odd = sorted(table.keys() ^ known)
+        if not known - set(LATER) <= table.keys() <= known:
+            odd = sorted((table.keys() ^ known) - (set(LATER) - table.keys()))
             raise FolderError(f"{where}: missing or unknown: {', '.join(map(str, odd))}")
+        lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
         try:
-            return cls(**table)
+            return cls(**(table | lists))
         except FolderError as error:
             raise FolderError(f"{where}: {error}") from None
 
     def to_json(self) -> str:
         """The text of a ``config.json``."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n"
+        table = asdict(self)
+        for field in fields(self):
+            if field.name in LATER and table[field.name] == field.default:
+                del table[field.name]
+        return json.dumps({"format": FORMAT, **table}, indent=2) + "\n"
 
 
 class ModelFolder(NamedTuple):
@@ -127,7 +167,7 @@ class ModelFolder(NamedTuple):
 
     path: Path
     config: Config
-    weights: dict[str, np.ndarray]
+    weights: dict[str, Stored]
     tokenizer: Tokenizer
 
 
@@ -151,61 +191,14 @@ def read_folder(path: str | Path) -> ModelFolder:
             f"{path}: tokenizer.json has {tokenizer.vocab_size} tokens, "
             f"config.json says {config.vocab_size}"
         )
-    weights = read_weights(path / "model.safetensors", config.weight_shapes())
+    weights = read_weights(path / "model.safetensors", config.weight_shapes(), config.dtype)
     return ModelFolder(path, config, weights, tokenizer)
-
-
-def read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Map the float32 tensors of a safetensors file that must hold exactly ``shapes``.
-
-    Raises:
-        FolderError: anything in the file that differs from that, values that are not finite too.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            if size < 8 or not 2 <= header_size <= min(LARGEST_HEADER, size - 8):
-                raise FolderError(f"{path} is not a safetensors file, or is cut short")
-            header = parse_json(file.read(header_size), str(path))
-    except FileNotFoundError:
-        raise FolderError(f"{path} is missing") from None
-    except OSError as error:
-        raise FolderError(f"{path} can't be read: {error.strerror or error}") from None
-    if not isinstance(header, dict):
-        raise FolderError(f"{path} is not a safetensors file: its header is no table")
-    header.pop("__metadata__", None)
-    if header.keys() != shapes.keys():
-        missing, extra = (
-            sorted(shapes.keys() - header.keys()),
-            sorted(header.keys() - shapes.keys()),
-        )
-        what = f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which config.json does not"
-        raise FolderError(f"{path} {what}")
-    spans = {name: _span(path, name, header[name], shape) for name, shape in shapes.items()}
-    end = 0
-    for start, stop in sorted(spans.values()):
-        if start != end:
-            raise FolderError(f"{path}: its tensors overlap or leave gaps")
-        end = stop
-    if size != 8 + header_size + end:
-        state = "cut short" if size < 8 + header_size + end else "longer than its tensors"
-        raise FolderError(f"{path} is {state}: {size} bytes, {8 + header_size + end} expected")
-    data = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + header_size)
-    weights = {}
-    for name, (start, stop) in spans.items():
-        weight = data[start:stop].view("<f4").reshape(shapes[name])
-        # One pass that allocates nothing of the weight's size: NaN and infinity survive a sum.
-        if not np.isfinite(np.add.reduce(weight, axis=None, dtype=np.float64)):
-            raise FolderError(f"{path}: {name} holds a value that is not finite")
-        weights[name] = np.asarray(weight)
-    return weights
 
 
 def write_folder(
     path: str | Path,
     config: Config,
-    weights: Mapping[str, np.ndarray],
+    weights: Mapping[str, Stored],
     tokenizer: Tokenizer,
     *,
     extra: Mapping[str, str | bytes] | None = None,
@@ -213,23 +206,18 @@ def write_folder(
 ) -> None:
     """Write a model folder aside, sync it and rename it into place.
 
-    ``extra`` are further files by name. An existing folder is kept unless ``force``; then it is
+    ``weights`` are as ``storage.store`` makes them for the configuration's ``dtype``. ``extra`` are
+    further files by name. An existing folder is kept unless ``force``; then it is
     taken away only after the new one is whole.
 
     Raises:
         FolderError: the folder exists, or can't be written (the disk is full, say).
     """
-    from safetensors.numpy import save
-
     path = Path(path)
     check_free(path, force=force)
-    shapes = {name: weight.shape for name, weight in weights.items()}
-    if shapes != config.weight_shapes():
-        raise ValueError("the weights are not those of the configuration")
-    arrays = {name: np.ascontiguousarray(w, dtype=np.float32) for name, w in weights.items()}
     files: dict[str, str | bytes] = {
         "config.json": config.to_json(),
-        "model.safetensors": save(arrays),
+        "model.safetensors": write_weights(weights, config.weight_shapes(), config.dtype),
         "tokenizer.json": tokenizer.to_json(),
         **(extra or {}),
     }
@@ -296,44 +284,6 @@ def write_file(path: str | Path, data: str | bytes) -> None:
         # Where not even its folder could be made, there is nothing to take away.
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-
-
-def parse_json(text: str | bytes, where: str) -> Any:
-    """JSON without duplicate keys.
-
-    Raises:
-        FolderError: anything else.
-    """
-
-    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            raise FolderError(f"{where} names the same thing twice")
-        return made
-
-    try:
-        return json.loads(text, object_pairs_hook=table)
-    except (ValueError, RecursionError):
-        raise FolderError(f"{where} is not JSON, or is cut short") from None
-
-
-def _span(path: Path, name: str, entry: Any, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Where a tensor's bytes lie, after checking that the header describes what is expected."""
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise FolderError(f"{path}: {name} is not described as safetensors does")
-    if entry["dtype"] != "F32":
-        raise FolderError(f"{path}: {name} is of type {entry['dtype']!r}, not F32")
-    if entry["shape"] != list(shape):
-        raise FolderError(f"{path}: {name} has shape {entry['shape']}, not {list(shape)}")
-    offsets = entry["data_offsets"]
-    if (
-        not isinstance(offsets, list)
-        or [type(o) for o in offsets] != [int, int]
-        or offsets[0] < 0
-        or offsets[1] - offsets[0] != 4 * math.prod(shape)
-    ):
-        raise FolderError(f"{path}: {name} is not as long as its shape says")
-    return offsets[0], offsets[1]
 
 
 def _read_text(path: Path) -> str:

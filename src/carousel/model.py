@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from carousel.adaptive import log_probs
 from carousel.cells import CELLS, State, Weights
 from carousel.errors import FolderError
 from carousel.folder import Config, read_folder
+from carousel.storage import Stored, to_float32
 from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import EditAt, initial_state, unroll
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from carousel.engine.decoder import Decoder
     from carousel.evaluate import Evaluation
     from carousel.lens.clamp import Held
     from carousel.lens.compare import Comparison
@@ -41,16 +44,33 @@ class LanguageModel:
     def __init__(
         self,
         config: Config,
-        weights: Mapping[str, np.ndarray],
+        weights: Mapping[str, Stored],
         tokenizer: Tokenizer,
         path: Path | None = None,
     ) -> None:
         self.config = config
-        self.weights = dict(weights)
+        self.stored = dict(weights)
+        """The weights as the folder holds them: float32, bfloat16 or int8."""
         self.tokenizer = tokenizer
         self.path = path
         self.cell = CELLS[config.cell]
-        self.layers = [
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """The engine on this model's weights; None where it is missing, and NumPy does the work."""
+        from carousel.engine.decoder import find_decoder
+
+        return find_decoder(self.config, self.stored)
+
+    @cached_property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The weights in float32: those of the folder, or what fewer bits stand for."""
+        return {name: to_float32(weight) for name, weight in self.stored.items()}
+
+    @cached_property
+    def layers(self) -> list[Weights]:
+        """The weights of each layer, in float32."""
+        return [
             Weights(
                 **{
                     name.split(".")[2]: weight
@@ -58,7 +78,7 @@ class LanguageModel:
                     if name.startswith(f"layers.{layer}.")
                 }
             )
-            for layer in range(config.layers)
+            for layer in range(self.config.layers)
         ]
 
     @classmethod
@@ -93,7 +113,7 @@ class LanguageModel:
     def initial_state(self, batch: int = 1) -> State:
         """The state before anything was read: zeros, ``[L, B, H]`` each."""
         c = self.config
-        like = self.weights["embedding.weight"]
+        like = np.empty(0, dtype=np.float32)
         return initial_state(self.cell, c.layers, batch, c.hidden_size, like)
 
     def step(self, ids: np.ndarray | Sequence[int], state: State) -> tuple[np.ndarray, State]:
@@ -106,15 +126,29 @@ class LanguageModel:
     ) -> tuple[np.ndarray, State]:
         """Read ``ids [T, B]``: what the decoder gets, ``[T, B, P or H]``, and the state after.
 
-        ``edit`` is called for every gate and state, as in ``unroll``.
+        ``edit`` is called for every gate and state, as in ``unroll``; the engine reads where there
+        is none.
         """
+        if edit is None and self.decoder is not None:
+            hidden, after = self.decoder.read(ids, self.decoder.pack(state))
+            return hidden, self.decoder.unpack(after)
         x = self.weights["embedding.weight"][ids]
         x, state = unroll(self.cell, self.layers, x, state, edit)
         projection = self.weights.get("projection.weight")
         return (x if projection is None else x @ projection.T), state
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
-        """Decode ``[..., P or H]`` to logits ``[..., V]``."""
+        """Decode ``[..., P or H]`` to logits ``[..., V]``; log-probabilities are logits too.
+
+        They are what an adaptive softmax gives.
+        """
+        if self.decoder is not None:
+            flat = np.ascontiguousarray(hidden, dtype=np.float32).reshape(-1, hidden.shape[-1])
+            shape = (*hidden.shape[:-1], self.config.vocab_size)
+            return self.decoder.decode(flat).reshape(shape)
+        if self.config.cutoffs:
+            c = self.config
+            return log_probs(hidden, self.weights, c.vocab_size, c.cutoffs)
         name = "embedding.weight" if self.config.tied else "decoder.weight"
         scores: np.ndarray = hidden @ self.weights[name].T + self.weights["decoder.bias"]
         return scores

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from array_api_compat import array_namespace
-
-from carousel.cells import Array, Cell, Projected, State, Weights, unedited
+from carousel.cells import Array, Cell, Projected, State, Weights, namespace, unedited
 
 EditAt = Callable[[str, int, Array], Array]
 """``edit(point, t, value) -> value``: ``point`` as ``"layers.0.f"``, ``t`` the word's index."""
@@ -16,7 +14,7 @@ EditAt = Callable[[str, int, Array], Array]
 def initial_state(cell: Cell, layers: int, batch: int, hidden_size: int, like: Array) -> State:
     """The state of a whole stack before the first word: zeros, ``[L, B, H]`` each."""
     one = cell.initial_state(batch, hidden_size, like)
-    xp = array_namespace(like)
+    xp = namespace(like)
     return type(one)(*(xp.stack([part] * layers) for part in one))
 
 
@@ -34,7 +32,7 @@ def unroll(
     order of the equations, layer by layer; what it returns is used from there on, in this step
     and, through the state, in all later ones. ``T`` may be 0: nothing happens then.
     """
-    xp = array_namespace(x)
+    xp = namespace(x)
     after: list[State] = []
     for layer, layer_weights in enumerate(weights):
         now: Any = type(state)(*(part[layer, ...] for part in state))

@@ -80,6 +80,11 @@ BAD = [
     ("evaluate model unknown.txt", "every word of the text is unknown"),
     ("evaluate none text.txt", "none is not there"),
     ("info folder", "folder"),
+    ("quantize none --to int8 --out new", "none is not there"),
+    ("quantize cut --to int8 --out new", "model.safetensors"),
+    ("quantize model --to int4 --out new", "'--to'"),
+    ("quantize model --to int8 --out model", "--force"),
+    ("quantize model --to int8 --out new --on none.txt", "none.txt is not there"),
     ("demo --seed -1", "--seed"),
     ("explode", "explode"),
 ]

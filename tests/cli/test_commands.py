@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import subprocess
 import sys
 
 import pytest
@@ -104,6 +105,29 @@ def test_the_shipped_models_answer_where_none_is_named(call):
     for name in ("stories-rnn", "stories-gru", "stories-lstm"):
         assert json.loads(call("info", name, "--json"))["path"] == str(SHIPPED / name)
     assert "stories-lstm" in call("info")
+
+
+def test_quantize(call):
+    told = call("quantize", "model", "--to", "int8", "--out", "small", "--on", "text.txt")
+    for name in ("size of the weights", "perplexity", "single steps", "saved in"):
+        assert name in told
+    assert json.loads(call("info", "small", "--json"))["dtype"] == "int8"
+    found = call("quantize", "model", "--to", "bf16", "--out", "half", "--json", "--on", "text.txt")
+    found = json.loads(found)
+    assert found["model"] == "half"
+    assert found["bytes_after"] < found["bytes_before"]
+    evaluated = json.loads(call("evaluate", "half", "text.txt", "--json"))
+    assert found["perplexity_after"] == evaluated["perplexity"]
+    assert call("predict", "half", "the", "--json") == call("predict", "half", "the", "--json")
+
+
+def test_a_command_loads_no_other():
+    code = (
+        "import sys; from carousel.cli import run; run(['predict', 'the']);"
+        "heavy = {'carousel.cli.train', 'array_api_compat', 'safetensors', 'prompt_toolkit'};"
+        "loaded = heavy & set(sys.modules); sys.exit(f'loaded {loaded}' if loaded else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_a_model_and_a_terminal_open_the_prompt(call, monkeypatch):

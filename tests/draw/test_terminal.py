@@ -2,31 +2,15 @@
 
 import io
 
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
-from carousel.draw.terminal import accuracy_table, bar, facts, probability_bars, side_by_side
+from carousel.draw.terminal import accuracy_table, facts, probability_bars, side_by_side
 
 
 def shown(thing, width=80):
     file = io.StringIO()
     Console(file=file, width=width).print(thing)
     return file.getvalue()
-
-
-@given(share=st.floats(0, 1), width=st.integers(1, 40))
-def test_a_bar_is_as_long_as_its_share_to_an_eighth(share, width):
-    drawn = bar(share, width)
-    eighths = sum(" ▏▎▍▌▋▊▉█".index(mark) for mark in drawn)
-    assert abs(eighths - share * width * 8) <= 0.5 + 1e-9
-    assert len(drawn) <= width
-
-
-def test_bars_stay_inside():
-    assert bar(-0.5, 4) == ""
-    assert bar(7.0, 4) == "████"
-    assert bar(float("1e-9"), 4) == ""
 
 
 def test_words_and_probabilities_are_written_out():

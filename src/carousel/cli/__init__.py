@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from keyword import iskeyword
+from typing import Any, NoReturn
 
 import typer
 
 from carousel import __version__
-from carousel.cli.compare import compare
-from carousel.cli.demo import demo
-from carousel.cli.evaluate import evaluate
-from carousel.cli.explain import explain
-from carousel.cli.generate import generate
-from carousel.cli.import_ import import_
-from carousel.cli.info import info
-from carousel.cli.phrases import phrases
-from carousel.cli.predict import predict
-from carousel.cli.study import study
-from carousel.cli.train import train
 from carousel.errors import CarouselError
 
 # typer carries click inside, under a private name: its own errors' base is the way to it.
@@ -28,33 +20,44 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 INTERRUPTED = 130
 """What typer returns after Ctrl-C: 128 and the signal's number, as shells count."""
 
-COMMANDS = (
-    demo,
-    train,
-    predict,
-    generate,
-    evaluate,
-    info,
-    explain,
-    compare,
-    phrases,
-    study,
-    import_,
-)
+NAMES = (
+    "demo", "train", "predict", "generate", "evaluate", "info", "explain", "compare", "phrases",
+    "study", "import", "quantize",
+)  # fmt: skip
+"""The commands: each is a function in a module of its name (``import_`` where Python needs it)."""
 
-app = typer.Typer(
-    name="carousel",
-    help="Recurrent next-word models you can see inside.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in COMMANDS:
-    app.command()(command)
+COMMANDS: tuple[Callable[..., None], ...]
+"""Their functions. They are loaded when asked for: a command need not wait for the others."""
 
 
-@app.callback(invoke_without_command=True)
+def __getattr__(name: str) -> Any:
+    if name == "COMMANDS":
+        return load_commands(NAMES)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_commands(names: Sequence[str]) -> tuple[Callable[..., None], ...]:
+    """The functions of the commands ``names``."""
+    found = [f"{name}_" if iskeyword(name) else name for name in names]
+    return tuple(getattr(import_module(f"carousel.cli.{name}"), name) for name in found)
+
+
+def make_app(names: Sequence[str]) -> typer.Typer:
+    """The command line with the commands ``names``."""
+    app = typer.Typer(
+        name="carousel",
+        help="Recurrent next-word models you can see inside.",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(root)
+    for command in load_commands(names):
+        app.command()(command)
+    return app
+
+
 def root(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
@@ -68,7 +71,9 @@ def root(
 
 def run(arguments: list[str]) -> int:
     """Run one command; the exit code. Errors for people are one line on standard error, and 2."""
+    known = bool(arguments) and arguments[0] in NAMES
     try:
+        app = make_app(arguments[:1] if known else NAMES)
         code = app(arguments, prog_name="carousel", standalone_mode=False)
         sys.stdout.flush()
         if code == INTERRUPTED:

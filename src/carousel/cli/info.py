@@ -59,6 +59,8 @@ def info(
                 f"{key} {entry:.5g}" if isinstance(entry, float) else f"{key} {entry}"
                 for key, entry in value.items()
             )
+        elif isinstance(value, tuple):
+            value = ", ".join(f"{entry:,}" for entry in value) or None
         elif isinstance(value, int) and not isinstance(value, bool):
             value = f"{value:,}"
         if value is not None:

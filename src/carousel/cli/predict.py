@@ -48,6 +48,14 @@ def predict(
     if not found:
         print("no known word starts so")
         return
+    import sys
+
+    from carousel.draw.plain import plain_bars
+
+    lines = None if sys.stdout.isatty() else plain_bars(found)
+    if lines is not None:
+        print(lines)
+        return
     from rich.console import Console
 
     from carousel.draw.terminal import probability_bars

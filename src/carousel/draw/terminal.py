@@ -8,15 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from carousel.draw.plain import bar
+
 BAR_COLOUR = "cyan"
-EIGHTHS = " ▏▎▍▌▋▊▉"
-
-
-def bar(share: float, width: int) -> str:
-    """A bar of ``share`` (0 to 1) of ``width`` columns, to an eighth of a column."""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    whole, rest = divmod(eighths, 8)
-    return "█" * whole + (EIGHTHS[rest] if rest else "")
 
 
 def probability_bars(rows: Sequence[tuple[str, float]], width: int = 30) -> Table:

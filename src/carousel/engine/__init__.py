@@ -1,0 +1,1 @@
+"""The engine: decoding at the machine's limit on a plain CPU."""

@@ -1,0 +1,135 @@
+"""A model in fewer bits, and what that does to its size, its perplexity and its speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from carousel.errors import SettingsError
+from carousel.evaluate import evaluate
+from carousel.folder import write_folder
+from carousel.model import LanguageModel
+from carousel.storage import DTYPES, store
+from carousel.text.reading import Tick, find_files
+
+KEPT = ("recipe.toml", "metrics.jsonl", "learning-curve.png")
+"""What training left beside the model and goes with it."""
+BEST = 3
+"""How many next words a step predicts, as a keyboard shows them."""
+ROUNDS = 15
+ROUND_SECONDS = 0.03
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a model was before, and what it is after. Values that were not measured are None."""
+
+    bytes_before: int
+    """Of the weights' file."""
+    bytes_after: int
+    words_per_second_before: float
+    """Single steps: a word in; the likeliest next words and the new state out."""
+    words_per_second_after: float
+    perplexity_before: float | None
+    """Per token, on the files given."""
+    perplexity_after: float | None
+
+
+def quantize(
+    source: str | Path,
+    out: str | Path,
+    dtype: str,
+    *,
+    on: Sequence[str | Path] = (),
+    force: bool = False,
+    tick: Tick | None = None,
+) -> Report:
+    """Write the float32 model ``source`` to the folder ``out`` with its matrices in ``dtype``.
+
+    Args:
+        source: a model folder, or the name of a shipped model.
+        out: the folder to write.
+        dtype: ``int8`` or ``bfloat16``.
+        on: texts to measure perplexity on, before and after.
+        force: replace a model that is in ``out``.
+        tick: ``tick(done, total)`` counts the tokens of both evaluations together.
+
+    Raises:
+        SettingsError: an unknown ``dtype``, or a model that is in fewer bits already.
+        FolderError: no model in ``source``, or one that is kept in ``out``.
+        TextError: a file can't be read, or has only unknown words.
+    """
+    if dtype not in DTYPES[1:]:
+        raise SettingsError(f"a model is quantized to {' or '.join(DTYPES[1:])}, not {dtype!r}")
+    files = find_files(on) if on else []
+    before = LanguageModel.load(source)
+    if before.config.dtype != DTYPES[0]:
+        raise SettingsError(
+            f"{source} is in {before.config.dtype} already: quantize the float32 model it came from"
+        )
+    folder = before.path
+    assert folder is not None  # a loaded model has one
+    config = replace(before.config, dtype=dtype)
+    extra = {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
+    sizes = [_weights_size(folder)]
+    stored = store(before.weights, dtype)
+    write_folder(out, config, stored, before.tokenizer, extra=extra, force=force)
+    after = LanguageModel.load(out)
+    sizes.append(_weights_size(Path(out)))
+    perplexities: list[float | None] = [None, None]
+    if files:
+        for number, model in enumerate((before, after)):
+            perplexities[number] = evaluate(model, files, tick=_half(tick, number)).perplexity
+    return Report(*sizes, *measure_speed([before, after]), *perplexities)
+
+
+def measure_speed(models: Sequence[LanguageModel]) -> list[float]:
+    """Words per second of single steps of each model, the median over rounds that take turns."""
+    ids = np.random.default_rng(0).integers(0, min(m.config.vocab_size for m in models), 997)
+    steppers = [_stepper(model) for model in models]
+    speeds: list[list[float]] = [[] for _ in models]
+    for turn in range(ROUNDS + 1):
+        for step, found in zip(steppers, speeds, strict=True):
+            steps, start = 0, time.perf_counter()
+            while (taken := time.perf_counter() - start) < ROUND_SECONDS or not steps:
+                step(ids[steps % len(ids), None])
+                steps += 1
+            if turn:  # the first round warms up
+                found.append(steps / taken)
+    return [median(found) for found in speeds]
+
+
+def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
+    """A function that reads one word and predicts the next, and keeps the state."""
+    decoder = model.decoder
+    if decoder is not None:
+        buffer = decoder.initial_state()
+        k = min(BEST, model.config.vocab_size)
+
+        def step(ids: np.ndarray) -> object:
+            return decoder.top_k(decoder.step(ids, buffer, out=buffer), k)
+
+    else:
+        state = model.initial_state()
+
+        def step(ids: np.ndarray) -> object:
+            nonlocal state
+            logits, state = model.step(ids, state)
+            return logits
+
+    return step
+
+
+def _half(tick: Tick | None, number: int) -> Tick | None:
+    if tick is None:
+        return None
+    return lambda done, total: tick(number * total + done, 2 * total)
+
+
+def _weights_size(folder: Path) -> int:
+    return (folder / "model.safetensors").stat().st_size

@@ -1,0 +1,322 @@
+"""The decoder equals the cells, on every instruction set, at every point of a trace."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carousel.cells import CELLS
+from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.errors import EngineError
+from carousel.folder import Config
+from carousel.model import LanguageModel
+from carousel.storage import store, to_float32
+
+SETS = instruction_sets()
+pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
+
+
+def make(cell="lstm", dtype="float32", seed=0, scale=0.4, **sizes):
+    """A configuration, random weights in float32, and as they are stored."""
+    sizes = {"vocab_size": 37, "embedding_size": 9, "hidden_size": 11, "layers": 1} | sizes
+    config = Config(cell=cell, dtype=dtype, tied=sizes.pop("tied", False), **sizes)
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: rng.normal(scale=scale, size=shape).astype(np.float32)
+        for name, shape in config.weight_shapes().items()
+    }
+    return config, weights, store(weights, dtype)
+
+
+def by_cells(config, stored):
+    """The same model on NumPy and ``cells.py``."""
+    model = LanguageModel(config, stored, None)
+    model.decoder = None
+    return model
+
+
+def close(found, expected, atol=2e-6):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=atol)
+
+
+shapes = st.fixed_dictionaries(
+    {
+        "vocab_size": st.integers(2, 70),
+        "embedding_size": st.integers(1, 40),
+        "hidden_size": st.integers(1, 40),
+        "layers": st.integers(1, 3),
+        "projection_size": st.sampled_from([0, 0, 5, 18]),
+        "biases": st.booleans(),
+    }
+)
+
+
+@pytest.mark.parametrize("isa", SETS)
+@settings(max_examples=40, deadline=None)
+@given(
+    cell=st.sampled_from(list(CELLS)),
+    sizes=shapes,
+    dtype=st.sampled_from(["float32", "bfloat16"]),
+    T=st.integers(0, 5),
+    B=st.sampled_from([1, 2, 3, 4, 9, 17]),
+    seed=st.integers(0, 99),
+)
+def test_reading_and_decoding_equal_the_cells(isa, cell, sizes, dtype, T, B, seed):
+    config, _, stored = make(cell, dtype, seed, **sizes)
+    model, decoder = by_cells(config, stored), Decoder(config, stored, isa=isa)
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, config.vocab_size, (T, B))
+    start = decoder.pack(model.initial_state(B))
+    start += rng.uniform(-1, 1, start.shape).astype(np.float32)
+    hidden, after = decoder.read(ids, start)
+    expected, state = model.hidden(ids, decoder.unpack(start))
+    close(hidden, expected)
+    close(after, decoder.pack(state))
+    close(decoder.logits(after), model.logits(decoded(model, state)), atol=1e-5)
+    one_by_one = start
+    for words in ids:
+        one_by_one = decoder.step(words, one_by_one)
+    close(one_by_one, after)
+    close(decoder.steps(ids, start), after)
+
+
+def decoded(model, state):
+    """What the decoder gets of a state."""
+    projection = model.weights.get("projection.weight")
+    return state.h[-1] if projection is None else state.h[-1] @ projection.T
+
+
+@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_long_prompts_are_read_in_blocks(isa, cell):
+    config, _, stored = make(cell, layers=2)
+    decoder = Decoder(config, stored, isa=isa)
+    ids = np.random.default_rng(1).integers(0, config.vocab_size, (150, 3))
+    hidden, after = decoder.read(ids, decoder.initial_state(3))
+    expected, state = by_cells(config, stored).hidden(ids, decoder.unpack(0 * after))
+    close(hidden, expected, atol=1e-5)
+    close(after, decoder.pack(state), atol=1e-5)
+    alone = decoder.steps(ids[:, 0], decoder.initial_state(2))
+    close(alone, np.repeat(after[:1], 2, axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("isa", SETS)
+@settings(max_examples=25, deadline=None)
+@given(
+    cell=st.sampled_from(list(CELLS)),
+    H=st.integers(1, 35),
+    B=st.integers(1, 3),
+    seed=st.integers(0, 99),
+    points=st.sets(st.integers(0, 11), max_size=4),
+)
+def test_traces_and_clamps_equal_the_cells(isa, cell, H, B, seed, points):
+    config, _, stored = make(cell, hidden_size=H, layers=2, seed=seed)
+    model, decoder = by_cells(config, stored), Decoder(config, stored, isa=isa)
+    rng = np.random.default_rng(seed)
+    T = 4
+    ids = rng.integers(0, config.vocab_size, (T, B))
+    clamps = {
+        point: (rng.random((T, B, H)) < 0.4, rng.uniform(-1, 1, (T, B, H)))
+        for n, point in enumerate(decoder.points)
+        if n in points
+    }
+    expected = {point: np.empty((T, B, H)) for point in decoder.points}
+    order = []
+
+    def edit(point, t, value):
+        if point in clamps:
+            mask, held = clamps[point]
+            value = np.where(mask[t], held[t], value).astype(np.float32)
+        expected[point][t] = value
+        if t == 0:
+            order.append(point)
+        return value
+
+    hidden, state = model.hidden(ids, model.initial_state(B), edit)
+    seen = decoder.trace(ids, decoder.initial_state(B), clamps)
+    assert list(seen.points) == decoder.points == order
+    for point, values in seen.points.items():
+        close(values, expected[point], atol=5e-6)
+    close(seen.hidden, hidden, atol=5e-6)
+    close(seen.state, decoder.pack(state), atol=5e-6)
+
+
+# -- rounding -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("isa", SETS)
+@settings(max_examples=15, deadline=None)
+@given(
+    H=st.integers(1, 200),
+    V=st.integers(1, 70),
+    N=st.sampled_from([1, 2, 7, 8, 13]),
+    spread=st.floats(0.01, 30),
+    seed=st.integers(0, 99),
+)
+def test_rounded_decoders_are_within_their_bounds(isa, H, V, N, spread, seed):
+    x = np.random.default_rng(seed).standard_t(3, (N, H)).astype(np.float32)
+    for dtype in ("int8", "bfloat16"):
+        config, weights, stored = make(
+            dtype=dtype, hidden_size=H, vocab_size=V, seed=seed, scale=spread
+        )
+        found = Decoder(config, stored, isa=isa).decode(x).astype(np.float64)
+        true = weights["decoder.weight"].astype(np.float64)
+        exact = x.astype(np.float64) @ true.T + weights["decoder.bias"]
+        kept = to_float32(stored["decoder.weight"]).astype(np.float64)
+        # Weights move by at most half a step; a vector's values by half of its largest / 127.
+        bound = np.abs(x) @ np.abs(kept - true).T
+        if dtype == "int8":
+            assert (np.abs(kept - true) <= 0.501 * stored["decoder.weight"].scale[:, None]).all()
+            half = np.abs(x).max(axis=1, keepdims=True) / 254
+            bound += half * np.abs(kept).sum(axis=1)
+        else:
+            assert (np.abs(kept - true) <= np.abs(true) * 2**-8).all()
+        slack = 1e-5 * (np.abs(x) @ np.abs(true).T + np.abs(weights["decoder.bias"]))
+        assert (np.abs(found - exact) <= bound * 1.00001 + slack).all()
+
+
+def rounded(x):
+    """What int8 products see of vectors: their largest magnitude in 127 steps."""
+    scale = np.abs(x).max(axis=-1, keepdims=True) / np.float32(127)
+    return np.rint(x / np.where(scale == 0, 1, scale)) * scale
+
+
+@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_int8_cells_round_their_vectors_and_nothing_else(isa, cell, monkeypatch):
+    config, _, stored = make(cell, "int8", layers=2, hidden_size=21)
+    decoder = Decoder(config, stored, isa=isa)
+    ids = np.random.default_rng(5).integers(0, config.vocab_size, (6, 3))
+    hidden, _ = decoder.read(ids, decoder.initial_state(3))
+
+    def linear(x, weight, bias):
+        y = rounded(x) @ weight.T
+        return y if bias is None else y + bias
+
+    monkeypatch.setattr("carousel.cells.linear", linear)
+    expected, _ = by_cells(config, stored).hidden(ids, decoder.unpack(decoder.initial_state(3)))
+    # A value that lies on the edge of two steps may fall to either.
+    close(hidden, expected, atol=1e-2)
+    assert np.median(np.abs(hidden - expected)) < 1e-6
+
+
+def test_int8_products_are_the_same_on_all_instruction_sets():
+    """Also at the ends of the range, where 16-bit sums of unsigned products would saturate."""
+    config, weights, _ = make(dtype="int8", hidden_size=70, vocab_size=19)
+    signs = np.random.default_rng(0).choice([-1, 1], (19, 70)).astype(np.float32)
+    stored = store(weights | {"decoder.weight": signs}, "int8")
+    assert set(np.unique(stored["decoder.weight"].values)) == {-127, 127}
+    x = np.concatenate([signs, -signs, np.zeros_like(signs)]) * np.float32(0.9)
+    found = [Decoder(config, stored, isa=isa).decode(x) for isa in SETS]
+    expected = x @ signs.T + weights["decoder.bias"]
+    for scores in found:
+        np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_the_largest_and_smallest_numbers_make_gates_and_not_nan():
+    config, weights, _ = make(hidden_size=5, vocab_size=4, embedding_size=4)
+    weights["embedding.weight"] = np.diag([1e-38, 90, -90, 3e4]).astype(np.float32)
+    model = by_cells(config, weights)
+    for isa in SETS:
+        decoder = Decoder(config, weights, isa=isa)
+        ids = np.arange(4)[:, None]
+        seen = decoder.trace(ids, decoder.initial_state())
+        expected, _ = model.hidden(ids, model.initial_state())
+        close(seen.hidden, expected)
+        assert all(np.isfinite(values).all() for values in seen.points.values())
+
+
+# -- many at once ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_more_threads_give_the_same(dtype):
+    config, _, stored = make(dtype=dtype, vocab_size=9000, hidden_size=130, embedding_size=40)
+    ids = np.random.default_rng(0).integers(0, 9000, (3, 5))
+    one, three = (Decoder(config, stored, threads=n) for n in (1, 3))
+    assert (one.threads, three.threads) == (1, 3)
+    state = one.steps(ids, one.initial_state(5))
+    np.testing.assert_array_equal(three.steps(ids, three.initial_state(5)), state)
+    for found, expected in zip(three.top_k(state, 7), one.top_k(state, 7), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_array_equal(three.logits(state), one.logits(state))
+    np.testing.assert_allclose(
+        three.log_prob(state, ids[0]), one.log_prob(state, ids[0]), rtol=1e-6
+    )
+    assert Decoder(config, stored, threads=None).threads >= 1
+
+
+def test_one_decoder_serves_several_threads():
+    from concurrent.futures import ThreadPoolExecutor
+
+    config, _, stored = make(vocab_size=300, hidden_size=40)
+    decoder = Decoder(config, stored, threads=2)
+    ids = np.random.default_rng(0).integers(0, 300, (8, 50))
+    expected = [decoder.score(row, decoder.initial_state())[0] for row in ids]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda row: decoder.score(row, decoder.initial_state())[0], ids))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("isa", SETS)
+def test_scores_of_a_text_are_those_of_its_words(isa):
+    config, _, stored = make(layers=2, projection_size=6)
+    decoder = Decoder(config, stored, isa=isa)
+    ids = np.random.default_rng(3).integers(0, config.vocab_size, (70, 2))
+    found, after = decoder.score(ids, decoder.initial_state(2))
+    state = decoder.initial_state(2)
+    for t, words in enumerate(ids):
+        np.testing.assert_allclose(found[t], decoder.log_prob(state, words), rtol=1e-5, atol=1e-6)
+        state = decoder.step(words, state)
+    close(after, state, atol=1e-5)
+
+
+# -- the face -------------------------------------------------------------------------------------
+
+
+def test_states_are_plain_buffers():
+    config, _, stored = make(layers=2)
+    decoder = Decoder(config, stored)
+    assert decoder.state_size == 2 * 2 * 11
+    assert decoder.state_bytes == 4 * decoder.state_size
+    state = decoder.initial_state(3)
+    kept = state.copy()
+    after = decoder.step([1, 2, 3], state)
+    np.testing.assert_array_equal(state, kept)
+    again = np.frombuffer(kept.tobytes(), dtype=np.float32).reshape(3, -1)
+    np.testing.assert_array_equal(decoder.step([1, 2, 3], again), after)
+    np.testing.assert_array_equal(decoder.step([1, 2, 3], state, out=state), after)
+    np.testing.assert_array_equal(state, after)
+    np.testing.assert_array_equal(decoder.pack(decoder.unpack(after)), after)
+
+
+def test_the_instruction_set_is_chosen_by_the_environment(monkeypatch):
+    config, _, stored = make()
+    assert Decoder(config, stored).isa == SETS[0]
+    monkeypatch.setenv("CAROUSEL_ISA", "plain")
+    assert Decoder(config, stored).isa == "plain"
+    monkeypatch.setenv("CAROUSEL_ISA", "mmx")
+    with pytest.raises(EngineError, match=r"CAROUSEL_ISA may be .*plain"):
+        Decoder(config, stored)
+
+
+def test_a_decoder_opens_a_folder_and_says_what_it_is():
+    from carousel.model import SHIPPED
+
+    decoder = Decoder.open(SHIPPED / "stories-lstm")
+    assert repr(decoder).startswith("Decoder(lstm, float32, ")
+    assert decoder.bytes_read > 4 * decoder.config.vocab_size * decoder.config.hidden_size
+
+
+def test_a_model_without_the_engine_says_so_once_and_runs(make_model, monkeypatch):
+    model = make_model()
+    expected, _ = model.read([2, 3])
+    monkeypatch.setattr("carousel.engine.decoder._kernels", None)
+    monkeypatch.setattr("carousel.engine.decoder.MISSING", "no such file")
+    alone = LanguageModel(model.config, model.stored, model.tokenizer)
+    with pytest.warns(RuntimeWarning, match="NumPy does their work: no such file"):
+        found, _ = alone.read([2, 3])
+    alone.read([2])  # which does not warn again, or the test would fail
+    close(found, expected, atol=1e-5)
+    with pytest.raises(EngineError, match="no such file"):
+        Decoder(model.config, model.stored)
