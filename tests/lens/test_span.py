@@ -177,6 +177,9 @@ def test_what_can_not_be_asked(make_model):
         with pytest.raises(LensError, match="has no gradient"):
             measure_span(held, TEXT, "burger")
         held.read([3])
+    adaptive = make_model(cutoffs=(8,), tail_sizes=(4,))
+    with pytest.raises(LensError, match="adaptive softmax"):
+        measure_span(adaptive, TEXT, "burger")
     lone = make_model(text="word")
     with pytest.raises(LensError, match="one word"):
         measure_span(lone, "word", replacements=1)

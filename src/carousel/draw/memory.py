@@ -103,8 +103,8 @@ def characters_figure(
 
     Args:
         result: ``layers`` with ``gates`` and ``half_life``, and ``retention``, a layer each.
-        stretch: ``inside`` (a flag a character) and ``column``; ``quotation`` and
-            ``since_line_start`` with ``layer``, ``unit`` and ``values``.
+        stretch: ``inside`` (a flag a character) and ``column``; ``quotation`` and ``line`` with
+            ``layer``, ``unit`` and ``values``.
         path: where the PNG goes.
     """
     figure, axes = new_figure(3, 3, (12.0, 8.6))
@@ -148,7 +148,7 @@ def characters_figure(
     for row, (name, title) in enumerate(
         (
             ("quotation", "shaded: inside quotation marks"),
-            ("since_line_start", "lines: ends of lines"),
+            ("line", "lines: ends of lines"),
         ),
         1,
     ):

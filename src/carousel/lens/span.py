@@ -114,10 +114,13 @@ def embedding_gradients(
     difference of the two logits; the gradient is with respect to the embedding of each id.
 
     Raises:
-        LensError: the model is held by clamps: a gate that is held has no gradient.
+        LensError: the model is held by clamps (a gate that is held has no gradient), or decodes by
+            an adaptive softmax.
     """
     if isinstance(model, Held):
         raise LensError("a gate that is held has no gradient: give the model without its clamps")
+    if model.config.cutoffs:
+        raise LensError("no gradients through an adaptive softmax; replacements tell the change")
     config, rows = model.config, np.arange(ids.shape[1])
     weights = {name: array.astype(np.float64) for name, array in model.weights.items()}
     layers = [Weights(*(None if w is None else w.astype(np.float64) for w in layer))

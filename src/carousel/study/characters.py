@@ -70,22 +70,15 @@ def run(console: Console, out: Path, model_folder: Path, text: Path) -> dict[str
     if not 0 < labels["inside"].mean() < 1:
         raise TextError(f'the last tenth of {text} has no text inside ", or none outside')
     rows = np.arange(STRIDE, len(ids), STRIDE)
-    rows = rows[rows >= labels["column"][rows]]
-    column, groups = labels["column"][rows], rows // GROUP
-    read = np.unique(np.concatenate([rows, rows - column]))
-    layers, samples = measure_gates(model, ids, read)
-    tracked = []
-    for cells in samples:
-        now, line_start = (cells[np.searchsorted(read, at)] for at in (rows, rows - column))
-        inside = labels["inside"][rows]
-        quotation = find_units(now, inside, FOUND, groups=groups, shuffles=SHUFFLES)
-        tracked.append(
-            {
-                "quotation": quotation.table(),
-                "line": find_counters(now, column, groups),
-                "since_line_start": find_counters(now - line_start, column, groups),
-            }
-        )
+    column, inside, groups = labels["column"][rows], labels["inside"][rows], rows // GROUP
+    layers, samples = measure_gates(model, ids, rows)
+    tracked = [
+        {
+            "quotation": find_units(cells, inside, FOUND, groups=groups, shuffles=SHUFFLES).table(),
+            "line": find_counters(cells, column, groups),
+        }
+        for cells in samples
+    ]
     folder = out / "characters"
     result = {
         "model": str(model_folder),
@@ -183,9 +176,6 @@ def measure_retention(model: LanguageModel, ids: np.ndarray) -> list[dict[str, l
 def find_counters(values: np.ndarray, column: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     """The units that go most with the position in the line, chosen on one half of the text.
 
-    ``values [n, H]`` are cells, or what they have changed by since the line's start: a unit that
-    counts from line to line without starting anew shows in the second alone.
-
     Rank correlations (Spearman 1904) on the other half, as cells may have a few very large values;
     and what shuffled positions give: the largest of all units in 95 of 100 shuffles.
     """
@@ -267,16 +257,15 @@ def show(console: Console, result: Mapping[str, Any]) -> None:
                 f"random units {quotation['random_95'][0]:.3f} to {quotation['random_95'][2]:.3f}",
             )
         )
-        for name, what in (("line", "position in line"), ("since_line_start", "change in line")):
-            line = result["tracked"][layer][name]
-            rows.append(
-                (
-                    what,
-                    f"unit {line['units'][0]}: rank correlation {line['correlation'][0]:+.3f}; "
-                    f"next {', '.join(f'{r:+.3f}' for r in line['correlation'][1:])}; "
-                    f"shuffled, largest of all units {line['shuffled_95']:.3f}",
-                )
+        line = result["tracked"][layer]["line"]
+        rows.append(
+            (
+                "position in line",
+                f"unit {line['units'][0]}: rank correlation {line['correlation'][0]:+.3f}; "
+                f"next {', '.join(f'{r:+.3f}' for r in line['correlation'][1:])}; "
+                f"shuffled, largest of all units {line['shuffled_95']:.3f}",
             )
+        )
         console.print(f"\n[bold]Layer {layer}[/bold], {len(half)} units", highlight=False)
         console.print(facts(rows))
     console.print(f"\nFigure: {result['figure']}", highlight=False, soft_wrap=True)
@@ -301,9 +290,9 @@ def _stretch(
         "quotation": max(
             range(len(tracked)), key=lambda layer: tracked[layer]["quotation"]["separation"]
         ),
-        "since_line_start": max(
+        "line": max(
             range(len(tracked)),
-            key=lambda layer: abs(tracked[layer]["since_line_start"]["correlation"][0]),
+            key=lambda layer: abs(tracked[layer]["line"]["correlation"][0]),
         ),
     }
     for name, layer in best.items():

@@ -210,22 +210,30 @@ def show(console: Console, result: Mapping[str, Any]) -> None:
         console.print(made)
 
     sizes = ", ".join(f"{cell.upper()} {n:,}" for cell, n in result["parameters"].items())
-    console.print(f"\nParameters: {sizes}; {len(result['seeds'])} seeds; * beyond training.")
+    several = len(result["seeds"]) > 1
+    console.print(f"\nParameters: {sizes}; seeds: {len(result['seeds'])}; * beyond training.")
+
+    def spread(name: str, form: str) -> Any:
+        """The mean, and from which to which seed it goes."""
+
+        def entry(row: Mapping[str, Any]) -> str:
+            mean, low, high = (format(value, form) for value in row[name])
+            return f"{mean} ({low} to {high})" if several else mean
+
+        return entry
+
     table(
-        "Last word right, % (Wilson 95%; lowest to highest seed)",
-        lambda row: (
-            f"{row['accuracy']:.1%} ({row['wilson'][0]:.1%}-{row['wilson'][1]:.1%}; "
-            f"{row['seeds_from_to'][0]:.0%}-{row['seeds_from_to'][1]:.0%})"
-        ).replace("%-", "-"),
+        "Last word right (Wilson's 95% interval over stories)",
+        lambda row: f"{row['accuracy']:.1%} ({{:.1%}} to {{:.1%}})".format(*row["wilson"]),
     )
-    table(
-        "Gradient at the deciding word, logits (lowest to highest seed)",
-        lambda row: "{:.3g} ({:.3g} to {:.3g})".format(*row["reach"]),
-    )
-    table(
-        "Its share of the gradient at all words (lowest to highest seed)",
-        lambda row: "{:.1%} ({:.1%} to {:.1%})".format(*row["share"]),
-    )
+    if several:
+        table(
+            "Last word right, lowest to highest seed",
+            lambda row: "{:.1%} to {:.1%}".format(*row["seeds_from_to"]),
+        )
+    seeds = " (lowest to highest seed)" if several else ""
+    table(f"Gradient at the deciding word, logits{seeds}", spread("reach", ".3g"))
+    table(f"Its share of the gradient at all words{seeds}", spread("share", ".1%"))
     console.print(
         "\n[bold]Before training, the gradient halves every ... words[/bold] (by seed)",
         highlight=False,
