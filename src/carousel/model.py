@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carousel.adaptive import log_probs
-from carousel.cells import CELLS, State, Weights
+from carousel.cells import CELLS, Array, State, Weights
 from carousel.errors import FolderError
 from carousel.folder import Config, read_folder
 from carousel.storage import Stored, to_float32
@@ -136,6 +136,31 @@ class LanguageModel:
         x, state = unroll(self.cell, self.layers, x, state, edit)
         projection = self.weights.get("projection.weight")
         return (x if projection is None else x @ projection.T), state
+
+    def watch(
+        self, ids: np.ndarray, state: State, points: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, State]:
+        """As ``hidden``, and before it what ``points`` were (``"layers.0.f"``): ``[T, B, H]``."""
+        if self.decoder is None:
+            return self.record(ids, state, points)
+        from carousel.engine.watch import watch
+
+        return watch(self.decoder, ids, state, points)
+
+    def record(
+        self, ids: np.ndarray, state: State, points: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, State]:
+        """``watch`` by the lines of ``cells.py``."""
+        shape = (*ids.shape, self.config.hidden_size)
+        seen = {point: np.empty(shape, dtype=np.float32) for point in points}
+
+        def keep(point: str, t: int, value: Array) -> Array:
+            if point in seen:
+                seen[point][t] = value
+            return value
+
+        hidden, state = self.hidden(ids, state, keep)
+        return seen, hidden, state
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Decode ``[..., P or H]`` to logits ``[..., V]``; log-probabilities are logits too.

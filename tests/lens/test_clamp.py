@@ -73,7 +73,8 @@ def test_each_way_to_hold(make_model):
     }
     for name, (clamp, expected) in checks.items():
         np.testing.assert_allclose(first(clamp)[units], expected, rtol=1e-6, err_msg=name)
-        np.testing.assert_array_equal(first(clamp)[rest], was[rest], err_msg=name)
+        # Kernels and reference round differently.
+        np.testing.assert_allclose(first(clamp)[rest], was[rest], atol=1e-6, err_msg=name)
     noise = Clamp("g", 0.3, "noise", at=3)
     assert 0.02 < np.abs(first(noise) - was).mean() < 1
     np.testing.assert_array_equal(first(noise), first(noise))
@@ -90,7 +91,9 @@ def test_a_whole_run_patched_in_is_that_run(make_model):
 def test_a_frozen_unit_stands_still_for_several_words(make_model):
     model = make_model()
     trace = traced(model, Clamp("cell", how="freeze", at=[3, 4, 5], units=[2]))
-    np.testing.assert_array_equal(trace["c"][3:6, 2], model.trace(TEXT)["c"][2, 2])
+    expected = model.trace(TEXT)["c"][2, 2]
+    np.testing.assert_allclose(trace["c"][3:6, 2], expected, atol=1e-6)
+    assert np.ptp(trace["c"][3:6, 2]) == 0
 
 
 def test_a_held_gru_reset_gate_changes_its_candidate(make_model):
@@ -98,7 +101,7 @@ def test_a_held_gru_reset_gate_changes_its_candidate(make_model):
         model = make_model(cell)
         free, held = model.trace(TEXT), traced(model, Clamp("reset", 0.0, at=4))
         assert np.abs(held["n"][4] - free["n"][4]).max() > 1e-4
-        np.testing.assert_array_equal(held["z"][4], free["z"][4])
+        np.testing.assert_allclose(held["z"][4], free["z"][4], atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import ConvertError
-from carousel.folder import LARGEST_HEADER, parse_json
+from carousel.weights_file import LARGEST_HEADER, parse_json
 
 NESTS = ("state_dict", "model_state_dict", "model")
 """Under these keys training scripts keep the state dict among other things."""

@@ -124,6 +124,43 @@ class Held(LanguageModel):
 
         return LanguageModel.hidden(self, ids, state, held)
 
+    def watch(
+        self, ids: np.ndarray, state: State, points: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, State]:
+        """As ``LanguageModel.watch``, as it is held."""
+        clamps = self._constants(ids, state)
+        if self.decoder is None or clamps is None:
+            return self.record(ids, state, points)
+        from carousel.engine.watch import watch
+
+        return watch(self.decoder, ids, state, points, clamps)
+
+    def _constants(
+        self, ids: np.ndarray, state: State
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+        """What is held where, by point, if every clamp sets constants; None if one does more."""
+        if any(bound.clamp.kind != "set" for bound in self.bound):
+            return None
+        from_start = not any(np.any(part) for part in state)
+        shape = (*ids.shape, self.config.hidden_size)
+        made: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for bound in self.bound:
+            rows = bound.mask(ids, from_start)
+            units = slice(None) if bound.units is None else bound.units
+            here = np.zeros(shape, dtype=bool)
+            here[..., units] = rows[..., None]
+            constant = np.asarray(bound.clamp.value, dtype=np.float32)
+            for point in bound.points:
+                mask, values = made.setdefault(
+                    point, (np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.float32))
+                )
+                mask |= here
+                full = np.zeros(shape, dtype=np.float32)
+                full[..., units] = constant
+                values[here] = full[here]
+            bound.touched += int(rows.sum()) * len(bound.points)
+        return made
+
     def untouched(self) -> list[Clamp]:
         """The clamps that have changed nothing so far."""
         return [bound.clamp for bound in self.bound if not bound.touched]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carousel.cells import Array
 from carousel.errors import FolderError, LensError
 from carousel.folder import Config, parse_json, write_file
 from carousel.lens.points import DERIVED, find_name, find_point, memory_of, names_of, points_of
@@ -247,15 +246,7 @@ def trace_texts(
     for column, row in enumerate(rows):
         ids[: len(row), column] = row
     wanted = _wanted(model.config, only)
-    H = model.config.hidden_size
-    room = {point: np.empty((T, B, H), dtype=np.float32) for point in wanted}
-
-    def record(point: str, t: int, value: Array) -> Array:
-        if point in room:
-            room[point][t] = value
-        return value
-
-    hidden, _ = model.hidden(ids, model.initial_state(B), record)
+    room, hidden, _ = model.watch(ids, model.initial_state(B), wanted)
     tokens = tokenizer.tokens()
     made = []
     for column, row in enumerate(rows):
