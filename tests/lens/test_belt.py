@@ -113,3 +113,11 @@ def test_what_a_hand_puts_on_counts_as_its_words(make_model):
     assert belt.error() < 1e-5
     assert belt.luggage_at(2)[:, 1].sum() == pytest.approx(3.0, rel=1e-5)
     assert abs(belt.put[2, 1]) > 1.5 > np.abs(np.delete(belt.put, 2, 0)[:, 1]).max()
+
+
+def test_an_adaptive_softmax_has_no_logits_to_share_out(make_model):
+    model = make_model(cutoffs=(6, 12), tail_sizes=(3, 2))
+    belt = model.trace(TEXT).belt()
+    assert belt.error() < 1e-5
+    with pytest.raises(LensError, match="adaptive softmax"):
+        belt.decision("burger", "pizza")

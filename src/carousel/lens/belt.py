@@ -123,9 +123,14 @@ class Belt:
         ``tanh(c) = Σ_s luggage_s · tanh(c) / c``; the GRU's ``h`` is the sum itself.
 
         Raises:
-            LensError: not the last layer, an unknown word, or a trace without its model.
+            LensError: not the last layer, an unknown word, a trace without its model, or a model
+                with an adaptive softmax, whose words have no logits to subtract.
         """
         config, model = self.trace.config, self.trace.model
+        if config.cutoffs:
+            raise LensError(
+                "an adaptive softmax has no logit a word, so there is none to share out"
+            )
         if self.layer != config.layers - 1:
             raise LensError("only the last layer's memory is read by the decoder directly")
         if model is None:
