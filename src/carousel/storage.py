@@ -76,9 +76,10 @@ def to_bfloat16(weight: np.ndarray) -> np.ndarray:
 def to_float32(stored: Stored) -> np.ndarray:
     """The float32 array that a stored weight stands for; a float32 array itself."""
     if isinstance(stored, Quantized):
-        return stored.values * stored.scale[:, None]
+        wide: np.ndarray = stored.values * stored.scale[:, None]
+        return wide
     if stored.dtype == np.uint16:
-        wide: np.ndarray = (stored.astype(np.uint32) << 16).view(np.float32)
+        wide = (stored.astype(np.uint32) << 16).view(np.float32)
         return wide
     return stored
 

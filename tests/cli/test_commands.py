@@ -124,7 +124,8 @@ def test_quantize(call):
 def test_a_command_loads_no_other():
     code = (
         "import sys; from carousel.cli import run; run(['predict', 'the']);"
-        "heavy = {'carousel.cli.train', 'array_api_compat', 'safetensors', 'prompt_toolkit'};"
+        "heavy = {'carousel.cli.train', 'array_api_compat', 'safetensors', 'prompt_toolkit',"
+        "         'rich', 'pydantic'};"
         "loaded = heavy & set(sys.modules); sys.exit(f'loaded {loaded}' if loaded else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -15,7 +15,7 @@ from carousel.draw.terminal import probability_bars
 def pipe():
     """An environment that says nothing of how to draw."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in SETTLED:
+        for name in (*SETTLED, "COLUMNS"):
             patch.delenv(name, raising=False)
         yield
 
@@ -58,5 +58,9 @@ def test_what_rich_must_lay_out(monkeypatch):
     assert plain_bars([("é", 0.5)]) is None
     assert plain_bars([("a" * 43, 1.0)]) is None
     assert plain_bars([("a\tb", 1.0)]) is None
-    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("COLUMNS", "38")
+    assert plain_bars([("a", 1.0)]) is None
+    monkeypatch.setenv("COLUMNS", "39")
+    assert plain_bars([("a", 1.0)]) is not None
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert plain_bars([("a", 1.0)]) is None

@@ -126,7 +126,7 @@ def test_trained_models_rank_alike(name, dtype):
 
 def test_all_words_equal_come_in_order():
     config, stored = make("float32", 600, 7, 0, spread=0)
-    decoder = Decoder(config, stored, threads=2)
+    decoder = Decoder(config, stored)
     state = np.ones((2, 7), np.float32)
     for ids in (decoder.top_k(state, 600)[0], decoder.rank(state, 600)):
         np.testing.assert_array_equal(ids, np.arange(600)[None].repeat(2, 0))

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from carousel import __version__
+from carousel.cli.quick import QuickCommand, QuickGroup
 from carousel.errors import CarouselError
 
 # typer carries click inside, under a private name: its own errors' base is the way to it.
@@ -46,6 +47,7 @@ def make_app(names: Sequence[str]) -> typer.Typer:
     """The command line with the commands ``names``."""
     app = typer.Typer(
         name="carousel",
+        cls=QuickGroup,
         help="Recurrent next-word models you can see inside.",
         add_completion=False,
         rich_markup_mode=None,
@@ -54,7 +56,7 @@ def make_app(names: Sequence[str]) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(root)
     for command in load_commands(names):
-        app.command()(command)
+        app.command(cls=QuickCommand)(command)
     return app
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST = 80
 """Columns that rich gives a pipe, where the environment says nothing else."""
-SETTLED = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS")
+SETTLED = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 """What in the environment changes how rich draws."""
 
 
@@ -26,8 +26,10 @@ def plain_bars(rows: Sequence[tuple[str, float]], width: int = 30) -> str | None
     """
     cells = [(word, f"{probability:6.1%}", bar(probability, width)) for word, probability in rows]
     words, shares, bars = (max(1, *map(len, column)) for column in zip(*cells, strict=True))
+    columns = os.environ.get("COLUMNS", "")
+    widest = int(columns) if columns.isdigit() else WIDEST
     if (
-        words + shares + bars + 2 > WIDEST
+        words + shares + bars + 2 > widest
         or any(not (word.isascii() and word.isprintable()) for word, _ in rows)
         or any(name in os.environ for name in SETTLED)
     ):

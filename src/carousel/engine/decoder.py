@@ -39,8 +39,10 @@ else:
 
 ISA = "CAROUSEL_ISA"
 """The environment variable that names the instruction set to use."""
+MOST_THREADS = 64
 GAIN = 1.1
-"""So many times faster must more threads be to be taken."""
+"""So many times as fast must more threads be to be taken."""
+TRIALS = 9
 
 Tokens = np.ndarray | Sequence[int] | Sequence[Sequence[int]]
 Clamps = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -84,8 +86,8 @@ class Decoder:
     Args:
         config: the shape of the model.
         weights: its weights by their names on disk, as ``storage.store`` gives them.
-        threads: how many threads share a product; None measures, and takes more than one only
-            where that is faster.
+        threads: how many threads may share a product, None for as many as there are cores. More
+            than one is taken only where the clock says that it is faster.
         isa: the instruction set; None for the one that the environment variable ``CAROUSEL_ISA``
             names, or the best one.
 
@@ -147,7 +149,7 @@ class Decoder:
         head = "decoder.head" if clusters else "decoder"
         self._decoder = _kernels.Decoder(
             isa,
-            threads or 1,
+            1,
             config.cell,
             [config.vocab_size, config.embedding_size, config.hidden_size, read],
             given("embedding.weight"),
@@ -157,8 +159,8 @@ class Decoder:
             given(f"{head}.bias"),
             clusters,
         )
-        if threads is None:
-            self._choose_threads()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._choose_threads(min(cores or 1, MOST_THREADS) if threads is None else threads)
 
     @classmethod
     def open(cls, path: str | Path, *, threads: int | None = 1) -> Decoder:
@@ -338,28 +340,25 @@ class Decoder:
             raise ValueError(f"k must be 1 to {self.config.vocab_size}, not {k}")
         return np.empty((len(state), k), dtype=np.int64)
 
-    def _choose_threads(self) -> None:
+    def _choose_threads(self, most: int) -> None:
         """Take as many threads as are fastest, by the clock, on words with their predictions."""
+        if not 1 <= most <= MOST_THREADS:
+            raise ValueError(f"threads must be 1 to {MOST_THREADS}, not {most}")
+        if most == 1:
+            return
         state = self.initial_state()
-
-        def seconds(threads: int) -> float:
-            self._decoder.threads = threads
-            taken = []
-            for _ in range(7):
+        choices = sorted({min(2**n, most) for n in range(most.bit_length() + 1)})
+        taken: dict[int, list[float]] = {threads: [] for threads in choices}
+        for _ in range(TRIALS):
+            for threads in choices:
+                self._decoder.threads = threads
+                self.top_k(self.step([0], state), 1)  # its threads have come up
                 start = time.perf_counter()
                 self.top_k(self.step([0], state), 1)
-                taken.append(time.perf_counter() - start)
-            return sorted(taken)[3]
-
-        best, shortest = 1, seconds(1)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = 2
-        while threads <= min(cores or 1, 16):
-            now = seconds(threads)
-            if now * GAIN > shortest:
-                break
-            best, shortest, threads = threads, now, 2 * threads
-        self._decoder.threads = best
+                taken[threads].append(time.perf_counter() - start)
+        medians = {threads: sorted(times)[TRIALS // 2] for threads, times in taken.items()}
+        fastest = min(choices, key=medians.__getitem__)
+        self._decoder.threads = fastest if medians[fastest] * GAIN < medians[1] else 1
 
 
 def _plain(array: np.ndarray | None) -> np.ndarray | None:

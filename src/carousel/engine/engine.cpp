@@ -17,7 +17,8 @@
 namespace carousel {
 namespace {
 
-constexpr int64_t CHUNK = 256;       // rows whose scores are held at a time
+constexpr int64_t CHUNK = 1024;      // rows whose scores are held at a time, of a few vectors
+constexpr int64_t SMALL_CHUNK = 256;  // and of many
 constexpr int64_t BLOCK = 64;        // vectors that are multiplied at a time
 constexpr int64_t WORTH = 256 << 10;  // bytes of weights from which a thread's help pays
 
@@ -57,9 +58,9 @@ float* copies(int64_t columns) {
   return buffer.grow(4 * padded(columns));
 }
 
-float* chunk_of_scores(int64_t vectors) {
+float* chunk_of_scores(int64_t count) {
   thread_local Buffer<float> buffer;
-  return buffer.grow(vectors * CHUNK);
+  return buffer.grow(count);
 }
 
 float widen(uint16_t bfloat16) {
@@ -349,12 +350,13 @@ void Engine::rows_of(const Weights& weights, const float* bias, const Vectors& v
   const Matrix& m = weights.matrix();
   const int64_t share = padded((m.rows + parts - 1) / parts);
   const auto some = [&](int part) {
-    float* scores = chunk_of_scores(vectors.count);
+    const int64_t chunk = vectors.count > 8 ? SMALL_CHUNK : CHUNK;
+    float* scores = chunk_of_scores(vectors.count * chunk);
     const int64_t end = std::min((part + 1) * share, m.rows);
-    for (int64_t row = part * share; row < end; row += CHUNK) {
-      const int64_t last = std::min(row + CHUNK, end);
-      kernels_->product(m, row, last, vectors, bias, scores, CHUNK, copies(m.columns));
-      use(part, row, last - row, scores, CHUNK);
+    for (int64_t row = part * share; row < end; row += chunk) {
+      const int64_t last = std::min(row + chunk, end);
+      kernels_->product(m, row, last, vectors, bias, scores, chunk, copies(m.columns));
+      use(part, row, last - row, scores, chunk);
     }
   };
   if (parts == 1) return some(0);
