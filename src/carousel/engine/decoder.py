@@ -368,6 +368,8 @@ def _plain(array: np.ndarray | None) -> np.ndarray | None:
 
 def _ids(tokens: Tokens, axes: int) -> np.ndarray:
     """Tokens as a contiguous array of int64."""
+    if isinstance(tokens, np.ndarray) and tokens.ndim == axes and tokens.dtype == np.int64:
+        return np.ascontiguousarray(tokens)
     ids = np.asarray(tokens)
     if ids.ndim != axes:
         raise ValueError(f"tokens must have {axes} axes, not {ids.ndim}")

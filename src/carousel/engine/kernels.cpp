@@ -83,16 +83,38 @@ inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
 #endif
 inline Floats magnitude(Floats x) { return (Floats)((Bits)x & 0x7fffffffu); }
 
-inline float sum(Floats v) {
+// The sums of four vectors, at the price of little more than one.
+inline void sum_four(const Floats (&v)[4], float* to) {
 #if defined(WITH_AVX512)
-  return _mm512_reduce_add_ps((__m512)v);
+  const __m512 a = (__m512)v[0], b = (__m512)v[1], c = (__m512)v[2], d = (__m512)v[3];
+  const __m512d ab =
+      _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+  const __m512d cd =
+      _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+  const __m512 all = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                                   _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
 #elif defined(WITH_AVX2)
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
-  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-#else
-  return (v[0] + v[2]) + (v[1] + v[3]);
+  const __m256 a = (__m256)v[0], b = (__m256)v[1], c = (__m256)v[2], d = (__m256)v[3];
+  const __m256d ab =
+      _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
+  const __m256d cd =
+      _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
+  const __m256 half = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+                                    _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));
 #endif
+#if defined(WITH_AVX512) || defined(WITH_AVX2)
+  _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+#else
+  for (int k = 0; k < 4; ++k) to[k] = (v[k][0] + v[k][2]) + (v[k][1] + v[k][3]);
+#endif
+}
+
+// As sum_four has it, to the last bit.
+inline float sum(Floats v) {
+  float sums[4];
+  sum_four({v, splat(0), splat(0), splat(0)}, sums);
+  return sums[0];
 }
 
 inline float largest_of(Floats v) {
@@ -380,9 +402,9 @@ inline const Element* row_of(const Matrix& m, int64_t row, Element* copy) {
   return copy;
 }
 
-// One row by one vector, read straight on with four sums in flight.
+// One row by one vector, read straight on with four sums in flight; they are left in a vector.
 template <class Element>
-inline float one_row(const Element* w, const float* x, int64_t columns) {
+inline Floats one_row(const Element* w, const float* x, int64_t columns) {
   Floats a = splat(0), b = a, c = a, d = a;
   int64_t k = 0;
   for (; k + 4 * WIDTH <= columns; k += 4 * WIDTH) {
@@ -392,7 +414,7 @@ inline float one_row(const Element* w, const float* x, int64_t columns) {
     d += weights(w + k + 3 * WIDTH) * load<Floats>(x + k + 3 * WIDTH);
   }
   for (; k < columns; k += WIDTH) a += weights(w + k) * load<Floats>(x + k);
-  return sum((a + b) + (c + d));
+  return (a + b) + (c + d);
 }
 
 // R rows by C vectors, all their sums in registers.
@@ -410,8 +432,10 @@ inline void block(const Element* const* w, const float* x, int64_t x_stride, int
       UNROLL for (int r = 0; r < R; ++r) sums[r][c] += rows[r] * values;
     }
   }
-  UNROLL for (int c = 0; c < C; ++c)
-    UNROLL for (int r = 0; r < R; ++r) y[c * stride + r] = sum(sums[r][c]) + (bias ? bias[r] : 0.0f);
+  UNROLL for (int c = 0; c < C; ++c) {
+    sum_four({sums[0][c], sums[1][c], sums[2][c], sums[3][c]}, y + c * stride);
+    for (int r = 0; bias && r < R; ++r) y[c * stride + r] += bias[r];
+  }
 }
 
 // C vectors at a time, then the rest by halves.
@@ -435,20 +459,23 @@ template <class Element>
 void product_rows(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
                   const float* bias, float* y, int64_t stride, Element* copies) {
   const int64_t wide = padded(m.columns, TILE);
-  for (int64_t row = first; row < last;) {
+  const Element* w[BLOCK];
+  for (int64_t row = first; row < last; row += BLOCK) {
+    const int64_t rows = last - row < BLOCK ? last - row : BLOCK;
     const float* b = bias ? bias + row : nullptr;
     float* to = y + row - first;
-    if (vectors.count == 1 || row + BLOCK > last) {
-      const Element* w = row_of(m, row, copies);
-      for (int64_t v = 0; v < vectors.count; ++v)
-        to[v * stride] =
-            one_row(w, vectors.values + v * vectors.stride, m.columns) + (b ? *b : 0.0f);
-      ++row;
-    } else {
-      const Element* w[BLOCK];
-      for (int r = 0; r < BLOCK; ++r) w[r] = row_of(m, row + r, copies + r * wide);
+    for (int r = 0; r < rows; ++r) w[r] = row_of(m, row + r, copies + r * wide);
+    if (vectors.count > 1 && rows == BLOCK) {
       block_rows<Element, BLOCK, BLOCK_VECTORS>(w, 0, vectors, m.columns, b, to, stride);
-      row += BLOCK;
+      continue;
+    }
+    for (int64_t v = 0; v < vectors.count; ++v) {
+      Floats sums[BLOCK] = {};
+      float four[BLOCK];
+      for (int r = 0; r < rows; ++r)
+        sums[r] = one_row(w[r], vectors.values + v * vectors.stride, m.columns);
+      sum_four(sums, four);
+      for (int r = 0; r < rows; ++r) to[v * stride + r] = four[r] + (b ? b[r] : 0.0f);
     }
   }
 }
