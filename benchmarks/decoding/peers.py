@@ -69,7 +69,6 @@ class Torch:
 
         self.torch = torch
         torch.set_num_threads(threads)
-        torch.set_grad_enabled(False)
         config, weights = read_folder(folder)[1:3]
         self.embedding = torch.nn.Embedding(config.vocab_size, config.embedding_size)
         lstm = torch.nn.LSTM(config.embedding_size, config.hidden_size, config.layers)
