@@ -5,9 +5,12 @@ import pytest
 
 from carousel.cells import CELLS
 from carousel.engine import watch as module
+from carousel.engine.decoder import instruction_sets
 from carousel.engine.watch import watch
 from carousel.lens.clamp import Clamp, Held
 from carousel.lens.points import points_of
+
+pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 
 
 @pytest.fixture

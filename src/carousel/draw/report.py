@@ -5,6 +5,7 @@ elsewhere. It is whole without its script, which only steps through the words.
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,26 +49,26 @@ steps.prepend(nav);show(figures.length-1)}
 """
 
 
-class Report:
+class Report(ABC):
     """What can be shown everywhere: in a terminal, a notebook, as SVG, PNG, HTML or data."""
 
     title: str
 
+    @abstractmethod
     def lines(self, width: int = 80, units: int = 3) -> Iterator[Text]:
         """The lines of the picture in a terminal of ``width`` columns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pictures(self) -> list[Canvas]:
         """The drawings that are saved as SVG and PNG."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_html(self) -> str:
         """The whole page."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self) -> dict[str, Any]:
         """The numbers as plain data, for JSON."""
-        raise NotImplementedError
 
     def picture(self) -> Canvas:
         """All drawings on one canvas."""
