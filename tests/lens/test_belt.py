@@ -33,12 +33,13 @@ def test_the_account_adds_up(make_model, cell, layers, seed, length):
         np.testing.assert_allclose(total, belt.memory, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [1, 4])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_two_thousand_words_add_up(make_model, cell):
-    model = make_model(cell, layers=2, hidden_size=16)
+def test_two_thousand_words_add_up(make_model, cell, layers):
+    model = make_model(cell, layers=layers, hidden_size=16)
     words = np.random.default_rng(0).choice(TEXT.split(), 2000)
     trace = model.trace(" ".join(words), logits=False)
-    for layer in range(2):
+    for layer in range(layers):
         belt = trace.belt(layer)
         assert belt.error() < 1e-5
         np.testing.assert_array_equal(belt.put, trace["write", layer])
