@@ -52,10 +52,10 @@ std::vector<const Kernels*> runnable() {
   return found;
 }
 
-// Memory of one thread: rows that a kernel copies, and the scores of a chunk.
-float* copies(int64_t columns) {
+// Memory of one thread: what a product needs to work, and the scores of a chunk.
+float* work_space(int64_t columns) {
   thread_local Buffer<float> buffer;
-  return buffer.grow(4 * padded(columns));
+  return buffer.grow(space_for(columns));
 }
 
 float* chunk_of_scores(int64_t count) {
@@ -333,7 +333,7 @@ void Engine::product(const Weights& weights, int64_t first, int64_t last, const 
   const Matrix& m = weights.matrix();
   const int parts = parts_for(m);
   const auto some = [&](int64_t from, int64_t to) {
-    kernels_->product(m, from, to, vectors, bias, y + from - first, stride, copies(m.columns));
+    kernels_->product(m, from, to, vectors, bias, y + from - first, stride, work_space(m.columns));
   };
   if (parts == 1) return some(first, last);
   const int64_t share = padded((last - first + parts - 1) / parts);
@@ -355,7 +355,7 @@ void Engine::rows_of(const Weights& weights, const float* bias, const Vectors& v
     const int64_t end = std::min((part + 1) * share, m.rows);
     for (int64_t row = part * share; row < end; row += chunk) {
       const int64_t last = std::min(row + chunk, end);
-      kernels_->product(m, row, last, vectors, bias, scores, chunk, copies(m.columns));
+      kernels_->product(m, row, last, vectors, bias, scores, chunk, work_space(m.columns));
       use(part, row, last - row, scores, chunk);
     }
   };
@@ -708,7 +708,7 @@ void Engine::rank_screened(const Vectors& x, int64_t k, int64_t* ids) {
   for (const Candidate& candidate : candidates) {
     if (candidate.upper < sure.bar()) continue;
     float score[TILE];
-    kernels_->product(m, candidate.id, candidate.id + 1, x, bias, score, TILE, copies(m.columns));
+    kernels_->product(m, candidate.id, candidate.id + 1, x, bias, score, TILE, work_space(m.columns));
     best.offer({*score, candidate.id});
   }
   best.sort();

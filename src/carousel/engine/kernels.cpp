@@ -40,6 +40,11 @@ namespace {
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+template <int n>
+struct Number {
+  static constexpr int value = n;
+};
+
 // -- vectors of floats ----------------------------------------------------------------------------
 
 #if defined(WITH_AVX512)
@@ -389,12 +394,37 @@ inline Floats weights(const uint16_t* w) {
   return (Floats)(__builtin_convertvector(load<Halves>(w), Bits) << 16);
 }
 
-// A row may be read up to the next multiple of the width: what stands there is finite, and is
-// multiplied by the zeros that pad the vector. Only the matrix's own end needs a copy.
+struct Pair {
+  Floats a, b;
+};
+
+inline Pair pair(const float* w) { return {load<Floats>(w), load<Floats>(w + WIDTH)}; }
+
+// A bfloat16 is the upper half of a float32, so that two vectors lie in one: first those at even
+// places, then those at odd ones.
+inline Pair pair(const uint16_t* w) {
+  const Bits both = load<Bits>(w);
+  return {(Floats)(both << 16), (Floats)(both & 0xffff0000u)};
+}
+
+// Vectors for rows of bfloat16: each 2 * WIDTH values as `pair` has them, and zeros to the end.
+inline void part(const float* x, int64_t columns, float* to) {
+  for (int64_t k = 0; k < columns; k += 2 * WIDTH, to += 2 * WIDTH) {
+    float both[2 * WIDTH] = {};
+    const int64_t there = columns - k < 2 * WIDTH ? columns - k : 2 * WIDTH;
+    std::memcpy(both, x + k, there * sizeof *x);
+    for (int n = 0; n < WIDTH; ++n) {
+      to[n] = both[2 * n];
+      to[n + WIDTH] = both[2 * n + 1];
+    }
+  }
+}
+
+// A row may be read up to the next multiple of what is read at a time: what stands there is finite,
+// and is multiplied by the zeros that pad the vector. Only the matrix's own end needs a copy.
 template <class Element>
-inline const Element* row_of(const Matrix& m, int64_t row, Element* copy) {
+inline const Element* row_of(const Matrix& m, int64_t row, int64_t wide, Element* copy) {
   const Element* w = static_cast<const Element*>(m.data) + row * m.columns;
-  const int64_t wide = padded(m.columns, WIDTH);
   const int64_t there = (m.rows - row) * m.columns;
   if (there >= wide) return w;
   std::memcpy(copy, w, there * sizeof *w);
@@ -402,7 +432,14 @@ inline const Element* row_of(const Matrix& m, int64_t row, Element* copy) {
   return copy;
 }
 
-// One row by one vector, read straight on with four sums in flight; they are left in a vector.
+template <int R>
+inline void finish_rows(const Floats (&sums)[4], const float* bias, float* y) {
+  float found[4];
+  sum_four(sums, found);
+  UNROLL for (int r = 0; r < R; ++r) y[r] = found[r] + (bias ? bias[r] : 0.0f);
+}
+
+// One long row by one vector, read straight on with four sums in flight: memory is read fastest so.
 template <class Element>
 inline Floats one_row(const Element* w, const float* x, int64_t columns) {
   Floats a = splat(0), b = a, c = a, d = a;
@@ -417,24 +454,32 @@ inline Floats one_row(const Element* w, const float* x, int64_t columns) {
   return (a + b) + (c + d);
 }
 
-// R rows by C vectors, all their sums in registers.
+// R rows by C vectors, all their sums in registers, each value loaded once for all. Of one vector
+// there are two sums a row, since one alone would wait for itself.
 template <class Element, int R, int C>
 inline void block(const Element* const* w, const float* x, int64_t x_stride, int64_t columns,
                   const float* bias, float* y, int64_t stride) {
-  Floats sums[R][C];
-  UNROLL for (int r = 0; r < R; ++r)
-    UNROLL for (int c = 0; c < C; ++c) sums[r][c] = splat(0);
-  for (int64_t k = 0; k < columns; k += WIDTH) {
-    Floats rows[R];
-    UNROLL for (int r = 0; r < R; ++r) rows[r] = weights(w[r] + k);
+  constexpr bool is_float = sizeof(Element) == sizeof(float);
+  constexpr int CHAINS = C == 1 ? 2 : 1;
+  Floats sums[CHAINS][C][4] = {};
+  int64_t k = 0;
+  for (; k + (is_float ? WIDTH : 0) < columns; k += 2 * WIDTH) {
+    Pair rows[R];
+    UNROLL for (int r = 0; r < R; ++r) rows[r] = pair(w[r] + k);
     UNROLL for (int c = 0; c < C; ++c) {
-      const Floats values = load<Floats>(x + c * x_stride + k);
-      UNROLL for (int r = 0; r < R; ++r) sums[r][c] += rows[r] * values;
+      const Pair values = pair(x + c * x_stride + k);
+      UNROLL for (int r = 0; r < R; ++r) sums[0][c][r] += rows[r].a * values.a;
+      UNROLL for (int r = 0; r < R; ++r) sums[CHAINS - 1][c][r] += rows[r].b * values.b;
     }
   }
+  for (; k < columns; k += WIDTH)
+    UNROLL for (int c = 0; c < C; ++c)
+      UNROLL for (int r = 0; r < R; ++r)
+        sums[0][c][r] += weights(w[r] + k) * load<Floats>(x + c * x_stride + k);
   UNROLL for (int c = 0; c < C; ++c) {
-    sum_four({sums[0][c], sums[1][c], sums[2][c], sums[3][c]}, y + c * stride);
-    for (int r = 0; bias && r < R; ++r) y[c * stride + r] += bias[r];
+    if constexpr (CHAINS == 2)
+      UNROLL for (int r = 0; r < R; ++r) sums[0][c][r] += sums[1][c][r];
+    finish_rows<R>(sums[0][c], bias, y + c * stride);
   }
 }
 
@@ -454,47 +499,54 @@ constexpr int BLOCK_VECTORS = 4;
 constexpr int BLOCK_VECTORS = 2;  // sixteen registers
 #endif
 constexpr int BLOCK = 4;
+constexpr int64_t SHORT = 256;  // columns of bfloat16 rows of which four are as good as one long one
 
 template <class Element>
 void product_rows(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
-                  const float* bias, float* y, int64_t stride, Element* copies) {
-  const int64_t wide = padded(m.columns, TILE);
-  const Element* w[BLOCK];
-  for (int64_t row = first; row < last; row += BLOCK) {
-    const int64_t rows = last - row < BLOCK ? last - row : BLOCK;
+                  const float* bias, float* y, int64_t stride, float* space) {
+  constexpr bool is_float = sizeof(Element) == sizeof(float);
+  const bool straight = vectors.count == 1 && (is_float || m.columns > SHORT);
+  const int64_t wide = padded(m.columns, 2 * WIDTH);
+  Element* copies = reinterpret_cast<Element*>(space);
+  Vectors parted = vectors;
+  if (!is_float && !straight) {
+    float* to = space + BLOCK * wide;
+    for (int64_t v = 0; v < vectors.count; ++v)
+      part(vectors.values + v * vectors.stride, m.columns, to + v * wide);
+    parted.values = to;
+    parted.stride = wide;
+  }
+  const auto rows = [&](auto number, int64_t row) {
+    constexpr int R = decltype(number)::value;
+    const Element* w[R];
+    for (int r = 0; r < R; ++r) w[r] = row_of(m, row + r, wide, copies + r * wide);
     const float* b = bias ? bias + row : nullptr;
     float* to = y + row - first;
-    for (int r = 0; r < rows; ++r) w[r] = row_of(m, row + r, copies + r * wide);
-    if (vectors.count > 1 && rows == BLOCK) {
-      block_rows<Element, BLOCK, BLOCK_VECTORS>(w, 0, vectors, m.columns, b, to, stride);
-      continue;
-    }
-    for (int64_t v = 0; v < vectors.count; ++v) {
-      Floats sums[BLOCK] = {};
-      float four[BLOCK];
-      for (int r = 0; r < rows; ++r)
-        sums[r] = one_row(w[r], vectors.values + v * vectors.stride, m.columns);
-      sum_four(sums, four);
-      for (int r = 0; r < rows; ++r) to[v * stride + r] = four[r] + (b ? b[r] : 0.0f);
-    }
-  }
+    if (!straight)
+      return block_rows<Element, R, BLOCK_VECTORS>(w, 0, parted, m.columns, b, to, stride);
+    Floats sums[4] = {};
+    UNROLL for (int r = 0; r < R; ++r) sums[r] = one_row(w[r], vectors.values, m.columns);
+    finish_rows<R>(sums, b, to);
+  };
+  int64_t row = first;
+  for (; row + BLOCK <= last; row += BLOCK) rows(Number<BLOCK>{}, row);
+  for (; row < last; ++row) rows(Number<1>{}, row);
 }
 
 void product_of_few(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
-                    const float* bias, float* y, int64_t stride, void* space) {
+                    const float* bias, float* y, int64_t stride, float* space) {
   if (m.format == Format::int8)
     product_int8(m, first, last, vectors, bias, y, stride);
   else if (m.format == Format::float32)
-    product_rows(m, first, last, vectors, bias, y, stride, static_cast<float*>(space));
+    product_rows<float>(m, first, last, vectors, bias, y, stride, space);
   else
-    product_rows(m, first, last, vectors, bias, y, stride, static_cast<uint16_t*>(space));
+    product_rows<uint16_t>(m, first, last, vectors, bias, y, stride, space);
 }
 
-constexpr int64_t FEW = 8;             // vectors that fit the first cache together
 constexpr int64_t PANEL = 128 << 10;  // bytes of rows that fit the second
 
 void product(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
-             const float* bias, float* y, int64_t stride, void* space) {
+             const float* bias, float* y, int64_t stride, float* space) {
   if (vectors.count <= FEW) return product_of_few(m, first, last, vectors, bias, y, stride, space);
   const int64_t size = m.format == Format::int8 ? 1 : m.format == Format::bfloat16 ? 2 : 4;
   const int64_t rows = padded(PANEL / (m.columns * size) + 1);

@@ -12,6 +12,11 @@ constexpr int64_t DEPTH = 4;  // columns of an int8 tile
 
 constexpr int64_t padded(int64_t n, int64_t unit = TILE) { return (n + unit - 1) / unit * unit; }
 
+constexpr int64_t FEW = 8;    // vectors that fit the first cache together
+
+// The floats that a product needs to work: copies of 4 rows, and of a few vectors.
+constexpr int64_t space_for(int64_t columns) { return (4 + FEW) * padded(columns, 32); }
+
 enum class Format { float32, bfloat16, int8 };
 
 // A matrix [rows, columns]. Float32 and bfloat16 lie row by row. Int8 lies in tiles of 16 rows by
@@ -70,9 +75,9 @@ struct Kernels {
   void (*quantize)(const float* x, int64_t size, int8_t* bytes, float* scale, int32_t* sum);
   // Rows first to last (multiples of 16, or the end) times every vector:
   // y[v * stride + row - first] = matrix[row] · vectors[v] + bias[row]. The rows written are
-  // padded to a multiple of 16. `bias` may be null. `space` is for 4 padded rows of float32.
+  // padded to a multiple of 16. `bias` may be null. `space` is as large as space_for says.
   void (*product)(const Matrix& matrix, int64_t first, int64_t last, const Vectors& vectors,
-                  const float* bias, float* y, int64_t stride, void* space);
+                  const float* bias, float* y, int64_t stride, float* space);
   void (*update)(const Update& step);
   // GRU with the reset first, whose product stands in the middle: r and z, then n and h.
   void (*reset)(const Update& step);
