@@ -12,24 +12,37 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "kernels.h"
 
 namespace carousel {
+
+constexpr size_t HUGE_PAGE = 2 << 20;
 
 // The table for an instruction set by its name, or the best one for an empty name. Null if this
 // machine does not have it.
 const Kernels* find_kernels(const std::string& name);
 std::vector<std::string> instruction_sets();
 
-// Memory for numbers, on the borders of cache lines; keeps its size and never shrinks.
+// Memory for numbers, on the borders of cache lines, or of huge pages if it is large; keeps its size
+// and never shrinks.
 template <class Element>
 class Buffer {
  public:
   Element* grow(int64_t count) {
     if (count > capacity_) {
       const size_t bytes = padded(count * static_cast<int64_t>(sizeof(Element)) + 64, 64);
-      std::unique_ptr<Element, Free> made(static_cast<Element*>(std::aligned_alloc(64, bytes)));
+      const size_t border = bytes < HUGE_PAGE ? 64 : HUGE_PAGE;
+      std::unique_ptr<Element, Free> made(static_cast<Element*>(
+          std::aligned_alloc(border, padded(bytes, static_cast<int64_t>(border)))));
       if (!made) throw std::bad_alloc();
+#if defined(__linux__)
+      // Only advice: where there are none, pages stay small.
+      if (border == HUGE_PAGE) madvise(made.get(), bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
       memory_ = std::move(made);
       capacity_ = count;
     }
