@@ -17,8 +17,8 @@
 namespace carousel {
 namespace {
 
-constexpr int64_t CHUNK = 1024;      // rows whose scores are held at a time, of a few vectors
-constexpr int64_t SMALL_CHUNK = 256;  // and of many
+constexpr int64_t SMALL_CHUNK = 256;  // rows whose scores are held at a time, of many vectors
+constexpr int64_t FIRST_CHUNK = 64;   // and at first, after which few scores are above the bar
 constexpr int64_t BLOCK = 64;        // vectors that are multiplied at a time
 constexpr int64_t WORTH = 256 << 10;  // bytes of weights from which a thread's help pays
 
@@ -333,7 +333,8 @@ void Engine::product(const Weights& weights, int64_t first, int64_t last, const 
   const Matrix& m = weights.matrix();
   const int parts = parts_for(m);
   const auto some = [&](int64_t from, int64_t to) {
-    kernels_->product(m, from, to, vectors, bias, y + from - first, stride, work_space(m.columns));
+    kernels_->product(m, from, to, vectors, bias, y + from - first, stride, work_space(m.columns),
+                      nullptr);
   };
   if (parts == 1) return some(first, last);
   const int64_t share = padded((last - first + parts - 1) / parts);
@@ -343,20 +344,23 @@ void Engine::product(const Weights& weights, int64_t first, int64_t last, const 
   });
 }
 
-// Passes over all rows a chunk at a time: use(part, first row, rows, scores, stride).
+// Passes over all rows a chunk at a time: use(part, first row, rows, scores, stride). Where there
+// are tallies, one of each vector for each part, the scores are in them by then.
 template <class Use>
 void Engine::rows_of(const Weights& weights, const float* bias, const Vectors& vectors, int parts,
-                     Use&& use) {
+                     Tally* tallies, Use&& use) {
   const Matrix& m = weights.matrix();
   const int64_t share = padded((m.rows + parts - 1) / parts);
   const auto some = [&](int part) {
-    const int64_t chunk = vectors.count > 8 ? SMALL_CHUNK : CHUNK;
-    float* scores = chunk_of_scores(vectors.count * chunk);
+    const int64_t most = vectors.count > FEW ? SMALL_CHUNK : CHUNK;
+    float* scores = chunk_of_scores(vectors.count * most);
     const int64_t end = std::min((part + 1) * share, m.rows);
-    for (int64_t row = part * share; row < end; row += chunk) {
+    for (int64_t row = part * share, chunk = FIRST_CHUNK; row < end; row += chunk) {
+      if (row > part * share) chunk = std::min(4 * chunk, most);
       const int64_t last = std::min(row + chunk, end);
-      kernels_->product(m, row, last, vectors, bias, scores, chunk, work_space(m.columns));
-      use(part, row, last - row, scores, chunk);
+      kernels_->product(m, row, last, vectors, bias, scores, most, work_space(m.columns),
+                        tallies ? tallies + part * vectors.count : nullptr);
+      use(part, row, last - row, scores, most);
     }
   };
   if (parts == 1) return some(0);
@@ -567,43 +571,40 @@ struct Engine::Ranking {
     }
     std::push_heap(entries.begin(), entries.end(), better);
   }
-  // Scores of ids from `first` on; above all ids offered before.
-  void offer(const Kernels& kernels, const float* scores, int64_t count, int64_t first) {
+  // Scores of ids from `first` on, above all ids offered before: those at the places, if there are
+  // k already.
+  void offer(const float* scores, int64_t count, int64_t first, const int32_t* places,
+             int64_t found) {
     int64_t at = 0;
     for (; at < count && !full(); ++at) offer({scores[at], first + at});
-    int32_t places[CHUNK];
-    const int64_t found = kernels.above(scores + at, count - at, bar(), places);
-    for (int64_t n = 0; n < found; ++n) offer({scores[at + places[n]], first + at + places[n]});
+    for (int64_t n = 0; n < found; ++n)
+      if (places[n] >= at && places[n] < count) offer({scores[places[n]], first + places[n]});
+  }
+  // As they are in a tally, which gets the new bar.
+  void offer(const float* scores, int64_t count, int64_t first, Tally& tally) {
+    offer(scores, count, first, tally.places, tally.found);
+    tally.bar = bar();
   }
   void sort() { std::sort(entries.begin(), entries.end(), better); }
 };
 
-// log Σ exp of scores that come in pieces.
-struct Engine::Normaliser {
+// log Σ exp of the scores of one vector, from the tallies of all parts.
+float Engine::normaliser(const Tally* tallies, int parts, int64_t stride) {
   float largest = NONE;
+  for (int part = 0; part < parts; ++part)
+    largest = std::max(largest, tallies[part * stride].largest);
   double sum = 0;
-
-  void add(float top, double of) {
-    if (top > largest) {
-      sum = sum * std::exp(static_cast<double>(largest) - top) + of;
-      largest = top;
-    } else if (of != 0) {  // also where it is not a number
-      sum += of * std::exp(static_cast<double>(top) - largest);
-    }
+  for (int part = 0; part < parts; ++part) {
+    const Tally& tally = tallies[part * stride];
+    const double of = std::accumulate(std::begin(tally.sums), std::end(tally.sums), 0.0);
+    if (of > 0) sum += of * std::exp(static_cast<double>(tally.largest) - largest);
+    sum += tally.fault;
   }
-  void add(const Kernels& kernels, const float* scores, int64_t count) {
-    float top;
-    double of;
-    kernels.log_sum(scores, count, &top, &of);
-    add(top, of);
-  }
-  float value() const {
-    const float log_sum = static_cast<float>(largest + std::log(sum));
-    if (!std::isfinite(log_sum))
-      throw std::invalid_argument("the scores are not finite: the model's weights are too large");
-    return log_sum;
-  }
-};
+  const float log_sum = static_cast<float>(largest + std::log(sum));
+  if (!std::isfinite(log_sum))
+    throw std::invalid_argument("the scores are not finite: the model's weights are too large");
+  return log_sum;
+}
 
 // Best k of every vector with a plain decoder, and with the normaliser where it is asked for.
 void Engine::rank_flat(const Vectors& vectors, int64_t k, int64_t* ids, float* log_probs) {
@@ -611,21 +612,18 @@ void Engine::rank_flat(const Vectors& vectors, int64_t k, int64_t* ids, float* l
   const int parts = parts_for(model_.decoder.matrix());
   std::vector<Ranking> best(parts * N, Ranking(0));
   for (auto& ranking : best) ranking = Ranking(k);
-  std::vector<Normaliser> norm(parts * N);
-  rows_of(model_.decoder, model_.decoder_bias.data(), vectors, parts,
+  std::vector<Tally> tallies(parts * N);
+  for (auto& tally : tallies) tally.bar = NONE;
+  rows_of(model_.decoder, model_.decoder_bias.data(), vectors, parts, tallies.data(),
           [&](int part, int64_t row, int64_t rows, const float* scores, int64_t stride) {
-            for (int64_t v = 0; v < N; ++v) {
-              best[part * N + v].offer(*kernels_, scores + v * stride, rows, row);
-              if (log_probs) norm[part * N + v].add(*kernels_, scores + v * stride, rows);
-            }
+            for (int64_t v = part * N; v < (part + 1) * N; ++v)
+              best[v].offer(scores + (v - part * N) * stride, rows, row, tallies[v]);
           });
   for (int64_t v = 0; v < N; ++v) {
-    for (int part = 1; part < parts; ++part) {
+    for (int part = 1; part < parts; ++part)
       for (const auto& entry : best[part * N + v].entries) best[v].offer(entry);
-      norm[v].add(norm[part * N + v].largest, norm[part * N + v].sum);
-    }
     best[v].sort();
-    const float log_sum = log_probs ? norm[v].value() : 0;
+    const float log_sum = log_probs ? normaliser(&tallies[v], parts, N) : 0;
     for (int64_t n = 0; n < k; ++n) {
       ids[v * k + n] = best[v].entries[n].id;
       if (log_probs) log_probs[v * k + n] = best[v].entries[n].score - log_sum;
@@ -685,7 +683,7 @@ void Engine::rank_screened(const Vectors& x, int64_t k, int64_t* ids) {
   std::vector<Candidate> candidates;
   Ranking sure(k);  // the k best lower bounds: what is wholly below them can't win
   const float* bias = model_.decoder_bias.data();
-  rows_of(*screen_->rows, bias, x, 1,
+  rows_of(*screen_->rows, bias, x, 1, nullptr,
           [&](int, int64_t first, int64_t rows, const float* scores, int64_t) {
             float lower[CHUNK], upper[CHUNK];
             for (int64_t n = 0; n < rows; ++n) {
@@ -695,8 +693,9 @@ void Engine::rank_screened(const Vectors& x, int64_t k, int64_t* ids) {
               lower[n] = scores[n] - far;
               upper[n] = scores[n] + far;
             }
-            sure.offer(*kernels_, lower, rows, first);
             int32_t places[CHUNK];
+            sure.offer(lower, rows, first, places,
+                       kernels_->above(lower, rows, sure.bar(), places));
             const float bar = std::nextafter(sure.bar(), NONE);
             const int64_t found = sure.full() ? kernels_->above(upper, rows, bar, places) : rows;
             for (int64_t n = 0; n < found; ++n) {
@@ -708,7 +707,8 @@ void Engine::rank_screened(const Vectors& x, int64_t k, int64_t* ids) {
   for (const Candidate& candidate : candidates) {
     if (candidate.upper < sure.bar()) continue;
     float score[TILE];
-    kernels_->product(m, candidate.id, candidate.id + 1, x, bias, score, TILE, work_space(m.columns));
+    kernels_->product(m, candidate.id, candidate.id + 1, x, bias, score, TILE, work_space(m.columns),
+                       nullptr);
     best.offer({*score, candidate.id});
   }
   best.sort();
@@ -722,16 +722,16 @@ void Engine::rank_clusters(Space& space, const Vectors& x, int64_t k, int64_t* i
   const int64_t count = static_cast<int64_t>(model_.clusters.size());
   const int64_t short_list = model_.decoder.matrix().rows - count;
   Ranking head(std::min(k, short_list));
-  Normaliser head_norm;
+  Tally tally;
+  tally.bar = NONE;
   std::vector<float> of_cluster(count);
-  rows_of(model_.decoder, model_.decoder_bias.data(), x, 1,
+  rows_of(model_.decoder, model_.decoder_bias.data(), x, 1, &tally,
           [&](int, int64_t first, int64_t rows, const float* scores, int64_t) {
-            head_norm.add(*kernels_, scores, rows);
             const int64_t listed = std::clamp<int64_t>(short_list - first, 0, rows);
-            head.offer(*kernels_, scores, listed, first);
+            head.offer(scores, listed, first, tally);
             for (int64_t n = listed; n < rows; ++n) of_cluster[first + n - short_list] = scores[n];
           });
-  const float head_sum = head_norm.value();
+  const float head_sum = normaliser(&tally, 1, 1);
   Ranking best(k);
   for (const auto& entry : head.entries) best.offer({entry.score - head_sum, entry.id});
   for (float& score : of_cluster) score -= head_sum;
@@ -748,13 +748,13 @@ void Engine::rank_clusters(Space& space, const Vectors& x, int64_t k, int64_t* i
     product(cluster.inner, 0, size, x, nullptr, space.small.at(0), space.small.stride);
     space.small.seal(*kernels_, 0, int8_);
     Ranking inside(std::min(k, cluster.last - cluster.first));
-    Normaliser norm;
-    rows_of(cluster.outer, nullptr, space.small.vectors(0, 1), 1,
+    tally = Tally();
+    tally.bar = NONE;
+    rows_of(cluster.outer, nullptr, space.small.vectors(0, 1), 1, &tally,
             [&](int, int64_t first, int64_t rows, const float* scores, int64_t) {
-              norm.add(*kernels_, scores, rows);
-              inside.offer(*kernels_, scores, rows, cluster.first + first);
+              inside.offer(scores, rows, cluster.first + first, tally);
             });
-    const float sum = norm.value();
+    const float sum = normaliser(&tally, 1, 1);
     for (const auto& entry : inside.entries)
       best.offer({of_cluster[number] + (entry.score - sum), entry.id});
   }
@@ -800,9 +800,10 @@ void Engine::decode(const Source& source, int64_t N, float* scores) {
     const Vectors read = to_read(*space, source, start, count, int8_);
     float* to = scores + start * V;
     std::vector<float> of_cluster(count * count_clusters);
-    std::vector<Normaliser> norm(count);
+    std::vector<Tally> tallies(count_clusters ? count : 0);
     rows_of(model_.decoder, model_.decoder_bias.data(), read,
             count_clusters ? 1 : parts_for(model_.decoder.matrix()),
+            count_clusters ? tallies.data() : nullptr,
             [&](int, int64_t first, int64_t rows, const float* from, int64_t stride) {
               const int64_t words = std::clamp<int64_t>(listed - first, 0, rows);
               for (int64_t v = 0; v < count; ++v) {
@@ -810,12 +811,11 @@ void Engine::decode(const Source& source, int64_t N, float* scores) {
                 std::memcpy(to + v * V + first, line, words * sizeof(float));
                 for (int64_t n = words; n < rows; ++n)
                   of_cluster[v * count_clusters + first + n - listed] = line[n];
-                if (count_clusters) norm[v].add(*kernels_, line, rows);
               }
             });
     if (!count_clusters) continue;
     for (int64_t v = 0; v < count; ++v) {
-      const float sum = norm[v].value();
+      const float sum = normaliser(&tallies[v], 1, 1);
       for (int64_t n = 0; n < listed; ++n) to[v * V + n] -= sum;
       for (int64_t c = 0; c < count_clusters; ++c) of_cluster[v * count_clusters + c] -= sum;
     }
@@ -826,17 +826,16 @@ void Engine::decode(const Source& source, int64_t N, float* scores) {
       product(cluster.inner, 0, size, read, nullptr, space->small.at(0),
               space->small.stride);
       for (int64_t v = 0; v < count; ++v) space->small.seal(*kernels_, v, int8_);
-      std::vector<Normaliser> inside(count);
-      rows_of(cluster.outer, nullptr, space->small.vectors(0, count), 1,
+      tallies.assign(count, Tally());
+      rows_of(cluster.outer, nullptr, space->small.vectors(0, count), 1, tallies.data(),
               [&](int, int64_t first, int64_t rows, const float* from, int64_t stride) {
                 for (int64_t v = 0; v < count; ++v) {
-                  inside[v].add(*kernels_, from + v * stride, rows);
                   std::memcpy(to + v * V + cluster.first + first, from + v * stride,
                               rows * sizeof(float));
                 }
               });
       for (int64_t v = 0; v < count; ++v) {
-        const float sum = inside[v].value(), outer = of_cluster[v * count_clusters + c];
+        const float sum = normaliser(&tallies[v], 1, 1), outer = of_cluster[v * count_clusters + c];
         for (int64_t n = cluster.first; n < cluster.last; ++n)
           to[v * V + n] = outer + (to[v * V + n] - sum);
       }
@@ -867,22 +866,16 @@ void Engine::log_prob(const Source& source, int64_t N, const int64_t* tokens,
     const auto pick = [&](const Weights& weights, const float* bias, const Vectors& vectors,
                           const int64_t* wanted, float* found) {
       const int parts = parts_for(weights.matrix());
-      std::vector<Normaliser> norm(parts * vectors.count);
-      rows_of(weights, bias, vectors, parts,
-              [&](int part, int64_t first, int64_t rows, const float* scores, int64_t stride) {
+      std::vector<Tally> tallies(parts * vectors.count);
+      rows_of(weights, bias, vectors, parts, tallies.data(),
+              [&](int, int64_t first, int64_t rows, const float* scores, int64_t stride) {
                 for (int64_t v = 0; v < vectors.count; ++v) {
-                  norm[part * vectors.count + v].add(*kernels_, scores + v * stride, rows);
                   if (wanted[v] >= first && wanted[v] < first + rows)
                     found[v] = scores[v * stride + wanted[v] - first];
                 }
               });
-      for (int64_t v = 0; v < vectors.count; ++v) {
-        for (int part = 1; part < parts; ++part) {
-          const Normaliser& other = norm[part * vectors.count + v];
-          norm[v].add(other.largest, other.sum);
-        }
-        found[v] -= norm[v].value();
-      }
+      for (int64_t v = 0; v < vectors.count; ++v)
+        found[v] -= normaliser(&tallies[v], parts, vectors.count);
     };
     float* to = log_probs + start;
     pick(model_.decoder, model_.decoder_bias.data(), read, rows_wanted.data(),

@@ -182,7 +182,6 @@ class Engine {
 
  private:
   struct Ranking;
-  struct Normaliser;
   struct Screen;
 
   int64_t parts() const { return model_.cell >= Cell::lstm ? 2 : 1; }
@@ -192,7 +191,8 @@ class Engine {
                const float* bias, float* y, int64_t stride);
   template <class Use>
   void rows_of(const Weights& weights, const float* bias, const Vectors& vectors, int parts,
-               Use&& use);
+               Tally* tallies, Use&& use);
+  static float normaliser(const Tally* tallies, int parts, int64_t stride);
   void run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int64_t token_stride,
            float* state, float* hidden, int64_t hidden_stride, const Tracer* tracer,
            int64_t session, int64_t sessions);

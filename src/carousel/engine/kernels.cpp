@@ -543,27 +543,6 @@ void product_of_few(const Matrix& m, int64_t first, int64_t last, const Vectors&
     product_rows<uint16_t>(m, first, last, vectors, bias, y, stride, space);
 }
 
-constexpr int64_t PANEL = 128 << 10;  // bytes of rows that fit the second
-
-void product(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
-             const float* bias, float* y, int64_t stride, float* space) {
-  if (vectors.count <= FEW) return product_of_few(m, first, last, vectors, bias, y, stride, space);
-  const int64_t size = m.format == Format::int8 ? 1 : m.format == Format::bfloat16 ? 2 : 4;
-  const int64_t rows = padded(PANEL / (m.columns * size) + 1);
-  for (int64_t row = first; row < last; row += rows) {
-    const int64_t end = row + rows < last ? row + rows : last;
-    for (int64_t v = 0; v < vectors.count; v += FEW) {
-      Vectors few = vectors;
-      few.count = vectors.count - v < FEW ? vectors.count - v : FEW;
-      few.values += v * vectors.stride;
-      few.bytes += v * vectors.stride;
-      few.scale += v;
-      few.sum += v;
-      product_of_few(m, row, end, few, bias, y + v * stride + row - first, stride, space);
-    }
-  }
-}
-
 void quantize(const float* x, int64_t size, int8_t* bytes, float* scale, int32_t* total) {
   Floats most = splat(0);
   for (int64_t k = 0; k < size; k += WIDTH) most = larger(most, magnitude(load<Floats>(x + k)));
@@ -698,30 +677,42 @@ void reset(const Update& u) { u.watch ? reset_gru<true>(u) : reset_gru<false>(u)
 
 // -- decoding -------------------------------------------------------------------------------------
 
-void log_sum(const float* x, int64_t size, float* largest, double* total) {
-  float top = x[0];
-  int64_t k = 0;
-  if (size >= WIDTH) {
-    Floats most = load<Floats>(x);
-    for (k = WIDTH; k + WIDTH <= size; k += WIDTH) most = larger(load<Floats>(x + k), most);
-    top = largest_of(most);
+typedef double Doubles __attribute__((vector_size(8 * WIDTH)));
+
+constexpr int GROUP = 4;  // vectors that are looked at together
+
+// Adds scores, which are those of rows `at` and on, to a tally.
+void add(const float* x, int64_t size, int64_t at, Tally& t) {
+  Doubles all = load<Doubles>(t.sums);
+  Floats fault = splat(0);
+  for (int64_t k = 0; k < size; k += GROUP * WIDTH) {
+    float rest[GROUP * WIDTH];
+    const float* from = x + k;
+    const int64_t there = size - k < GROUP * WIDTH ? size - k : GROUP * WIDTH;
+    if (there < GROUP * WIDTH) {  // at the end, with what adds nothing
+      for (int64_t n = 0; n < GROUP * WIDTH; ++n) rest[n] = n < there ? from[n] : -3e38f;
+      from = rest;
+    }
+    Floats scores[GROUP], most = splat(-3e38f);
+    UNROLL for (int n = 0; n < GROUP; ++n) {
+      scores[n] = load<Floats>(from + n * WIDTH);
+      most = larger(scores[n], most);
+      fault += scores[n] * 0.0f;  // what is not finite leaves NaN there; exp would hide it
+    }
+    if (any((Ints)(most > (t.largest < t.bar ? t.largest : t.bar)))) {
+      if (const float top = largest_of(most); top > t.largest) {
+        all *= std::exp(static_cast<double>(t.largest) - top);
+        t.largest = top;
+      }
+      for (int64_t n = 0; n < there; ++n)
+        if (from[n] > t.bar) t.places[t.found++] = static_cast<int32_t>(at + k + n);
+    }
+    Floats sums = splat(0);
+    UNROLL for (int n = 0; n < GROUP; ++n) sums += exp(scores[n] - t.largest);
+    all += __builtin_convertvector(sums, Doubles);
   }
-  for (; k < size; ++k) top = x[k] > top ? x[k] : top;
-  Floats sums = splat(0), fault = splat(0);
-  for (k = 0; k + WIDTH <= size; k += WIDTH) {
-    const Floats scores = load<Floats>(x + k);
-    sums += exp(scores - top);
-    fault += scores * 0.0f;  // what is not finite leaves NaN there; exp would hide it
-  }
-  double all = sum(sums) + sum(fault);
-  if (k < size) {
-    float rest[WIDTH];
-    for (int j = 0; j < WIDTH; ++j) rest[j] = k + j < size ? x[k + j] - top : -1000.0f;
-    const Floats last = exp(load<Floats>(rest));
-    for (int j = 0; k + j < size; ++j) all += last[j] + x[k + j] * 0.0f;
-  }
-  *largest = top;
-  *total = all;
+  std::memcpy(t.sums, &all, sizeof all);
+  t.fault += sum(fault);
 }
 
 int64_t above(const float* x, int64_t size, float bound, int32_t* places) {
@@ -736,6 +727,33 @@ int64_t above(const float* x, int64_t size, float bound, int32_t* places) {
   return found;
 }
 
+// -- products ---------------------------------------------------------------------------------------
+
+constexpr int64_t PANEL = 128 << 10;  // bytes of rows that fit the second cache
+
+void product(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
+             const float* bias, float* y, int64_t stride, float* space, Tally* tallies) {
+  const int64_t size = m.format == Format::int8 ? 1 : m.format == Format::bfloat16 ? 2 : 4;
+  const int64_t rows = vectors.count > FEW ? padded(PANEL / (m.columns * size) + 1)
+                       : last - first;
+  for (int64_t v = 0; tallies && v < vectors.count; ++v) tallies[v].found = 0;
+  for (int64_t row = first; row < last; row += rows) {
+    const int64_t end = row + rows < last ? row + rows : last;
+    for (int64_t v = 0; v < vectors.count; v += FEW) {
+      Vectors few = vectors;
+      few.count = vectors.count - v < FEW ? vectors.count - v : FEW;
+      few.values += v * vectors.stride;
+      few.bytes += v * vectors.stride;
+      few.scale += v;
+      few.sum += v;
+      float* to = y + v * stride + row - first;
+      product_of_few(m, row, end, few, bias, to, stride, space);
+      for (int64_t n = 0; tallies && n < few.count; ++n)
+        add(to + n * stride, end - row, row - first, tallies[v + n]);
+    }
+  }
+}
+
 }  // namespace
 
 #define TEXT_OF(name) #name
@@ -745,7 +763,7 @@ int64_t above(const float* x, int64_t size, float bound, int32_t* places) {
 
 const Kernels* TABLE(CAROUSEL_KERNELS)() {
   static const Kernels table = {NAME_OF(CAROUSEL_KERNELS), quantize, product, update,
-                                reset,                     log_sum,  above};
+                                reset,                     above};
   return &table;
 }
 

@@ -13,6 +13,7 @@ constexpr int64_t DEPTH = 4;  // columns of an int8 tile
 constexpr int64_t padded(int64_t n, int64_t unit = TILE) { return (n + unit - 1) / unit * unit; }
 
 constexpr int64_t FEW = 8;    // vectors that fit the first cache together
+constexpr int64_t CHUNK = 1024;  // rows whose scores are held at a time, at most
 
 // The floats that a product needs to work: copies of 4 rows, and of a few vectors.
 constexpr int64_t space_for(int64_t columns) { return (4 + FEW) * padded(columns, 32); }
@@ -38,6 +39,17 @@ struct Vectors {
   const int8_t* bytes = nullptr;
   const float* scale = nullptr;
   const int32_t* sum = nullptr;
+};
+
+// What is kept of one vector's scores while they pass: enough for their normaliser, and for the best
+// of them.
+struct Tally {
+  float largest = -__builtin_inff();
+  double sums[TILE] = {};  // of exp(score - largest), each from some of the rows
+  float fault = 0;         // NaN once a score was not finite
+  float bar = __builtin_inff();
+  int64_t found = 0;       // of one product: the places, in order, where scores are above the bar
+  int32_t places[CHUNK];
 };
 
 // The pointwise half of a step, of one session and layer. Buffers are padded to a multiple of 16
@@ -75,14 +87,14 @@ struct Kernels {
   void (*quantize)(const float* x, int64_t size, int8_t* bytes, float* scale, int32_t* sum);
   // Rows first to last (multiples of 16, or the end) times every vector:
   // y[v * stride + row - first] = matrix[row] · vectors[v] + bias[row]. The rows written are
-  // padded to a multiple of 16. `bias` may be null. `space` is as large as space_for says.
+  // padded to a multiple of 16. `bias` may be null. `space` is as large as space_for says. Where
+  // there are tallies, one a vector, the scores go into them while they are in the first cache; then
+  // there may be at most CHUNK rows.
   void (*product)(const Matrix& matrix, int64_t first, int64_t last, const Vectors& vectors,
-                  const float* bias, float* y, int64_t stride, float* space);
+                  const float* bias, float* y, int64_t stride, float* space, Tally* tallies);
   void (*update)(const Update& step);
   // GRU with the reset first, whose product stands in the middle: r and z, then n and h.
   void (*reset)(const Update& step);
-  // The largest of x, and the sum of exp(x - largest): NaN if any of x is not finite.
-  void (*log_sum)(const float* x, int64_t size, float* largest, double* sum);
   // The places where x is above the bound, in order; returns how many.
   int64_t (*above)(const float* x, int64_t size, float bound, int32_t* places);
 };
