@@ -42,8 +42,7 @@ class Carousel:
 
     def step(self, token: int) -> Any:
         """A word in, predictions out."""
-        self.decoder.step([token], self.state, out=self.state)
-        return self.decoder.top_k(self.state, K)
+        return self.decoder.step_top_k([token], self.state, K, out=self.state)[1:]
 
     def plain(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
         """What was found, in NumPy."""
@@ -51,8 +50,7 @@ class Carousel:
 
     def step_together(self, tokens: np.ndarray, state: np.ndarray) -> None:
         """A word in each session, with the predictions of each."""
-        self.decoder.step(tokens, state, out=state)
-        self.decoder.top_k(state, K)
+        self.decoder.step_top_k(tokens, state, K, out=state)
 
     def score(self, ids: np.ndarray) -> np.ndarray:
         """The log-probability of each of ``ids [T]`` after those before it."""

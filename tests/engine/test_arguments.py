@@ -92,6 +92,7 @@ calls = st.one_of(
     ),
     st.tuples(st.sampled_from(["top_k", "rank"]), state, st.one_of(st.integers(-1, V + 1),
                                                                     anything)),
+    st.tuples(st.just("step_top_k"), tokens, state, st.one_of(st.integers(-1, V + 1), anything)),
     st.tuples(st.just("log_prob"), state, tokens),
     st.tuples(st.sampled_from(["logits", "decode"]), state),
 )  # fmt: skip
@@ -111,7 +112,7 @@ def test_random_arguments_give_answers_or_errors(decoder, call):
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    name=st.sampled_from(["read", "trace", "top_k", "decode", "log_prob", "score"]),
+    name=st.sampled_from(["read", "trace", "top_k", "step_top_k", "decode", "log_prob", "score"]),
     arguments=st.lists(st.one_of(anything, right_state, st.booleans()), max_size=6),
 )
 def test_the_extension_itself_checks_all_it_is_given(decoder, name, arguments):

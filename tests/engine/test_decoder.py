@@ -10,7 +10,7 @@ from carousel.engine.decoder import Decoder, instruction_sets
 from carousel.errors import EngineError
 from carousel.folder import Config
 from carousel.model import LanguageModel
-from carousel.storage import store, to_float32
+from carousel.storage import DTYPES, store, to_float32
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -73,6 +73,9 @@ def test_reading_and_decoding_equal_the_cells(isa, cell, sizes, dtype, T, B, see
     close(hidden, expected)
     close(after, decoder.pack(state))
     close(decoder.logits(after), model.logits(decoded(model, state)))
+    if T:  # a step alone, before differences of rounding add up
+        _, state = model.hidden(ids[:1], decoder.unpack(start))
+        close(decoder.step(ids[0], start), decoder.pack(state), atol=2e-6)
     one_by_one = start
     for words in ids:
         one_by_one = decoder.step(words, one_by_one)
@@ -274,6 +277,24 @@ def test_scores_of_a_text_are_those_of_its_words(isa):
         np.testing.assert_allclose(found[t], decoder.log_prob(state, words), rtol=1e-5, atol=1e-6)
         state = decoder.step(words, state)
     close(after, state)
+
+
+@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("B", [0, 1, 3, 70])
+def test_a_step_with_its_predictions_is_both_calls(isa, dtype, B):
+    config, _, stored = make(dtype=dtype, layers=2, vocab_size=300)
+    decoder = Decoder(config, stored, isa=isa)
+    tokens = np.arange(B)
+    state = np.random.default_rng(B).uniform(-1, 1, (B, decoder.state_size)).astype(np.float32)
+    expected = decoder.step(tokens, state)
+    kept = state.copy()
+    for out in (None, state):
+        after, ids, log_probs = decoder.step_top_k(tokens, kept if out is None else state, 4, out)
+        np.testing.assert_array_equal(after, expected)
+        for found, alone in zip((ids, log_probs), decoder.top_k(expected, 4), strict=True):
+            np.testing.assert_array_equal(found, alone)
+    np.testing.assert_array_equal(state, expected)
 
 
 # -- the face -------------------------------------------------------------------------------------

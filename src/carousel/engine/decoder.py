@@ -118,15 +118,8 @@ class Decoder:
             raise ValueError(f"{missing[0]} is missing")
         self.config = config
         self.cell = CELLS[config.cell]
-        self.points = [
-            f"layers.{layer}.{name}"
-            for layer in range(config.layers)
-            for name in (
-                ("i", "f", "g", "c", "o", "h")
-                if isinstance(self.cell, LSTM)
-                else (*self.cell.gates, "h")
-            )
-        ]
+        names = "ifgcoh" if isinstance(self.cell, LSTM) else (*self.cell.gates, "h")
+        self.points = [f"layers.{layer}.{name}" for layer in range(config.layers) for name in names]
         """The names of all gates and states, in the order in which they are made."""
 
         def given(name: str) -> Any:
@@ -235,8 +228,7 @@ class Decoder:
                 not to be written to; a state that is not finite; a token out of range. So for all
                 methods.
         """
-        if out is None:
-            out = np.empty_like(state)
+        out = np.empty_like(state) if out is None else out
         self._decoder.read(_ids(tokens, 1)[None, :], state, out, None)
         return out
 
@@ -305,6 +297,16 @@ class Decoder:
         log_probs = np.empty(ids.shape, dtype=np.float32)
         self._decoder.top_k(state, True, k, ids, log_probs)
         return ids, log_probs
+
+    def step_top_k(
+        self, tokens: Tokens, state: np.ndarray, k: int, out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``step``, then ``top_k``, in one call: the state after, ids and log-probabilities."""
+        out = np.empty_like(state) if out is None else out
+        ids = self._ids(state, k)
+        log_probs = np.empty(ids.shape, dtype=np.float32)
+        self._decoder.step_top_k(_ids(tokens, 1), state, out, k, ids, log_probs)
+        return out, ids, log_probs
 
     def rank(self, state: np.ndarray, k: int) -> np.ndarray:
         """The ids of ``top_k`` alone, ``[B, k]``.

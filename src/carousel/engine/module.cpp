@@ -208,14 +208,28 @@ class Decoder {
   void top_k(Any from, bool states, int64_t k, nb::ndarray<> ids, nb::object log_probs) {
     const auto [N, width] = two(from, "state");
     const Source source = source_of(from, states, N);
-    if (k < 1 || k > engine_->words())
-      refuse("k must be 1 to " + std::to_string(engine_->words()) + ", not " + std::to_string(k));
+    check_k(k);
     auto* to = const_cast<int64_t*>(checked<int64_t>(Any(ids), "ids", {N, k}));
     float* scores = nullptr;
     if (!log_probs.is_none())
       scores = written(as<nb::ndarray<>>(log_probs, "log_probs"), "log_probs", {N, k});
     nb::gil_scoped_release release;
     engine_->top_k(source, N, k, to, scores);
+  }
+
+  // Both in one: tokens [B], state and out [B, S]; ids and log_probs [B, k].
+  void step_top_k(Any tokens, Any state, nb::ndarray<> out, int64_t k, nb::ndarray<> ids,
+                  nb::ndarray<> log_probs) {
+    const int64_t B = static_cast<int64_t>(tokens.size());
+    const int64_t* read = tokens_of(tokens, {B});
+    check_k(k);
+    auto* to = const_cast<int64_t*>(checked<int64_t>(Any(ids), "ids", {B, k}));
+    float* scores = written(log_probs, "log_probs", {B, k});
+    float* after = prepare(state, out, B);
+    nb::gil_scoped_release release;
+    if (!B) return;
+    engine_->read(read, 1, B, after, nullptr);
+    engine_->top_k({after, true}, B, k, to, scores);
   }
 
   void decode(Any from, bool states, nb::ndarray<> scores) {
@@ -250,6 +264,11 @@ class Decoder {
   static std::pair<int64_t, int64_t> two(const Any& array, const char* name) {
     if (array.ndim() != 2) refuse(std::string(name) + " must have two axes");
     return {static_cast<int64_t>(array.shape(0)), static_cast<int64_t>(array.shape(1))};
+  }
+
+  void check_k(int64_t k) const {
+    if (k < 1 || k > engine_->words())
+      refuse("k must be 1 to " + std::to_string(engine_->words()) + ", not " + std::to_string(k));
   }
 
   const int64_t* tokens_of(const Any& tokens, std::vector<int64_t> shape) const {
@@ -379,6 +398,9 @@ NB_MODULE(_kernels, m) {
            nb::arg("clamps"))
       .def("top_k", &Decoder::top_k, nb::arg("source").noconvert(), nb::arg("states"),
            nb::arg("k"), nb::arg("ids").noconvert(), nb::arg("log_probs").none())
+      .def("step_top_k", &Decoder::step_top_k, nb::arg("tokens").noconvert(),
+           nb::arg("state").noconvert(), nb::arg("out").noconvert(), nb::arg("k"),
+           nb::arg("ids").noconvert(), nb::arg("log_probs").noconvert())
       .def("decode", &Decoder::decode, nb::arg("source").noconvert(), nb::arg("states"),
            nb::arg("scores").noconvert())
       .def("log_prob", &Decoder::log_prob, nb::arg("source").noconvert(), nb::arg("states"),
