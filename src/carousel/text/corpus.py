@@ -16,8 +16,6 @@ from carousel.errors import TextError
 from carousel.text.reading import CHUNK, Tick, read_pieces
 from carousel.text.tokenizer import Tokenizer
 
-BATCH_CHARACTERS = 2**20
-"""Characters handed to the tokenizer at a time: enough for all cores, and bounded."""
 FORMAT = 1
 
 
@@ -81,17 +79,20 @@ def build_corpus(
 
 
 def encode_text(pieces: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, Counts]]:
-    """The ids of a stream of text, batch after batch, with what each batch adds to the counts."""
-    batch: list[str] = []
-    size = 0
+    """The ids of a stream of text, piece after piece, with what each adds to the counts."""
+    encoder = tokenizer.encoder
     for piece in pieces:
-        batch.append(piece)
-        size += len(piece)
-        if size >= BATCH_CHARACTERS:
-            yield _encode_batch(batch, tokenizer)
-            batch, size = [], 0
-    if batch:
-        yield _encode_batch(batch, tokenizer)
+        ids, words = encoder.encode(piece)
+        yield (
+            ids,
+            Counts(
+                tokens=len(ids),
+                unknown=int(np.count_nonzero(ids == tokenizer.unknown_id)),
+                lines=piece.count("\n"),
+                words=words,
+                characters=len(piece),
+            ),
+        )
 
 
 def add_counts(a: Counts, b: Counts) -> Counts:
@@ -107,17 +108,6 @@ def default_cache() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(base) if base else Path.home() / ".cache") / "carousel"
-
-
-def _encode_batch(batch: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, Counts]:
-    ids = tokenizer.encode_pieces(batch)
-    return ids, Counts(
-        tokens=len(ids),
-        unknown=int((ids == tokenizer.unknown_id).sum()),
-        lines=sum(piece.endswith("\n") for piece in batch),
-        words=sum(len(piece.split()) for piece in batch),
-        characters=sum(len(piece) for piece in batch),
-    )
 
 
 def _write(path: Path, dtype: np.dtype[Any], pieces: Iterator[str], tokenizer: Tokenizer) -> None:

@@ -352,10 +352,12 @@ def _fit_batch(settings: Settings, tokens: int, screen: Screen) -> Settings:
 
 
 def _first_characters(pieces: Iterator[str], most: float) -> Iterator[str]:
-    """The pieces up to ``most`` characters; always at least one."""
-    read = 0
+    """The lines up to ``most`` characters, the one that reaches it included."""
+    left = most
     for piece in pieces:
-        yield piece
-        read += len(piece)
-        if read >= most:
+        if len(piece) >= left:
+            end = piece.find("\n", max(0, math.ceil(left) - 1)) + 1
+            yield piece[: end or len(piece)]
             break
+        yield piece
+        left -= len(piece)
