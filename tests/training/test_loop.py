@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from carousel.cells import CELLS
 from carousel.folder import Config
 from carousel.training import loop as module
-from carousel.training.loop import fit, measure_loss, schedule
+from carousel.training.checkpoint import Files
+from carousel.training.loop import fit
 from carousel.training.network import Network
+from carousel.training.optimizer import schedule
 from carousel.training.settings import Settings
+from carousel.training.validation import measure_loss
 
 CPU = torch.device("cpu")
 V = 7
@@ -31,8 +35,14 @@ def make_settings(**table):
 
 class Watcher:
     def __init__(self, on_validation=None):
-        self.losses, self.best, self.progress = [], [], []
+        self.losses, self.best, self.progress, self.said = [], [], [], []
         self.then = on_validation
+
+    def on_start(self, progress, rows):
+        self.losses = [row["valid_loss"] for row in rows]
+
+    def say(self, line):
+        self.said.append(line)
 
     def on_progress(self, progress):
         self.progress.append(progress.fraction)
@@ -136,3 +146,62 @@ def test_the_schedule_rises_then_falls_to_nothing():
     assert values[-1] == pytest.approx(0, abs=1e-12)
     assert all(a >= b for a, b in itertools.pairwise(values[10:]))
     assert schedule(0.0, 0.0) == 1
+
+
+class KilledError(Exception):
+    """As if the process were no more."""
+
+
+def kill_at(network, call):
+    """Have the network's loss fail at its ``call``-th call, in a step or in a validation."""
+    loss, calls = network.loss, itertools.count(1)
+
+    def failing(*given):
+        if next(calls) == call:
+            raise KilledError
+        return loss(*given)
+
+    network.loss = failing
+    return network
+
+
+def finished(store, kills=(), **table):
+    """A run that is killed at each of ``kills``, and gone on with, to its end."""
+    sizes = {key: table.pop(key) for key in ("cell", "layers") if key in table}
+    dropout = table.get("dropout", 0.0)
+    for call in [*kills, 0]:
+        network = make_network(**sizes)
+        network.dropout.p = dropout
+        torch.manual_seed(5)
+        watcher = Watcher()
+        settings = make_settings(epochs=4.0, **table)
+        try:
+            outcome = fit(kill_at(network, call), CYCLE, NOISE[:60], settings, watcher, CPU, store)
+        except KilledError:
+            continue
+    return network, watcher, outcome
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        *({"cell": cell, "dropout": 0.3} for cell in CELLS),
+        {"optimizer": "sgd", "cell": "lstm", "layers": 2, "dropout": 0.3},
+    ],
+    ids=str,
+)
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path, monkeypatch, table):
+    monkeypatch.setattr(module, "LOOK_EVERY", 7)
+    whole, _, expected = finished(None, patience=3, **table)
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 0.0)
+    store = Files(tmp_path, print)
+    again, watcher, found = finished(store, [1, 2, 5, 9, 13], patience=3, **table)
+    for name, weight in whole.export().items():
+        np.testing.assert_array_equal(weight, again.export()[name])
+    assert (found.stopped, found.best_loss) == (expected.stopped, expected.best_loss)
+    assert watcher.losses == [row["valid_loss"] for row in found.rows]
+    for ours, theirs in zip(found.rows, expected.rows, strict=True):
+        for clock in ("seconds", "tokens_per_second"):
+            ours.pop(clock), theirs.pop(clock)
+        assert ours == theirs
+    assert len(list(tmp_path.glob("step-*"))) == 2

@@ -24,7 +24,7 @@ from carousel.study.last_word import Accuracy, measure_accuracy
 from carousel.text.reading import Tick
 from carousel.text.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
 from carousel.training.job import train_model
-from carousel.training.loop import Progress
+from carousel.training.progress import Progress
 from carousel.training.screen import run_fields, training_bars
 
 HIDDEN_SIZES = {"rnn": 200, "gru": 113, "lstm": 96}

@@ -25,10 +25,13 @@ class Streams:
         """Words of each stream that are predicted: each has one more to start from."""
         return (len(self.ids) - 1) // self.batch
 
-    def pieces(self, bptt: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and targets ``[T, B]`` in reading order; ``T`` is ``bptt`` but for the last."""
+    def pieces(self, bptt: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets ``[T, B]`` in reading order, from piece ``first`` on.
+
+        ``T`` is ``bptt`` but for the last.
+        """
         starts = np.arange(self.batch) * self.length
-        for at in range(0, self.length, bptt):
+        for at in range(first * bptt, self.length, bptt):
             span = np.arange(at, min(at + bptt, self.length) + 1)
             # Only these few pages of a memory-mapped text are ever touched.
             block = torch.from_numpy(self.ids[span[:, None] + starts].astype(np.int64))
