@@ -8,12 +8,12 @@ from tokenizers import trainers
 from carousel.errors import TextError
 from carousel.text import counting
 from carousel.text.counting import make_counter
-from carousel.text.tokenizer import END_OF_LINE, UNKNOWN, _backend, train_tokenizer
+from carousel.text.tokenizer import END_OF_LINE, UNKNOWN, make_backend, train_tokenizer
 from odd_texts import TEXT, texts
 
 
 def by_the_library(kind, lines, lowercase, min_count=1, vocab_size=2**24):
-    backend = _backend(kind, lowercase)
+    backend = make_backend(kind, lowercase)
     special = [UNKNOWN, END_OF_LINE]
     backend.train_from_iterator(
         lines,
@@ -50,7 +50,7 @@ def test_the_vocabulary_is_the_library_s(kind, lowercase, pieces, min_count, voc
 def test_memory_is_bounded_by_folding(monkeypatch):
     monkeypatch.setattr(counting, "KINDS_KEPT", 3)
     monkeypatch.setattr(counting, "FOLDED", 50)
-    counter = make_counter(_backend("words", True), "words", True)
+    counter = make_counter(make_backend("words", True), "words", True)
     for line in TEXT.splitlines(keepends=True) * 2:
         counter.feed(line)
         assert len(counter.chunks) <= 3 + len(line.split())

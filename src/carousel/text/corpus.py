@@ -15,6 +15,7 @@ import numpy as np
 from carousel.errors import TextError
 from carousel.text.reading import CHUNK, Tick, read_pieces
 from carousel.text.tokenizer import Tokenizer
+from carousel.text.workers import count_workers, encode_side_by_side
 
 FORMAT = 1
 
@@ -66,7 +67,7 @@ def build_corpus(
             return found
         folder.mkdir(parents=True, exist_ok=True)
         pieces = read_pieces(files, encoding_errors=encoding_errors, tick=tick)
-        _write(path, dtype, pieces, tokenizer)
+        _write(path, dtype, encode_text(pieces, tokenizer, count_workers(files)))
     except OSError as error:
         raise TextError(
             f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
@@ -78,11 +79,15 @@ def build_corpus(
     return made
 
 
-def encode_text(pieces: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, Counts]]:
+def encode_text(
+    pieces: Iterable[str], tokenizer: Tokenizer, workers: int = 1
+) -> Iterator[tuple[np.ndarray, Counts]]:
     """The ids of a stream of text, piece after piece, with what each adds to the counts."""
-    encoder = tokenizer.encoder
-    for piece in pieces:
-        ids, words = encoder.encode(piece)
+    if workers > 1:
+        encoded = encode_side_by_side(pieces, tokenizer, workers)
+    else:
+        encoded = ((piece, tokenizer.encoder.encode(piece)) for piece in pieces)
+    for piece, (ids, words) in encoded:
         yield (
             ids,
             Counts(
@@ -110,13 +115,13 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "carousel"
 
 
-def _write(path: Path, dtype: np.dtype[Any], pieces: Iterator[str], tokenizer: Tokenizer) -> None:
+def _write(path: Path, dtype: np.dtype[Any], encoded: Iterator[tuple[np.ndarray, Counts]]) -> None:
     counts = Counts()
     # The process number keeps two runs that make the same entry out of each other's way.
     aside = path.with_suffix(f".{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            for ids, more in encode_text(pieces, tokenizer):
+            for ids, more in encoded:
                 file.write(ids.astype(dtype).tobytes())
                 counts = add_counts(counts, more)
             file.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
@@ -67,7 +68,7 @@ class Tokenizer:
     @cached_property
     def encoder(self) -> Encoder:
         """The same ids as ``encode``, for large texts, many times faster."""
-        plain = _backend(self.kind, self.lowercase)
+        plain = make_backend(self.kind, self.lowercase)
         return make_encoder(self._backend, plain, self.kind, self.lowercase, self.eol_id)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -160,12 +161,14 @@ def train_tokenizer(
     lowercase: bool | None = None,
     min_count: int = 1,
     vocab_size: int | None = None,
+    workers: int = 1,
 ) -> Tokenizer:
     r"""Make a tokenizer from a text's pieces: one or many whole lines, with or without a last "\n".
 
     The vocabulary is ordered by count, then alphabetically, so the same text gives the same ids.
     ``lowercase`` None means so for ``words`` and not for the others; ``vocab_size`` counts the two
-    special tokens.
+    special tokens. With more than one of ``workers``, so many processes count; byte pairs are
+    learned on all cores in any case.
 
     Raises:
         SettingsError: an unknown kind or a size that can't be.
@@ -177,10 +180,11 @@ def train_tokenizer(
         lowercase = kind == "words"
     if kind == "bpe":
         return _train_byte_pairs(pieces, lowercase, min_count, vocab_size or BPE_SIZE)
-    counter = make_counter(_backend(kind, lowercase), kind, lowercase)
-    for piece in pieces:
-        counter.feed(piece)
-    often = ((-n, token) for token, n in counter.totals().items() if n >= min_count)
+    often = (
+        (-n, token)
+        for token, n in _count(pieces, kind, lowercase, workers).items()
+        if n >= min_count
+    )
     words = [token for _, token in sorted(often)][: (vocab_size or MOST_TOKENS) - 2]
     # Text that spells a special token out (WikiText's own <unk>) means that token.
     words = [word for word in words if word not in (UNKNOWN, END_OF_LINE)]
@@ -192,6 +196,17 @@ def train_tokenizer(
     return make_tokenizer(kind, [UNKNOWN, END_OF_LINE, *words], lowercase=lowercase)
 
 
+def _count(pieces: Iterable[str], kind: str, lowercase: bool, workers: int) -> Counter[str]:
+    if workers > 1:
+        from carousel.text.workers import count_side_by_side
+
+        return count_side_by_side(pieces, kind, lowercase, workers)
+    counter = make_counter(make_backend(kind, lowercase), kind, lowercase)
+    for piece in pieces:
+        counter.feed(piece)
+    return counter.totals()
+
+
 def _train_byte_pairs(
     pieces: Iterable[str], lowercase: bool, min_count: int, size: int
 ) -> Tokenizer:
@@ -199,7 +214,7 @@ def _train_byte_pairs(
 
     if size < 258:
         raise SettingsError(f"vocab_size must be at least 258 for bpe, not {size}")
-    backend = _backend("bpe", lowercase)
+    backend = make_backend("bpe", lowercase)
     backend.train_from_iterator(
         chain.from_iterable(piece.removesuffix("\n").split("\n") for piece in pieces),
         trainers.BpeTrainer(
@@ -213,7 +228,7 @@ def _train_byte_pairs(
     model = json.loads(backend.to_str())["model"]
     merges = [tuple(pair) for pair in model["merges"]]
     # A fresh backend, so that the special tokens are entries of the vocabulary and no more.
-    fresh = _backend("bpe", lowercase)
+    fresh = make_backend("bpe", lowercase)
     fresh.model = models.BPE(vocab=model["vocab"], merges=merges)
     return Tokenizer(fresh, "bpe", lowercase)
 
@@ -225,13 +240,14 @@ def make_tokenizer(kind: str, tokens: Sequence[str], *, lowercase: bool = False)
     """
     from tokenizers import models
 
-    backend = _backend(kind, lowercase)
+    backend = make_backend(kind, lowercase)
     vocab = {token: id for id, token in enumerate(tokens)}
     backend.model = models.WordLevel(vocab=vocab, unk_token=UNKNOWN)
     return Tokenizer(backend, kind, lowercase)
 
 
-def _backend(kind: str, lowercase: bool) -> Backend:
+def make_backend(kind: str, lowercase: bool) -> Backend:
+    """The library's tokenizer of a kind, without a vocabulary."""
     from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
     from tokenizers import Tokenizer as Backend
 

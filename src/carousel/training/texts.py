@@ -15,6 +15,7 @@ from carousel.errors import SettingsError, TextError
 from carousel.text.corpus import build_corpus
 from carousel.text.reading import Tick, find_files, read_pieces
 from carousel.text.tokenizer import Tokenizer, train_tokenizer
+from carousel.text.workers import count_workers
 from carousel.training.settings import Settings
 
 FEWEST_TOKENS = 8
@@ -108,6 +109,7 @@ def prepare_texts(sources: Sources, settings: Settings, bars: Bars) -> Texts:
         lowercase=settings.lowercase,
         min_count=settings.min_count,
         vocab_size=settings.vocab_size,
+        workers=count_workers(sources.train),
     )
     return reopen_texts(sources, settings, bars, tokenizer, {})
 
