@@ -20,7 +20,7 @@ def test_the_same_as_alone(kind, tmp_path, monkeypatch):
     assert train_tokenizer(kind, PIECES, min_count=2, workers=2).tokens() == tokenizer.tokens()
     alone = build_corpus([path], tokenizer, cache=tmp_path / "alone")
     monkeypatch.setattr(reading, "CHUNK", 200)
-    monkeypatch.setattr(corpus, "count_workers", lambda files: 2)
+    monkeypatch.setattr(corpus, "count_workers", lambda files, kind: 2)
     together = build_corpus([path], tokenizer, cache=tmp_path / "together")
     assert together.ids.tolist() == alone.ids.tolist() == tokenizer.encode(path.read_text())
     assert together.counts == alone.counts
@@ -29,9 +29,10 @@ def test_the_same_as_alone(kind, tmp_path, monkeypatch):
 def test_only_large_texts_take_more_than_one(tmp_path, monkeypatch):
     path = tmp_path / "t.txt"
     path.write_text(TEXT)
-    assert count_workers([path]) == 1
+    assert count_workers([path], "words") == 1
     monkeypatch.setattr(workers, "PARALLEL_FROM", 1)
-    assert count_workers([path]) == len(workers.os.sched_getaffinity(0))
+    assert count_workers([path], "words") == len(workers.os.sched_getaffinity(0))
+    assert count_workers([path], "chars") == 1
 
 
 def test_one_that_dies_is_one_line():

@@ -67,7 +67,8 @@ def build_corpus(
             return found
         folder.mkdir(parents=True, exist_ok=True)
         pieces = read_pieces(files, encoding_errors=encoding_errors, tick=tick)
-        _write(path, dtype, encode_text(pieces, tokenizer, count_workers(files)))
+        workers = count_workers(files, tokenizer.kind)
+        _write(path, dtype, encode_text(pieces, tokenizer, workers))
     except OSError as error:
         raise TextError(
             f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "

@@ -31,9 +31,13 @@ LENGTH = 8
 """Bytes of a frame's length, which come before it."""
 
 
-def count_workers(files: Sequence[Path]) -> int:
-    """How many processes shall read ``files``: 1, or one a core where the text is large."""
-    if sum(path.stat().st_size for path in files) < PARALLEL_FROM or not sys.executable:
+def count_workers(files: Sequence[Path], kind: str) -> int:
+    """How many processes shall read ``files``: 1, or one a core where the text is large.
+
+    Characters take less time than their way through a pipe.
+    """
+    large = sum(path.stat().st_size for path in files) >= PARALLEL_FROM
+    if not large or kind == "chars" or not sys.executable:
         return 1
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -109,7 +109,7 @@ def prepare_texts(sources: Sources, settings: Settings, bars: Bars) -> Texts:
         lowercase=settings.lowercase,
         min_count=settings.min_count,
         vocab_size=settings.vocab_size,
-        workers=count_workers(sources.train),
+        workers=count_workers(sources.train, settings.tokens),
     )
     return reopen_texts(sources, settings, bars, tokenizer, {})
 
