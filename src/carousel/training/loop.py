@@ -233,10 +233,14 @@ class _Run:
             raise _LostError(f"the loss has exploded to {mean:.1f} nats per token")
 
     def check(self) -> None:
-        """Whether all is finite: only then is a checkpoint good."""
+        """Whether all is finite and nothing explodes: only then is a checkpoint good."""
         sums = [weight.detach().sum() for weight in self.network.parameters()]
         if not torch.isfinite(torch.stack([self.loss_sum, *sums])).all().item():
             raise _LostError("the loss is not finite")
+        # What the next look would find, had all the steps before it no loss at all.
+        mean = self.recent.item() / LOOK_EVERY
+        if mean > math.log(self.network.config.vocab_size) + EXPLODED:
+            raise _LostError(f"the loss has exploded to {mean:.1f} nats per token")
 
     def go_back(self, why: str) -> None:
         step = self.progress.step
