@@ -84,6 +84,7 @@ def train(
     from carousel.cli.needs import need_torch
 
     need_torch()
+    from carousel.training.distributed import is_first
     from carousel.training.job import resume_training, train_model
     from carousel.training.screen import TerminalScreen
 
@@ -130,7 +131,8 @@ def train(
                 tensorboard=tensorboard,
                 screen=screen,
             )
-    show_outcome(console, folder, model, as_json=json_)
+    if is_first():
+        show_outcome(console, folder, model, as_json=json_)
 
 
 def refuse_others(context: typer.Context) -> None:

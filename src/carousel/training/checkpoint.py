@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -230,6 +230,43 @@ def read_tensors(path: Path, plan: Plan) -> Checkpoint:
     except FolderError as error:
         raise FolderError(f"{path}: {error}") from None
     return checkpoint
+
+
+def specs(like: Mapping[str, Tensor]) -> dict[str, Spec]:
+    """Types and shapes as those of ``like``."""
+    return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in like.items()}
+
+
+def check_counters(
+    checkpoint: Checkpoint, like: Mapping[str, Any], moments: Sequence[Sequence[str]]
+) -> None:
+    """Check a run's counters, which are of the same types as ``like``, and its random state.
+
+    ``moments`` are the tensors that an optimizer gathers of each weight: all of them or none.
+
+    Raises:
+        FolderError: they can't be.
+    """
+    found = checkpoint.counters
+    if found.keys() != like.keys() | {"rows"}:
+        raise FolderError(f"its counters are not {', '.join(like)} and rows")
+    for name, value in like.items():
+        kinds = (float, type(None)) if value is None else (type(value),)
+        if type(found[name]) not in kinds:
+            raise FolderError(f"{name} can't be {found[name]!r}")
+    rows = found["rows"]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise FolderError("rows must be a list of tables")
+    if found["step"] < 0 or not 0 < found["rate"] <= 1:
+        raise FolderError(f"step {found['step']} at a rate of {found['rate']} can't be")
+    for number, names in enumerate(moments):
+        there = [name in checkpoint.tensors for name in names]
+        if any(there) and not all(there):
+            raise FolderError(f"of what the optimizer gathered of weight {number}, some lacks")
+    try:
+        torch.Generator().set_state(checkpoint.tensors["random.cpu"])
+    except RuntimeError as error:
+        raise FolderError(f"random.cpu is no state of random numbers: {error}") from None
 
 
 def find_checkpoints(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,8 +16,10 @@ from carousel.errors import SettingsError
 from carousel.folder import Config, check_free
 from carousel.model import LanguageModel
 from carousel.text.reading import Tick
+from carousel.text.tokenizer import Tokenizer
 from carousel.training.checkpoint import Files
 from carousel.training.decoder import choose_cutoffs, choose_tail_sizes, count_words
+from carousel.training.distributed import Alone, Group, join
 from carousel.training.keeper import Keeper, Screen
 from carousel.training.loop import fit
 from carousel.training.network import Network
@@ -80,21 +83,25 @@ def train_model(
         TrainingError: the loss is lost again and again; the best model so far stays.
     """
     screen = screen or Silence()
-    chosen = Settings.merged(read_recipe(recipe) if recipe else {}, settings or {})
-    run = None if out is None else RunFolder(Path(out))
-    if run is not None:
-        run.check_free(force=force)
-        check_free(run.model, force=force)
-    device = prepare_machine(chosen)
-    found = find_sources(sources, valid, test, encoding_errors)
-    texts = prepare_texts(found, chosen, screen)
-    replaces = run is not None and run.model.exists()
-    record = Record(chosen, found, texts.kept, replaces, tensorboard)
-    if run is None:
-        return train_on(texts, record, device, screen, None)
-    with run:
-        run.begin(record, texts.tokenizer)
-        return train_on(texts, record, device, screen, run)
+    with join() as group:
+        if group.rank > 0:
+            return follow(group)
+        chosen = Settings.merged(read_recipe(recipe) if recipe else {}, settings or {})
+        run = None if out is None else RunFolder(Path(out))
+        if run is not None:
+            run.check_free(force=force)
+            check_free(run.model, force=force)
+        device = prepare_machine(chosen, group)
+        found = find_sources(sources, valid, test, encoding_errors)
+        texts = prepare_texts(found, chosen, screen)
+        replaces = run is not None and run.model.exists()
+        record = Record(chosen, found, texts.kept, replaces, tensorboard)
+        lead(group, record, texts.tokenizer)
+        if run is None:
+            return train_on(texts, record, device, screen, None, group)
+        with run:
+            run.begin(record, texts.tokenizer)
+            return train_on(texts, record, device, screen, run, group)
 
 
 def resume_training(folder: str | Path, *, screen: Screen | None = None) -> LanguageModel:
@@ -112,20 +119,61 @@ def resume_training(folder: str | Path, *, screen: Screen | None = None) -> Lang
     screen = screen or Silence()
     folder = Path(folder)
     run = RunFolder(folder)
-    run.check_resumable()
-    with run:
-        record, tokenizer = run.read()
-        settings = record.settings
-        device = prepare_machine(settings)
-        texts = reopen_texts(record.sources, settings, screen, tokenizer, record.kept)
-        return train_on(texts, record, device, screen, run)
+    with join() as group:
+        if group.rank > 0:
+            return follow(group)
+        run.check_resumable()
+        with run:
+            record, tokenizer = run.read()
+            settings = record.settings
+            device = prepare_machine(settings, group)
+            texts = reopen_texts(record.sources, settings, screen, tokenizer, record.kept)
+            lead(group, record, tokenizer)
+            return train_on(texts, record, device, screen, run, group)
+
+
+def lead(group: Group, record: Record, tokenizer: Tokenizer) -> None:
+    """Tell the other processes of a run what is done; the text is in the cache by now."""
+    group.first(lambda: json.dumps([record.to_json(), tokenizer.to_json()]))
+    group.wait()
+
+
+def follow(group: Group) -> LanguageModel:
+    """Do as the first process of a run says, in silence, and write nothing."""
+    said, tokenizer_said = json.loads(group.first(str))
+    record = Record.from_json(said, "what the first process says")
+    tokenizer = Tokenizer.from_json(tokenizer_said)
+    settings = record.settings
+    device = prepare_machine(settings, group)
+
+    def reopen() -> Texts:
+        return reopen_texts(record.sources, settings, Silence(), tokenizer, record.kept)
+
+    if group.local_rank == 0:  # the first one on this machine fills its cache
+        texts = reopen()
+        group.wait()
+    else:
+        group.wait()
+        texts = reopen()
+    return train_on(texts, record, device, Silence(), None, group)
 
 
 def train_on(
-    texts: Texts, record: Record, device: torch.device, screen: Screen, run: RunFolder | None
+    texts: Texts,
+    record: Record,
+    device: torch.device,
+    screen: Screen,
+    run: RunFolder | None,
+    group: Group | None = None,
 ) -> LanguageModel:
     """Train on ids that are at hand, or go on with it where ``run`` has checkpoints."""
+    group = group or Alone()
     settings = _fit_batch(record.settings, len(texts.train), screen)
+    if settings.batch < group.size:
+        raise SettingsError(
+            f"a batch of {settings.batch} streams can't be shared out to {group.size} processes: "
+            f"start fewer, or give a larger batch"
+        )
     softmax = choose_softmax(settings.softmax, texts.tokenizer.vocab_size, device)
     counts = count_words(texts.train, texts.tokenizer.vocab_size) if softmax == "adaptive" else None
     config = make_config(settings, texts.tokenizer.vocab_size, counts, screen)
@@ -141,11 +189,11 @@ def train_on(
         network, texts.tokenizer, settings, screen, folder, record.replaces, record.tensorboard
     )
     store = None if run is None else Files(run.path, screen.say)
-    outcome = fit(network, texts.train, texts.valid, settings, keeper, device, store)
+    outcome = fit(network, texts.train, texts.valid, settings, keeper, device, store, group)
     keeper.finish(outcome)
     interrupted = outcome.stopped == "interrupted"
     if texts.test is not None and not interrupted:
-        loss = measure_loss(network, texts.test, device, bptt=settings.bptt)
+        loss = measure_loss(network, texts.test, device, bptt=settings.bptt, group=group)
         screen.say(f"test: {loss:.4f} nats per token, perplexity {math.exp(loss):.2f}")
         keeper.rows.append({"test_loss": loss, "test_perplexity": math.exp(loss)})
     keeper.close()
@@ -185,9 +233,9 @@ def make_config(
     )
 
 
-def prepare_machine(settings: Settings) -> torch.device:
-    """The device of a run; its threads are set."""
-    device = choose_device(settings.device)
+def prepare_machine(settings: Settings, group: Group) -> torch.device:
+    """The device of this process of a run; its threads are set."""
+    device = group.device(choose_device(settings.device))
     if settings.threads:
         torch.set_num_threads(settings.threads)
     return device

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carousel.errors import FolderError, TrainingError
+from carousel.errors import TrainingError
 from carousel.training.batches import on_device
-from carousel.training.checkpoint import Checkpoint, Memory, Plan, Spec, Store
+from carousel.training.checkpoint import Checkpoint, Memory, Plan, Store, check_counters, specs
+from carousel.training.distributed import Alone, Group
+from carousel.training.lost import LostError, check_finite, check_mean
 from carousel.training.network import Network
 from carousel.training.optimizer import MOMENTS, make_optimizer, schedule
 from carousel.training.progress import Outcome, Progress, Row, Watcher
@@ -32,8 +34,6 @@ CHECKPOINT_EVERY = 120.0
 """Seconds between two checkpoints, where no validation comes first."""
 LOOK_EVERY = 100
 """Steps over which the mean loss is looked at: a few bad ones are no explosion."""
-EXPLODED = 5.0
-"""Nats above those of a uniform guess: a mean loss above that is an explosion."""
 RETREATS = 3
 """How often a run goes back to its last checkpoint before it gives up."""
 
@@ -46,36 +46,38 @@ def fit(
     watcher: Watcher,
     device: torch.device,
     store: Store | None = None,
+    group: Group | None = None,
 ) -> Outcome:
     """Train ``network`` in place and leave the weights that were best on ``valid_ids`` in it.
 
     The same seed on the same machine gives the same weights, where the length is given in epochs.
     Ctrl-C ends the run after the step at hand with the best weights so far. ``store`` keeps the
     run's checkpoints, in memory by default; from the last one that is in it, the run goes on.
+    With a ``group`` this process reads its share of the streams, and all end up the same.
 
     Raises:
         TrainingError: the loss is lost again and again, at lower and lower rates.
         FolderError: the store or the watcher can't write, or a checkpoint is not of this run.
     """
-    streams = Streams(train_ids, settings.batch)
+    group = group or Alone()
+    streams = Streams(train_ids, settings.batch, group.share(settings.batch))
+    store = group.store(store or Memory())
     with listen() as stop:
-        run = _Run(network, streams, valid_ids, settings, watcher, device, store or Memory(), stop)
+        run = _Run(network, streams, valid_ids, settings, watcher, device, store, group, stop)
         try:
             stopped = run.train()
         except StopAskedError:
             # What is not good is not kept: the checkpoint before it is gone on from.
-            with suppress(_LostError):
+            with suppress(LostError):
                 run.check()
                 run.save()
             stopped = "interrupted"
         except KeyboardInterrupt:
+            if group.size > 1:  # the others are elsewhere: there is nothing to do together
+                raise
             stopped = "interrupted"
         run.use_best()
     return Outcome(stopped, run.progress.best_loss, run.rows)
-
-
-class _LostError(Exception):
-    """The loss is not finite, or has exploded."""
 
 
 class _Run:
@@ -94,18 +96,20 @@ class _Run:
         watcher: Watcher,
         device: torch.device,
         store: Store,
+        group: Group,
         stop: Stop,
     ) -> None:
         self.network, self.streams, self.valid_ids = network, streams, valid_ids
         self.settings, self.watcher, self.device = settings, watcher, device
-        self.store, self.stop = store, stop
+        self.store, self.group, self.stop = store, group, stop
+        self.asked = False
         self.progress = Progress()
         self.rows: list[Row] = []
         self.worse_in_a_row = 0
         self.optimizer = make_optimizer(network, settings, device)
         epochs = settings.epochs or (None if settings.minutes else 10.0)
         self.last_step = None if epochs is None else math.ceil(epochs * self.steps_per_epoch)
-        self.state = network.initial_state(settings.batch)
+        self.state = network.initial_state(streams.width)
         self.validated_at = 0.0
         self.tokens_at = 0
         self.validation_seconds = 0.0
@@ -134,13 +138,14 @@ class _Run:
                     self.step(x, y)
                     if stopped := self.take_stock():
                         return stopped
-            except _LostError as lost:
+            except LostError as lost:
                 self.go_back(str(lost))
 
     def begin(self) -> None:
         """Start, or go on from the store's last checkpoint."""
         found = self.store.load(self.plan())
         if found is None:
+            self.group.equal(self.weights().values())
             self.store.save(self.checkpoint())
         else:
             self.restore(found)
@@ -149,15 +154,15 @@ class _Run:
         if found is not None:
             self.restore(found)
         self.saved_at = self.progress.seconds
-        self.started = time.monotonic() - self.progress.seconds
-        self.reported = time.monotonic()
+        self.reported = self.now()
+        self.started = self.reported - self.progress.seconds
 
     def pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All that is left to read, epoch after epoch; each epoch begins with a zero state."""
         at = self.progress.step % self.steps_per_epoch
         while True:
             if at == 0:
-                self.state = self.network.initial_state(self.settings.batch)
+                self.state = self.network.initial_state(self.streams.width)
             yield from on_device(self.streams.pieces(self.settings.bptt, at), self.device)
             at = 0
 
@@ -168,24 +173,32 @@ class _Run:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = progress.learning_rate
+        self.group.seed(settings.seed, progress.step)
         with autocast(self.network, self.device):
             loss, state = self.network.loss(x, y, self.state)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        share = self.streams.width / settings.batch
+        loss = self.group.average(loss.detach(), self.weights().values(), share)
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         self.optimizer.step()
         self.state = type(state)(*(part.detach() for part in state))
         progress.step += 1
-        progress.tokens += y.numel()
-        self.loss_sum += loss.detach()
-        self.recent += loss.detach()
+        progress.tokens += len(y) * settings.batch
+        self.loss_sum += loss
+        self.recent += loss
         self.loss_count += 1
         self.clock()
 
+    def now(self) -> float:
+        """The run's clock, in seconds; also heard: whether a stop was asked for."""
+        now, self.asked = self.group.agree(time.monotonic(), self.stop.asked)
+        return now
+
     def clock(self) -> None:
         progress = self.progress
-        now = time.monotonic()
+        now = self.now()
         progress.seconds = now - self.started
         progress.epoch = progress.step / self.steps_per_epoch
         training = progress.seconds - self.validating
@@ -199,8 +212,7 @@ class _Run:
         if now - self.reported > LOG_EVERY or progress.fraction >= 1:
             self.reported = now
             progress.train_loss = self.loss_sum.item() / self.loss_count
-            if not math.isfinite(progress.train_loss):
-                raise _LostError("the loss is not finite")
+            check_mean(progress.train_loss)
             self.watcher.on_progress(progress)
 
     def take_stock(self) -> str | None:
@@ -220,27 +232,21 @@ class _Run:
         elif progress.seconds - self.saved_at >= CHECKPOINT_EVERY:
             self.check()
             self.save()
-        self.stop.look()
+        if self.asked:
+            raise StopAskedError
         return None
 
     def look(self) -> None:
         """Whether the last steps' mean loss has exploded: on a GPU, the one look into it."""
         mean = self.recent.item() / LOOK_EVERY
         self.recent.zero_()
-        if not math.isfinite(mean):
-            raise _LostError("the loss is not finite")
-        if mean > math.log(self.network.config.vocab_size) + EXPLODED:
-            raise _LostError(f"the loss has exploded to {mean:.1f} nats per token")
+        check_mean(mean, self.network.config.vocab_size)
 
     def check(self) -> None:
         """Whether all is finite and nothing explodes: only then is a checkpoint good."""
-        sums = [weight.detach().sum() for weight in self.network.parameters()]
-        if not torch.isfinite(torch.stack([self.loss_sum, *sums])).all().item():
-            raise _LostError("the loss is not finite")
+        check_finite([self.loss_sum, *self.network.parameters()])
         # What the next look would find, had all the steps before it no loss at all.
-        mean = self.recent.item() / LOOK_EVERY
-        if mean > math.log(self.network.config.vocab_size) + EXPLODED:
-            raise _LostError(f"the loss has exploded to {mean:.1f} nats per token")
+        check_mean(self.recent.item() / LOOK_EVERY, self.network.config.vocab_size)
 
     def go_back(self, why: str) -> None:
         step = self.progress.step
@@ -271,14 +277,19 @@ class _Run:
 
     def validate(self) -> None:
         progress = self.progress
-        began = time.monotonic()
+        began = self.now()
         valid_loss = measure_loss(
-            self.network, self.valid_ids, self.device, bptt=self.settings.bptt, stop=self.stop
+            self.network,
+            self.valid_ids,
+            self.device,
+            bptt=self.settings.bptt,
+            stop=self.stop,
+            group=self.group,
         )
-        if not math.isfinite(valid_loss):
-            raise _LostError("the loss on validation is not finite")
+        check_mean(valid_loss, what="the loss on validation")
         progress.valid_loss = valid_loss
-        self.validation_seconds = time.monotonic() - began
+        now = self.now()
+        self.validation_seconds = now - began
         self.validating += self.validation_seconds
         self.validated_at, self.tokens_at = progress.fraction, progress.tokens
         progress.train_loss = self.loss_sum.item() / max(1, self.loss_count)
@@ -289,14 +300,14 @@ class _Run:
             progress.best_loss = progress.valid_loss
             self.store.save_best(self.weights())
         self.worse_in_a_row = 0 if best else self.worse_in_a_row + 1
-        progress.seconds = time.monotonic() - self.started
+        progress.seconds = now - self.started
         self.rows.append(progress.row())
         self.watcher.on_validation(progress, best=best)
 
     def use_best(self) -> None:
         """Put the best weights so far into the network, if any were measured."""
         if math.isfinite(self.progress.best_loss):
-            best = self.store.load_best(Plan(_specs(self.weights())))
+            best = self.store.load_best(Plan(specs(self.weights())))
             if best is not None:
                 self.put(best)
 
@@ -317,7 +328,9 @@ class _Run:
         """All that the run would need to go on from here."""
         tensors = {"loss_sum": self.loss_sum, "recent": self.recent}
         tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
-        tensors |= {f"state.{i}": part for i, part in enumerate(self.state)}
+        # Of the whole batch, so that any number of processes can go on with it.
+        whole = [self.group.whole(part, self.settings.batch) for part in self.state]
+        tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": part for name, part in moments.items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -332,7 +345,8 @@ class _Run:
         random = {"random.cpu": torch.get_rng_state()}
         tensors = {"loss_sum": self.loss_sum, "recent": self.recent, **random}
         tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
-        tensors |= {f"state.{i}": part for i, part in enumerate(self.state)}
+        whole = self.network.initial_state(self.settings.batch)
+        tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
         optional = {
             f"optimizer.{number}.{name}": self.loss_sum if name == "step" else weight
             for number, weight in self.numbered_weights()
@@ -340,43 +354,30 @@ class _Run:
         }
         if self.device.type == "cuda":
             optional["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        return Plan(_specs(tensors), _specs(optional), self.check_counters)
+        return Plan(specs(tensors), specs(optional), self.check_counters)
 
     def numbered_weights(self) -> Iterator[tuple[int, Tensor]]:
         """The weights as the optimizer's state counts them."""
         return enumerate(w for group in self.optimizer.param_groups for w in group["params"])
 
     def check_counters(self, checkpoint: Checkpoint) -> None:
-        found = checkpoint.counters
         now: dict[str, Any] = asdict(Progress())
         now |= {name: getattr(self, name) for name in self.COUNTED}
-        if found.keys() != now.keys() | {"rows"}:
-            raise FolderError(f"its counters are not {', '.join(now)} and rows")
-        for name, value in now.items():
-            kinds = (float, type(None)) if value is None else (type(value),)
-            if type(found[name]) not in kinds:
-                raise FolderError(f"{name} can't be {found[name]!r}")
-        rows = found["rows"]
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise FolderError("rows must be a list of tables")
-        if found["step"] < 0 or not 0 < found["rate"] <= 1:
-            raise FolderError(f"step {found['step']} at a rate of {found['rate']} can't be")
-        names = MOMENTS[self.settings.optimizer]
-        for number, _ in self.numbered_weights():
-            there = [f"optimizer.{number}.{name}" in checkpoint.tensors for name in names]
-            if any(there) and not all(there):
-                raise FolderError(f"of what the optimizer gathered of weight {number}, some lacks")
-        try:
-            torch.Generator().set_state(checkpoint.tensors["random.cpu"])
-        except RuntimeError as error:
-            raise FolderError(f"random.cpu is no state of random numbers: {error}") from None
+        moments = [
+            [f"optimizer.{number}.{name}" for name in MOMENTS[self.settings.optimizer]]
+            for number, _ in self.numbered_weights()
+        ]
+        check_counters(checkpoint, now, moments)
 
     def restore(self, found: Checkpoint) -> None:
         """Be at ``found``, which has been checked."""
         tensors, counters = found.tensors, found.counters
         self.put({name: tensors[f"weights.{name}"] for name in self.weights()})
         self.state = type(self.state)(
-            *(tensors[f"state.{i}"].to(self.device) for i in range(len(self.state)))
+            *(
+                tensors[f"state.{i}"][:, self.streams.share].contiguous().to(self.device)
+                for i in range(len(self.state))
+            )
         )
         self.loss_sum = tensors["loss_sum"].to(self.device, copy=True)
         self.recent = tensors["recent"].to(self.device, copy=True)
@@ -395,7 +396,3 @@ class _Run:
         for name in self.COUNTED:
             setattr(self, name, counters[name])
         self.rows = list(counters["rows"])
-
-
-def _specs(like: Mapping[str, Tensor]) -> dict[str, Spec]:
-    return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in like.items()}

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from carousel.training.batches import on_device
+from carousel.training.distributed import Alone, Group
 from carousel.training.network import Network
 from carousel.training.stopping import Stop
 from carousel.training.streams import Streams
@@ -21,21 +22,26 @@ def measure_loss(
     *,
     bptt: int = 64,
     stop: Stop | None = None,
+    group: Group | None = None,
 ) -> float:
-    """Mean loss in nats per token over ``ids [N]``, in contiguous streams from a zero state."""
+    """Mean loss in nats per token over ``ids [N]``, in contiguous streams from a zero state.
+
+    The processes of a ``group`` read a part each, and nobody stops before all have read theirs.
+    """
+    group = group or Alone()
     network.eval()
-    streams = Streams(ids, max(1, min(VALIDATION_BATCH, (len(ids) - 1) // bptt)))
-    state = network.initial_state(streams.batch)
-    total, count = torch.zeros((), device=device), 0
-    for x, y in on_device(streams.pieces(bptt), device):
+    batch = max(1, min(VALIDATION_BATCH, (len(ids) - 1) // bptt))
+    streams = Streams(ids, batch, group.share(batch))
+    state = network.initial_state(streams.width)
+    total = torch.zeros((), device=device)
+    for x, y in on_device(streams.pieces(bptt), device) if streams.width else ():
         with autocast(network, device):
             loss, state = network.loss(x, y, state)
         total += loss * y.numel()
-        count += y.numel()
-        if stop is not None:
+        if stop is not None and group.size == 1:
             stop.look()
     network.train()
-    return total.item() / count
+    return group.total(total).item() / (streams.length * batch)
 
 
 class autocast:  # noqa: N801 -- used as torch.autocast is
