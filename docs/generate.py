@@ -25,6 +25,7 @@ EXAMPLES = {
         "carousel train books/ --out models/books --epochs 20 --hidden-size 400 --dropout 0.3",
         "zcat log.gz | carousel train - --out models/log --minutes 10",
         "carousel train book.txt --recipe characters --out models/book",
+        "carousel train --resume models/notes",
     ],
     "predict": [
         'carousel predict "krish likes pizza but his friend likes burger so his friend orders"',

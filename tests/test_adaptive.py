@@ -117,7 +117,7 @@ def test_a_model_on_disk_predicts_as_pytorch_does(adaptive_model, tmp_path, dtyp
         ({"cutoffs": (8,), "tail_sizes": (0,)}, "tail_sizes must be"),
         ({"cutoffs": (True,), "tail_sizes": (1,)}, "whole numbers"),
         ({"cutoffs": [8], "tail_sizes": (1,)}, "cutoffs must be tuple"),
-        ({"cutoffs": (8,), "tail_sizes": (1,), "tied": True}, "can't be tied"),
+        ({"cutoffs": (8,), "tail_sizes": (1,), "tied": True}, "embedding_size 5 wide"),
         ({"dtype": "int4"}, "dtype must be one of float32, bfloat16, int8"),
     ],
 )

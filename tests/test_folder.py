@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import struct
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from safetensors.torch import load_file as load_file_with_torch
 from carousel import folder as folder_module
 from carousel.cells import CELLS
 from carousel.errors import FolderError
-from carousel.folder import Config, read_folder, write_file, write_folder
+from carousel.folder import Config, clear_aside, read_folder, write_file, write_folder
 from carousel.model import LanguageModel
 from carousel.storage import DTYPES, Quantized, store
 
@@ -387,8 +388,11 @@ def test_what_is_no_model_is_never_replaced(tmp_path, make_model):
 
 
 @pytest.mark.parametrize("call", range(1, 9))
-def test_a_full_disk_leaves_the_old_model_whole(saved, make_model, monkeypatch, call):
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_full_disk_leaves_the_old_model_whole(saved, make_model, monkeypatch, call, exchange):
     path, model = saved
+    if not exchange:
+        monkeypatch.setattr(folder_module, "_exchange", lambda one, other: False)
     other = make_model(seed=5)
     calls = 0
     sync, rename = os.fsync, os.rename
@@ -409,8 +413,31 @@ def test_a_full_disk_leaves_the_old_model_whole(saved, make_model, monkeypatch, 
         write_folder(path, other.config, other.weights, other.tokenizer, force=True)
     found = read_folder(path).weights["decoder.bias"].tolist()
     assert found in (model.weights["decoder.bias"].tolist(), other.weights["decoder.bias"].tolist())
-    if calls < 7:
+    if call <= 4 or (not exchange and call <= 6):
         assert found == model.weights["decoder.bias"].tolist()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="folders change names in one step on Linux")
+def test_a_folder_is_never_absent_while_it_is_replaced(saved, make_model, monkeypatch):
+    path, _ = saved
+    other = make_model(seed=5)
+
+    def refuse(*names):
+        raise AssertionError("between two renames there would be no model")
+
+    monkeypatch.setattr(folder_module.os, "rename", refuse)
+    write_folder(path, other.config, other.weights, other.tokenizer, force=True)
+    found = read_folder(path).weights["decoder.bias"]
+    np.testing.assert_array_equal(found, other.weights["decoder.bias"])
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_what_a_killed_process_left_is_taken_away_and_nothing_else(tmp_path):
+    for name in (".m.abc123_z", ".m.abc123_z.old", ".m.notes", "m", ".m.b.abc123_z", ".other"):
+        (tmp_path / name).mkdir()
+    clear_aside(tmp_path / "m")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".m.notes", "m", ".m.b.abc123_z", ".other"}
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

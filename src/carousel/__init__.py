@@ -43,8 +43,9 @@ def load(path: str | Path | None = None) -> LanguageModel:
 
 
 def train(
-    sources: Sequence[str | Path] | str | Path,
+    sources: Sequence[str | Path] | str | Path | None = None,
     *,
+    resume: str | Path | None = None,
     out: str | Path | None = None,
     valid: Sequence[str | Path] = (),
     recipe: str | None = None,
@@ -54,7 +55,8 @@ def train(
     """Train a model on text; needs PyTorch (``pip install 'carousel-lstm[train]'``).
 
     ``settings`` are those of ``carousel.training.settings.Settings`` (``cell="gru"``,
-    ``epochs=5``). See ``carousel.training.job.train_model``.
+    ``epochs=5``). See ``carousel.training.job.train_model``. ``train(resume="models/notes")``
+    goes on with a run that was interrupted or killed: it takes nothing else.
 
     Raises:
         CarouselError: in one line, what is wrong with the text, a setting or the folder.
@@ -65,8 +67,16 @@ def train(
 
     if find_spec("torch") is None:
         raise SettingsError("training needs PyTorch: pip install 'carousel-lstm[train]'")
-    from carousel.training.job import train_model
+    from carousel.training.job import resume_training, train_model
 
+    if resume is not None:
+        if sources is not None or out is not None or valid or recipe or force or settings:
+            raise SettingsError(
+                "resume goes on with the files and settings of the run: give no other"
+            )
+        return resume_training(resume)
+    if sources is None:
+        raise SettingsError("no text was named: give files, or resume=DIR to go on with a run")
     return train_model(
         [sources] if isinstance(sources, str | Path) else list(sources),
         out=out,

@@ -11,6 +11,9 @@ cluster ``i`` has the ids from ``cutoffs[i]`` to below ``cutoffs[i + 1]`` (the l
              + log_softmax(W_i1 W_i0 x)[w - cutoffs[i]]                           w in cluster i
 
 Every distribution is exact: a probability needs no word outside the head and its own cluster.
+
+Tied with the embedding, all words' rows are the embedding's: the head's weight is its first
+``cutoffs[0]`` rows and ``decoder.clusters.weight``, and each ``W_i1`` is the rows of its cluster.
 """
 
 from __future__ import annotations
@@ -19,27 +22,80 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from carousel.storage import Quantized, Stored
+
 
 def decoder_shapes(
-    width: int, vocab_size: int, cutoffs: Sequence[int], tail_sizes: Sequence[int]
+    width: int,
+    vocab_size: int,
+    cutoffs: Sequence[int],
+    tail_sizes: Sequence[int],
+    *,
+    tied: bool = False,
 ) -> dict[str, tuple[int, ...]]:
     """The shape of each weight of the decoder, by name; ``width`` is what it reads."""
     head = cutoffs[0] + len(cutoffs)
     shapes: dict[str, tuple[int, ...]] = {
-        "decoder.head.weight": (head, width),
         "decoder.head.bias": (head,),
+        "decoder.clusters.weight" if tied else "decoder.head.weight": (
+            len(cutoffs) if tied else head,
+            width,
+        ),
     }
     for number, (words, size) in enumerate(
         zip(clusters(vocab_size, cutoffs), tail_sizes, strict=True)
     ):
         shapes[f"decoder.tail.{number}.0.weight"] = (size, width)
-        shapes[f"decoder.tail.{number}.1.weight"] = (len(words), size)
+        if not tied:
+            shapes[f"decoder.tail.{number}.1.weight"] = (len(words), size)
     return shapes
 
 
 def clusters(vocab_size: int, cutoffs: Sequence[int]) -> list[range]:
     """The ids of each cluster."""
     return [range(*pair) for pair in zip(cutoffs, [*cutoffs[1:], vocab_size], strict=True)]
+
+
+def untie(weights: Mapping[str, Stored], cutoffs: Sequence[int]) -> dict[str, Stored]:
+    """The weights of a tied decoder by the names of one that is not; the clusters are views.
+
+    Other weights are given back as they are.
+    """
+    made = dict(weights)
+    if "decoder.clusters.weight" not in made:
+        return made
+    table, rows = made["embedding.weight"], made.pop("decoder.clusters.weight")
+    if isinstance(table, Quantized) and isinstance(rows, Quantized):
+        made["decoder.head.weight"] = Quantized(
+            np.concatenate([table.values[: cutoffs[0]], rows.values]),
+            np.concatenate([table.scale[: cutoffs[0]], rows.scale]),
+        )
+    else:
+        made["decoder.head.weight"] = np.concatenate([np.asarray(table)[: cutoffs[0]], rows])
+    for number, words in enumerate(clusters(_rows(table), cutoffs)):
+        made[f"decoder.tail.{number}.1.weight"] = _part(table, slice(words.start, words.stop))
+    return made
+
+
+def difference(
+    weights: Mapping[str, np.ndarray], vocab_size: int, cutoffs: Sequence[int], a: int, b: int
+) -> np.ndarray | None:
+    """The vector ``d [P or H]`` for which ``log p(a) - log p(b) = d . x`` and a constant.
+
+    It is there where both words are in the head or in the same cluster, so that all that
+    normalises them cancels; None where they are not.
+    """
+    for number, words in enumerate(clusters(vocab_size, cutoffs)):
+        if a in words and b in words:
+            rows = weights[f"decoder.tail.{number}.1.weight"]
+            apart: np.ndarray = rows[a - words.start] - rows[b - words.start]
+            inner: np.ndarray = apart @ weights[f"decoder.tail.{number}.0.weight"]
+            return inner
+    if max(a, b) >= cutoffs[0]:
+        return None
+    head = weights["decoder.head.weight"]
+    made: np.ndarray = head[a] - head[b]
+    return made
 
 
 def log_probs(
@@ -65,3 +121,13 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     made: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return made
+
+
+def _rows(stored: Stored) -> int:
+    return len(stored.values if isinstance(stored, Quantized) else stored)
+
+
+def _part(stored: Stored, rows: slice) -> Stored:
+    if isinstance(stored, Quantized):
+        return Quantized(stored.values[rows], stored.scale[rows])
+    return stored[rows]

@@ -15,6 +15,10 @@ class SettingsError(CarouselError):
     """A flag, argument or recipe entry that makes no sense."""
 
 
+class TrainingError(CarouselError):
+    """A run whose loss is lost for good, even at a lower rate; what it kept stays."""
+
+
 class FolderError(CarouselError):
     """A model folder that is missing, damaged, foreign, or can't be written."""
 

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import math
 import os
+import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -101,8 +104,11 @@ class Config:
                 f"tail_sizes must be one width of 1 to {LARGEST_SIZE} for each of "
                 f"{len(self.cutoffs)} cutoffs, not {list(self.tail_sizes)}"
             )
-        if self.tied and self.cutoffs:
-            raise FolderError("a decoder with cutoffs has weights of its own: it can't be tied")
+        if self.tied and any(size != self.embedding_size for size in self.tail_sizes):
+            raise FolderError(
+                f"clusters tied with the embedding are embedding_size {self.embedding_size} wide, "
+                f"not {list(self.tail_sizes)}"
+            )
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every weight of such a model, by the name it has on disk."""
@@ -119,7 +125,9 @@ class Config:
             shapes["projection.weight"] = (self.projection_size, self.hidden_size)
         read = self.projection_size or self.hidden_size
         if self.cutoffs:
-            return shapes | decoder_shapes(read, self.vocab_size, self.cutoffs, self.tail_sizes)
+            return shapes | decoder_shapes(
+                read, self.vocab_size, self.cutoffs, self.tail_sizes, tied=self.tied
+            )
         if not self.tied:
             shapes["decoder.weight"] = (self.vocab_size, read)
         return shapes | {"decoder.bias": (self.vocab_size,)}
@@ -208,7 +216,7 @@ def write_folder(
 
     ``weights`` are as ``storage.store`` makes them for the configuration's ``dtype``. ``extra`` are
     further files by name. An existing folder is kept unless ``force``; then it is
-    taken away only after the new one is whole.
+    taken away only after the new one is whole, and on Linux in one step: there is never none.
 
     Raises:
         FolderError: the folder exists, or can't be written (the disk is full, say).
@@ -230,7 +238,9 @@ def write_folder(
         for name, data in files.items():
             _write_synced(aside / name, data)
         _sync_folder(aside)
-        if path.exists():
+        # Where the two change names, what is taken away at the end is the old one.
+        swapped = path.exists() and _exchange(aside, path)
+        if not swapped and path.exists():
             old = aside.with_name(aside.name + ".old")
             os.rename(path, old)
             try:
@@ -239,7 +249,7 @@ def write_folder(
                 os.rename(old, path)
                 raise
             shutil.rmtree(old, ignore_errors=True)
-        else:
+        elif not swapped:
             os.rename(aside, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -265,17 +275,34 @@ def check_free(path: Path, *, force: bool = False) -> None:
         raise FolderError(f"{path} exists and is kept: choose another name, or use --force")
 
 
+def clear_aside(path: Path) -> None:
+    """Take away what a killed process left beside ``path``: folders it was still writing."""
+    # As ``mkdtemp`` names them in ``write_folder``.
+    left = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}(\.old)?")
+    for beside in path.parent.iterdir() if path.parent.is_dir() else ():
+        if left.fullmatch(beside.name):
+            shutil.rmtree(beside, ignore_errors=True)
+
+
 def write_file(path: str | Path, data: str | bytes) -> None:
     """Write a file aside, sync it and rename it into place.
 
     Raises:
         FolderError: it can't be written; what was there before stays.
     """
-    path = Path(path)
+    write_aside(Path(path), lambda aside: _write_synced(aside, data))
+
+
+def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` write and sync a file beside ``path``, and rename it into place.
+
+    Raises:
+        FolderError: it can't be written; what was there before stays.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_synced(aside, data)
+        write(aside)
         os.replace(aside, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -314,6 +341,19 @@ def _sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; False where the system can't."""
+    if sys.platform != "linux":
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    done: int = rename(here, os.fsencode(one), here, os.fsencode(other), exchange)
+    return done == 0
 
 
 def _umask() -> int:

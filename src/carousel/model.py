@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carousel.adaptive import log_probs
+from carousel.adaptive import log_probs, untie
 from carousel.cells import CELLS, Array, State, Weights
 from carousel.errors import FolderError
 from carousel.folder import Config, read_folder
@@ -49,8 +49,8 @@ class LanguageModel:
         path: Path | None = None,
     ) -> None:
         self.config = config
-        self.stored = dict(weights)
-        """The weights as the folder holds them: float32, bfloat16 or int8."""
+        self.stored = untie(weights, config.cutoffs)
+        """The weights in the numbers of the folder: float32, bfloat16 or int8."""
         self.tokenizer = tokenizer
         self.path = path
         self.cell = CELLS[config.cell]

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,12 @@ from carousel.text.reading import find_files, read_pieces
 
 
 def read(*sources, **options):
-    return list(read_pieces(find_files(sources), **options))
+    """The lines of the sources, each with its end."""
+    return [
+        line + "\n"
+        for piece in read_pieces(find_files(sources), **options)
+        for line in piece.removesuffix("\n").split("\n")
+    ]
 
 
 def test_files_folders_globs_and_gzip(tmp_path):
@@ -35,7 +41,7 @@ def test_standard_input_is_read_once_and_kept(monkeypatch, tmp_path):
 
     monkeypatch.setattr("sys.stdin", Input)
     files = find_files(["-"])
-    assert list(read_pieces(files)) == list(read_pieces(files)) == ["from\n", "stdin\n"]
+    assert list(read_pieces(files)) == list(read_pieces(files)) == ["from\nstdin\n"]
 
 
 def test_line_breaks_and_byte_order_mark(tmp_path):
@@ -55,9 +61,12 @@ def test_pieces_do_not_depend_on_chunks(tmp_path_factory, text, chunk, longest):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK", chunk)
         patch.setattr(reading, "LONGEST_PIECE", longest)
-        pieces = read(path)
+        pieces = list(read_pieces([path]))
     expected = text if text.endswith("\n") else text + "\n"
     assert "".join(pieces) == expected
+    # A piece that ends inside a line ends before a space, or is as long as may be.
+    for piece, after in pairwise(pieces):
+        assert piece.endswith("\n") or after.startswith(" ") or len(piece) == longest
 
 
 @pytest.mark.parametrize(

@@ -81,12 +81,10 @@ def test_natural_spacing(text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_lines_and_pieces():
+def test_every_line_ends_in_its_token():
     tokenizer = TOKENIZERS["words"]
     joined = [i for line in LINES for i in [*tokenizer.encode(line), tokenizer.eol_id]]
-    assert tokenizer.encode_pieces([line + "\n" for line in LINES]).tolist() == joined
     assert tokenizer.encode(TEXT) == joined
-    assert tokenizer.encode_pieces(["krish ", "likes"]).tolist() == tokenizer.encode("krish likes")
 
 
 def test_case_and_apostrophes():

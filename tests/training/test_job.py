@@ -10,9 +10,9 @@ import torch
 
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
-from carousel.training import job as module
 from carousel.training.job import Silence, choose_device, choose_precision, train_model
-from carousel.training.loop import Progress
+from carousel.training.progress import Progress
+from carousel.training.texts import FEWEST_TOKENS
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
 QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch": 2, "bptt": 8}
@@ -198,4 +198,4 @@ def test_other_tokens(text, kind):
     model = train(text, settings={"tokens": kind, "vocab_size": 300 if kind == "bpe" else None})
     assert model.tokenizer.kind == kind
     assert model.next_words("the c", 1)
-    assert module.FEWEST_TOKENS == 8
+    assert FEWEST_TOKENS == 8

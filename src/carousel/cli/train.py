@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from carousel.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from carousel.model import LanguageModel
 
 
 class EncodingErrors(enum.StrEnum):
@@ -22,11 +27,16 @@ MODEL, LENGTH = "The model", "The run"
 
 
 def train(
+    context: typer.Context,
     files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Text: files, folders, globs, .gz, or - for stdin."),
-    ],
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="Text: files, folders, globs, .gz, or - for stdin."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The model folder to write.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on with the interrupted run of this model folder."),
+    ] = None,
     valid: Annotated[
         list[str] | None, typer.Option(help="Validate on this file, not on the text's end.")
     ] = None,
@@ -65,15 +75,17 @@ def train(
     """Train a model on your own text.
 
     The best model on validation is in the folder at every moment; Ctrl-C stops and keeps it.
+    What was interrupted, or killed, goes on with --resume.
     """
-    import json
+    import signal
 
     from rich.console import Console
 
     from carousel.cli.needs import need_torch
 
     need_torch()
-    from carousel.training.job import train_model
+    from carousel.training.distributed import is_first
+    from carousel.training.job import resume_training, train_model
     from carousel.training.screen import TerminalScreen
 
     given: dict[str, Any] = {
@@ -91,27 +103,76 @@ def train(
     }
     given = {key: value for key, value in given.items() if value is not None}
     given |= parse_settings(set_ or [])
+    if resume is not None:
+        refuse_others(context)
+    elif not files:
+        raise SettingsError("no text was named: give a FILE, or --resume DIR to go on with a run")
+    elif out is None:
+        raise SettingsError("no folder was named for the model: give --out DIR")
+    # A system that ends its processes is to be heard as Ctrl-C is.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=json_)
     with TerminalScreen(console) as screen:
-        model = train_model(
-            files,
-            out=out,
-            valid=valid or (),
-            test=test or (),
-            recipe=recipe,
-            settings=given,
-            force=force,
-            encoding_errors=encoding_errors,
-            tensorboard=tensorboard,
-            screen=screen,
+        if resume is not None:
+            folder, model = resume, resume_training(resume, screen=screen)
+        else:
+            assert files is not None
+            assert out is not None
+            folder = out
+            model = train_model(
+                files,
+                out=out,
+                valid=valid or (),
+                test=test or (),
+                recipe=recipe,
+                settings=given,
+                force=force,
+                encoding_errors=encoding_errors,
+                tensorboard=tensorboard,
+                screen=screen,
+            )
+    if is_first():
+        show_outcome(console, folder, model, as_json=json_)
+
+
+def refuse_others(context: typer.Context) -> None:
+    """A run that goes on is as it was begun.
+
+    Raises:
+        SettingsError: something else than ``--resume`` and ``--json`` was given.
+    """
+    given = [
+        "FILE" if name == "files" else "--" + name.rstrip("_").replace("_", "-")
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if others := [name for name in given if name not in ("--resume", "--json")]:
+        raise SettingsError(
+            f"--resume goes on with the run's files and settings: leave out {', '.join(others)}"
         )
-    if json_:
-        lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        print(json.dumps({"model": str(out), "metrics": [json.loads(line) for line in lines]}))
+
+
+def show_outcome(
+    console: Console, folder: Path, model: LanguageModel, *, as_json: bool = False
+) -> None:
+    """Where the model is, and what comes next."""
+    import json
+
+    from carousel.training.run_folder import RunFolder
+
+    goes_on = RunFolder(folder).path.exists()
+    if as_json:
+        metrics = folder / "metrics.jsonl"
+        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+        rows = [json.loads(line) for line in lines]
+        print(json.dumps({"model": str(folder), "finished": not goes_on, "metrics": rows}))
+    elif goes_on:
+        console.print(f"To go on: carousel train --resume {folder}", soft_wrap=True)
     else:
-        words = model.tokenizer.kind != "chars"
-        example = '"the"' if words else '"The "'
-        console.print(f"Saved in {out}. Next: carousel predict {out} {example}", soft_wrap=True)
+        example = '"the"' if model.tokenizer.kind != "chars" else '"The "'
+        console.print(
+            f"Saved in {folder}. Next: carousel predict {folder} {example}", soft_wrap=True
+        )
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

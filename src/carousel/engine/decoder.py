@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from carousel.adaptive import untie
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State
 from carousel.errors import EngineError
 from carousel.folder import Config, read_folder
@@ -122,6 +123,8 @@ class Decoder:
         self.points = [f"layers.{layer}.{name}" for layer in range(config.layers) for name in names]
         """The names of all gates and states, in the order in which they are made."""
 
+        weights = untie(weights, config.cutoffs)
+
         def given(name: str) -> Any:
             weight = weights.get(name)
             return tuple(map(_plain, weight)) if isinstance(weight, Quantized) else _plain(weight)
@@ -148,7 +151,7 @@ class Decoder:
             given("embedding.weight"),
             layers,
             given("projection.weight"),
-            None if config.tied else given(f"{head}.weight"),
+            None if config.tied and not clusters else given(f"{head}.weight"),
             given(f"{head}.bias"),
             clusters,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from carousel.adaptive import difference
 from carousel.errors import LensError
 from carousel.lens.points import check_layer, find_word, has_belt, memory_of
 from carousel.lens.trace import Trace
@@ -123,14 +124,10 @@ class Belt:
         ``tanh(c) = Σ_s luggage_s · tanh(c) / c``; the GRU's ``h`` is the sum itself.
 
         Raises:
-            LensError: not the last layer, an unknown word, a trace without its model, or a model
-                with an adaptive softmax, whose words have no logits to subtract.
+            LensError: not the last layer, an unknown word, a trace without its model, or words in
+                different clusters of an adaptive softmax.
         """
         config, model = self.trace.config, self.trace.model
-        if config.cutoffs:
-            raise LensError(
-                "an adaptive softmax has no logit a word, so there is none to share out"
-            )
         if self.layer != config.layers - 1:
             raise LensError("only the last layer's memory is read by the decoder directly")
         if model is None:
@@ -139,8 +136,17 @@ class Belt:
             find_word(model.tokenizer.tokens(), w, "the vocabulary")[0] for w in (first, second)
         )
         weights = model.weights
-        rows = weights["embedding.weight" if config.tied else "decoder.weight"]
-        direction = rows[a].astype(np.float64) - rows[b]
+        if config.cutoffs:
+            apart = difference(weights, config.vocab_size, config.cutoffs, a, b)
+            if apart is None:
+                raise LensError(
+                    f"{first} and {second} are in different clusters of the adaptive softmax, so "
+                    f"the difference between them can't be shared out: name two words of one"
+                )
+            direction = apart.astype(np.float64)
+        else:
+            rows = weights["embedding.weight" if config.tied else "decoder.weight"]
+            direction = rows[a].astype(np.float64) - rows[b]
         if "projection.weight" in weights:
             direction = direction @ weights["projection.weight"]
         luggage = self.luggage_at(at)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from carousel.study.last_word import Accuracy, measure_accuracy
 from carousel.text.reading import Tick
 from carousel.text.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
 from carousel.training.job import train_model
-from carousel.training.loop import Progress
+from carousel.training.progress import Progress
 from carousel.training.screen import run_fields, training_bars
 
 HIDDEN_SIZES = {"rnn": 200, "gru": 113, "lstm": 96}
@@ -118,7 +119,12 @@ def train_side_by_side(
         )
         for cell, folder in folders.items()
     ]
+    # A system that ends its processes ends the workers, too: as after Ctrl-C, below.
+    before = signal.getsignal(signal.SIGTERM)
+    alone = threading.current_thread() is not threading.main_thread()
     try:
+        if not alone:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         for worker in workers:
             worker.start()
         with training_bars(console) as bars:
@@ -130,8 +136,11 @@ def train_side_by_side(
                 bars.update(tasks[cell], completed=progress.fraction, **run_fields(progress))
     finally:
         for worker in workers:
-            worker.terminate()
-            worker.join()
+            if worker.pid is not None:
+                worker.terminate()
+                worker.join()
+        if not alone:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _listen(messages: Any, workers: list[Any]) -> Iterator[tuple[str, Progress]]:

@@ -15,9 +15,8 @@ import numpy as np
 from carousel.errors import TextError
 from carousel.text.reading import CHUNK, Tick, read_pieces
 from carousel.text.tokenizer import Tokenizer
+from carousel.text.workers import count_workers, encode_side_by_side
 
-BATCH_CHARACTERS = 2**20
-"""Characters handed to the tokenizer at a time: enough for all cores, and bounded."""
 FORMAT = 1
 
 
@@ -68,7 +67,8 @@ def build_corpus(
             return found
         folder.mkdir(parents=True, exist_ok=True)
         pieces = read_pieces(files, encoding_errors=encoding_errors, tick=tick)
-        _write(path, dtype, pieces, tokenizer)
+        workers = count_workers(files, tokenizer.kind)
+        _write(path, dtype, encode_text(pieces, tokenizer, workers))
     except OSError as error:
         raise TextError(
             f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
@@ -80,18 +80,25 @@ def build_corpus(
     return made
 
 
-def encode_text(pieces: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, Counts]]:
-    """The ids of a stream of text, batch after batch, with what each batch adds to the counts."""
-    batch: list[str] = []
-    size = 0
-    for piece in pieces:
-        batch.append(piece)
-        size += len(piece)
-        if size >= BATCH_CHARACTERS:
-            yield _encode_batch(batch, tokenizer)
-            batch, size = [], 0
-    if batch:
-        yield _encode_batch(batch, tokenizer)
+def encode_text(
+    pieces: Iterable[str], tokenizer: Tokenizer, workers: int = 1
+) -> Iterator[tuple[np.ndarray, Counts]]:
+    """The ids of a stream of text, piece after piece, with what each adds to the counts."""
+    if workers > 1:
+        encoded = encode_side_by_side(pieces, tokenizer, workers)
+    else:
+        encoded = ((piece, tokenizer.encoder.encode(piece)) for piece in pieces)
+    for piece, (ids, words) in encoded:
+        yield (
+            ids,
+            Counts(
+                tokens=len(ids),
+                unknown=int(np.count_nonzero(ids == tokenizer.unknown_id)),
+                lines=piece.count("\n"),
+                words=words,
+                characters=len(piece),
+            ),
+        )
 
 
 def add_counts(a: Counts, b: Counts) -> Counts:
@@ -109,24 +116,13 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "carousel"
 
 
-def _encode_batch(batch: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, Counts]:
-    ids = tokenizer.encode_pieces(batch)
-    return ids, Counts(
-        tokens=len(ids),
-        unknown=int((ids == tokenizer.unknown_id).sum()),
-        lines=sum(piece.endswith("\n") for piece in batch),
-        words=sum(len(piece.split()) for piece in batch),
-        characters=sum(len(piece) for piece in batch),
-    )
-
-
-def _write(path: Path, dtype: np.dtype[Any], pieces: Iterator[str], tokenizer: Tokenizer) -> None:
+def _write(path: Path, dtype: np.dtype[Any], encoded: Iterator[tuple[np.ndarray, Counts]]) -> None:
     counts = Counts()
     # The process number keeps two runs that make the same entry out of each other's way.
     aside = path.with_suffix(f".{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            for ids, more in encode_text(pieces, tokenizer):
+            for ids, more in encoded:
                 file.write(ids.astype(dtype).tobytes())
                 counts = add_counts(counts, more)
             file.flush()

@@ -64,7 +64,9 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
 def read_pieces(
     files: Sequence[Path], *, encoding_errors: str = "strict", tick: Tick | None = None
 ) -> Iterator[str]:
-    r"""The lines of UTF-8 ``files``, each with its "\n"; a very long one comes in pieces.
+    r"""The text of UTF-8 ``files`` in pieces of many whole lines, each with its "\n".
+
+    Memory stays bounded: a very long line comes in pieces, too, cut at a space if it has one.
 
     ``\r\n`` and ``\r`` are line breaks too, a byte-order mark is dropped, ``.gz`` is unpacked,
     and the last line of a file ends there. ``encoding_errors="replace"`` puts U+FFFD where bytes
@@ -116,9 +118,10 @@ def _read_file(path: Path, encoding_errors: str) -> Iterator[tuple[str, int]]:
                     ) from None
                 text += newlines.decode(decoded, final=not chunk)
                 offset += len(chunk)
-                *lines, text = text.split("\n")
-                for line in lines:
-                    yield line + "\n", raw.tell()
+                end = text.rfind("\n") + 1
+                if end:
+                    yield text[:end], raw.tell()
+                    text = text[end:]
                 while len(text) > LONGEST_PIECE:
                     space = text.rfind(" ", 1, LONGEST_PIECE)
                     cut = space if space > 0 else LONGEST_PIECE

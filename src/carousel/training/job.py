@@ -4,42 +4,33 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from carousel.errors import SettingsError, TextError
-from carousel.folder import Config, check_free, write_file, write_folder
+from carousel.errors import SettingsError
+from carousel.folder import Config, check_free
 from carousel.model import LanguageModel
-from carousel.text.corpus import build_corpus
-from carousel.text.reading import Tick, find_files, read_pieces
-from carousel.text.tokenizer import Tokenizer, train_tokenizer
-from carousel.training.loop import Outcome, Progress, fit, measure_loss
+from carousel.text.reading import Tick
+from carousel.text.tokenizer import Tokenizer
+from carousel.training.checkpoint import Files
+from carousel.training.decoder import choose_cutoffs, choose_tail_sizes, count_words
+from carousel.training.distributed import Alone, Group, join
+from carousel.training.keeper import Keeper, Screen
+from carousel.training.loop import fit
 from carousel.training.network import Network
+from carousel.training.progress import Progress
+from carousel.training.run_folder import Record, RunFolder
 from carousel.training.settings import Settings, read_recipe
+from carousel.training.texts import Texts, find_sources, prepare_texts, reopen_texts
+from carousel.training.validation import measure_loss
 
-FEWEST_TOKENS = 8
-"""With fewer tokens to train on there is nothing to learn."""
-
-
-class Screen(Protocol):
-    """What shows a job to a person."""
-
-    def say(self, line: str) -> None:
-        """Show one line for good."""
-
-    def tick(self, what: str) -> Tick:
-        """A progress bar over bytes, named ``what``."""
-
-    def on_progress(self, progress: Progress) -> None:
-        """Show where training stands."""
-
-    def on_validation(self, progress: Progress, *, best: bool) -> None:
-        """Show a validation."""
+LARGE_VOCABULARY = 5_000
+"""From so many words on the adaptive softmax is the faster one on a CPU."""
 
 
 class Silence:
@@ -57,15 +48,6 @@ class Silence:
 
     def on_validation(self, progress: Progress, *, best: bool) -> None:
         """Nothing."""
-
-
-class Texts:
-    """The ids that a job trains, validates and tests on, and the tokenizer that made them."""
-
-    def __init__(
-        self, tokenizer: Tokenizer, train: np.ndarray, valid: np.ndarray, test: np.ndarray | None
-    ) -> None:
-        self.tokenizer, self.train, self.valid, self.test = tokenizer, train, valid, test
 
 
 def train_model(
@@ -86,6 +68,7 @@ def train_model(
     Args:
         sources: files, folders, globs, or ``-`` for standard input.
         out: the model folder to write; it holds the best model on validation at every moment.
+            Checkpoints lie beside it, in ``out.run``, until the run has finished.
         valid: files to validate on; else a share of the text's end is taken.
         test: files to test on when all is over; else a share of the text's end, if set.
         recipe: a TOML file of settings, or the name of one that comes with Carousel.
@@ -97,91 +80,137 @@ def train_model(
 
     Raises:
         TextError, SettingsError, FolderError: each in one clear line; what was in ``out`` stays.
+        TrainingError: the loss is lost again and again; the best model so far stays.
     """
     screen = screen or Silence()
-    chosen = Settings.merged(read_recipe(recipe) if recipe else {}, settings or {})
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        check_free(folder, force=force)
-    device = choose_device(chosen.device)
-    if chosen.threads:
-        torch.set_num_threads(chosen.threads)
-    texts = prepare_texts(sources, valid, test, chosen, screen, encoding_errors)
-    return train_on(
-        texts, chosen, device, screen, folder=folder, force=force, tensorboard=tensorboard
-    )
+    with join() as group:
+        if group.rank > 0:
+            return follow(group)
+        chosen = Settings.merged(read_recipe(recipe) if recipe else {}, settings or {})
+        run = None if out is None else RunFolder(Path(out))
+        if run is not None:
+            run.check_free(force=force)
+            check_free(run.model, force=force)
+        device = prepare_machine(chosen, group)
+        found = find_sources(sources, valid, test, encoding_errors)
+        texts = prepare_texts(found, chosen, screen)
+        replaces = run is not None and run.model.exists()
+        record = Record(chosen, found, texts.kept, replaces, tensorboard)
+        lead(group, record, texts.tokenizer)
+        if run is None:
+            return train_on(texts, record, device, screen, None, group)
+        with run:
+            run.begin(record, texts.tokenizer)
+            return train_on(texts, record, device, screen, run, group)
 
 
-def prepare_texts(
-    sources: Sequence[str | Path],
-    valid: Sequence[str | Path],
-    test: Sequence[str | Path],
-    settings: Settings,
-    screen: Screen,
-    encoding_errors: str = "strict",
-) -> Texts:
-    """Make the vocabulary from the part that trains, tokenize, and cut off what is held out."""
-    files = find_files(sources)
-    share_valid = 0.0 if valid else settings.valid_fraction
-    share_test = 0.0 if test else settings.test_fraction
-    if not valid and share_valid == 0:
-        raise SettingsError("valid_fraction is 0 and no validation file is named: set one of them")
+def resume_training(folder: str | Path, *, screen: Screen | None = None) -> LanguageModel:
+    """Go on with a run that was interrupted or killed, from its last checkpoint.
 
-    def pieces(what: str) -> Iterator[str]:
-        return read_pieces(files, encoding_errors=encoding_errors, tick=screen.tick(what))
+    Its weights at the end are those of a run that was never interrupted, bit for bit, on the same
+    CPU with as many threads, where the length is given in epochs. ``folder`` is the model folder;
+    settings and text are found from what lies beside it.
 
-    learned = pieces("reading")
-    if share_valid + share_test > 0:
-        # The held-out end must not decide which words are known.
-        total = sum(map(len, pieces("measuring")))
-        most = (1 - share_valid - share_test) * total
-        learned = _first_characters(learned, most)
-    tokenizer = train_tokenizer(
-        settings.tokens,
-        learned,
-        lowercase=settings.lowercase,
-        min_count=settings.min_count,
-        vocab_size=settings.vocab_size,
-    )
+    Raises:
+        FolderError: the run has finished, there are no checkpoints, or they are damaged.
+        TextError: the text is gone or has changed.
+        TrainingError: as in ``train_model``.
+    """
+    screen = screen or Silence()
+    folder = Path(folder)
+    run = RunFolder(folder)
+    with join() as group:
+        if group.rank > 0:
+            return follow(group)
+        run.check_resumable()
+        with run:
+            record, tokenizer = run.read()
+            settings = record.settings
+            device = prepare_machine(settings, group)
+            texts = reopen_texts(record.sources, settings, screen, tokenizer, record.kept)
+            lead(group, record, tokenizer)
+            return train_on(texts, record, device, screen, run, group)
 
-    def corpus(named: Sequence[Path], what: str) -> np.ndarray:
-        made = build_corpus(
-            named, tokenizer, encoding_errors=encoding_errors, tick=screen.tick(what)
-        )
-        return made.ids
 
-    ids = corpus(files, "tokenizing")
-    first_test = len(ids) - round(share_test * len(ids))
-    first_valid = first_test - round(share_valid * len(ids))
-    held = corpus(find_files(valid), "tokenizing") if valid else ids[first_valid:first_test]
-    last: np.ndarray | None = None
-    if test:
-        last = corpus(find_files(test), "tokenizing")
-    elif share_test:
-        last = ids[first_test:]
-    train = ids[: first_valid if not valid else first_test]
-    for what, part in (("train", train), ("validate", held), ("test", last)):
-        if part is not None and len(part) < (FEWEST_TOKENS if what == "train" else 2):
-            raise TextError(
-                f"too little text to {what} on: {len(part)} tokens, of which there must be "
-                f"{FEWEST_TOKENS if what == 'train' else 2}"
-            )
-    return Texts(tokenizer, train, held, last)
+def lead(group: Group, record: Record, tokenizer: Tokenizer) -> None:
+    """Tell the other processes of a run what is done; the text is in the cache by now."""
+    group.first(lambda: json.dumps([record.to_json(), tokenizer.to_json()]))
+    group.wait()
+
+
+def follow(group: Group) -> LanguageModel:
+    """Do as the first process of a run says, in silence, and write nothing."""
+    said, tokenizer_said = json.loads(group.first(str))
+    record = Record.from_json(said, "what the first process says")
+    tokenizer = Tokenizer.from_json(tokenizer_said)
+    settings = record.settings
+    device = prepare_machine(settings, group)
+
+    def reopen() -> Texts:
+        return reopen_texts(record.sources, settings, Silence(), tokenizer, record.kept)
+
+    if group.local_rank == 0:  # the first one on this machine fills its cache
+        texts = reopen()
+        group.wait()
+    else:
+        group.wait()
+        texts = reopen()
+    return train_on(texts, record, device, Silence(), None, group)
 
 
 def train_on(
     texts: Texts,
-    settings: Settings,
+    record: Record,
     device: torch.device,
     screen: Screen,
-    *,
-    folder: Path | None = None,
-    force: bool = False,
-    tensorboard: bool = False,
+    run: RunFolder | None,
+    group: Group | None = None,
 ) -> LanguageModel:
-    """Train on ids that are at hand; see ``train_model``."""
-    tokenizer = texts.tokenizer
-    settings = _fit_batch(settings, len(texts.train), screen)
+    """Train on ids that are at hand, or go on with it where ``run`` has checkpoints."""
+    group = group or Alone()
+    settings = _fit_batch(record.settings, len(texts.train), screen)
+    if settings.batch < group.size:
+        raise SettingsError(
+            f"a batch of {settings.batch} streams can't be shared out to {group.size} processes: "
+            f"start fewer, or give a larger batch"
+        )
+    softmax = choose_softmax(settings.softmax, texts.tokenizer.vocab_size, device)
+    counts = count_words(texts.train, texts.tokenizer.vocab_size) if softmax == "adaptive" else None
+    config = make_config(settings, texts.tokenizer.vocab_size, counts, screen)
+    torch.manual_seed(settings.seed)
+    network = Network(config, settings.dropout, sampled=softmax == "sampled").to(device)
+    network.precision = choose_precision(settings.precision, device)
+    screen.say(
+        f"{config.parameters:,} parameters, {config.vocab_size:,} kinds of tokens, "
+        f"{len(texts.train):,} tokens to train on, {network.precision} on {device}"
+    )
+    folder = None if run is None else run.model
+    keeper = Keeper(
+        network, texts.tokenizer, settings, screen, folder, record.replaces, record.tensorboard
+    )
+    store = None if run is None else Files(run.path, screen.say)
+    outcome = fit(network, texts.train, texts.valid, settings, keeper, device, store, group)
+    keeper.finish(outcome)
+    interrupted = outcome.stopped == "interrupted"
+    if texts.test is not None and not interrupted:
+        loss = measure_loss(network, texts.test, device, bptt=settings.bptt, group=group)
+        screen.say(f"test: {loss:.4f} nats per token, perplexity {math.exp(loss):.2f}")
+        keeper.rows.append({"test_loss": loss, "test_perplexity": math.exp(loss)})
+    keeper.close()
+    if run is not None and not interrupted:
+        run.remove()
+    if folder is not None and keeper.ours:
+        return LanguageModel.load(folder)
+    return LanguageModel(config, network.export(), texts.tokenizer)
+
+
+def make_config(
+    settings: Settings, vocab_size: int, counts: np.ndarray | None, screen: Screen
+) -> Config:
+    """The shape of the model that the settings ask for.
+
+    ``counts [V]`` of each token part the vocabulary of an adaptive softmax; None for a full one.
+    """
     projection = settings.projection_size
     if settings.tied and not projection and settings.embedding_size != settings.hidden_size:
         projection = settings.embedding_size
@@ -189,33 +218,27 @@ def train_on(
             f"tied weights: a projection from {settings.hidden_size} to "
             f"{settings.embedding_size} goes before the decoder"
         )
-    config = Config(
+    cutoffs = () if counts is None else choose_cutoffs(counts)
+    read = projection or settings.hidden_size
+    return Config(
         cell=settings.cell,
-        vocab_size=tokenizer.vocab_size,
+        vocab_size=vocab_size,
         embedding_size=settings.embedding_size,
         hidden_size=settings.hidden_size,
         layers=settings.layers,
         tied=settings.tied,
         projection_size=projection,
+        cutoffs=cutoffs,
+        tail_sizes=choose_tail_sizes(read, len(cutoffs), tied=settings.tied),
     )
-    torch.manual_seed(settings.seed)
-    network = Network(config, settings.dropout).to(device)
-    network.precision = choose_precision(settings.precision, device)
-    screen.say(
-        f"{config.parameters:,} parameters, {tokenizer.vocab_size:,} kinds of tokens, "
-        f"{len(texts.train):,} tokens to train on, {network.precision} on {device}"
-    )
-    keeper = _Keeper(network, tokenizer, settings, screen, folder, force, tensorboard)
-    outcome = fit(network, texts.train, texts.valid, settings, keeper, device)
-    keeper.finish(outcome)
-    if texts.test is not None and outcome.stopped != "interrupted":
-        loss = measure_loss(network, texts.test, device, bptt=settings.bptt)
-        screen.say(f"test: {loss:.4f} nats per token, perplexity {math.exp(loss):.2f}")
-        keeper.rows.append({"test_loss": loss, "test_perplexity": math.exp(loss)})
-    keeper.close()
-    if folder is not None:
-        return LanguageModel.load(folder)
-    return LanguageModel(config, network.export(), tokenizer)
+
+
+def prepare_machine(settings: Settings, group: Group) -> torch.device:
+    """The device of this process of a run; its threads are set."""
+    device = group.device(choose_device(settings.device))
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    return device
 
 
 def choose_device(name: str) -> torch.device:
@@ -232,6 +255,14 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def choose_softmax(name: str, vocab_size: int, device: torch.device) -> str:
+    """``auto`` is adaptive for a large vocabulary on a CPU, where it is several times faster."""
+    if name != "auto":
+        return name
+    large = vocab_size >= LARGE_VOCABULARY and device.type == "cpu"
+    return "adaptive" if large else "full"
+
+
 def choose_precision(name: str, device: torch.device) -> str:
     """``auto`` is bfloat16 where the device multiplies it faster than float32."""
     if name != "auto":
@@ -241,100 +272,6 @@ def choose_precision(name: str, device: torch.device) -> str:
     else:
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if fast else "float32"
-
-
-class _Keeper:
-    """Watches a run for its folder: metrics, the best model so far, the learning curve."""
-
-    def __init__(
-        self,
-        network: Network,
-        tokenizer: Tokenizer,
-        settings: Settings,
-        screen: Screen,
-        folder: Path | None,
-        force: bool,
-        tensorboard: bool,
-    ) -> None:
-        self.network, self.tokenizer, self.settings = network, tokenizer, settings
-        self.screen, self.folder, self.force = screen, folder, force
-        self.rows: list[dict[str, Any]] = []
-        self.kept = False
-        self.board = _open_board(folder) if tensorboard and folder else None
-
-    def on_progress(self, progress: Progress) -> None:
-        self.screen.on_progress(progress)
-
-    def on_validation(self, progress: Progress, *, best: bool) -> None:
-        row = progress.row()
-        self.rows.append(row)
-        if self.board is not None:
-            for name in ("train_loss", "valid_loss", "learning_rate", "tokens_per_second"):
-                self.board.add_scalar(name, row[name], progress.step)
-        if best:
-            self.keep()
-        elif self.kept:
-            self.write_metrics()
-        self.screen.on_validation(progress, best=best)
-
-    def keep(self) -> None:
-        """The network as it is now becomes the folder's model."""
-        if self.folder is None:
-            return
-        write_folder(
-            self.folder,
-            self.network.config,
-            self.network.export(),
-            self.tokenizer,
-            extra={"recipe.toml": self.settings.to_toml(), "metrics.jsonl": self.lines()},
-            force=self.force or self.kept,
-        )
-        self.kept = True
-
-    def finish(self, outcome: Outcome) -> None:
-        best = outcome.best_loss
-        if not math.isfinite(best):
-            # Interrupted before the first validation: the weights as they are beat none at all.
-            self.keep()
-            measured = "not validated yet"
-        else:
-            measured = f"validation {best:.4f} nats per token, perplexity {math.exp(best):.2f}"
-        why = {
-            "finished": "Done",
-            "early": "Stopped early, as validation got no better",
-            "interrupted": "Interrupted; the best model so far is kept",
-        }[outcome.stopped]
-        self.screen.say(f"{why}: {measured}")
-
-    def close(self) -> None:
-        if self.folder is None:
-            return
-        self.write_metrics()
-        if self.board is not None:
-            self.board.close()
-        rows = [row for row in self.rows if "valid_loss" in row]
-        if rows:
-            from carousel.draw.figure import learning_curve
-
-            learning_curve(rows, self.folder / "learning-curve.png")
-
-    def write_metrics(self) -> None:
-        if self.folder is not None:
-            write_file(self.folder / "metrics.jsonl", self.lines())
-
-    def lines(self) -> str:
-        return "".join(json.dumps(row) + "\n" for row in self.rows)
-
-
-def _open_board(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise SettingsError(
-            "TensorBoard is not installed: pip install 'carousel-lstm[tensorboard]'"
-        ) from None
-    # Beside the model folder, which is replaced as a whole with each better model.
-    return SummaryWriter(folder.with_name(folder.name + ".tensorboard"))
 
 
 def _fit_batch(settings: Settings, tokens: int, screen: Screen) -> Settings:
@@ -349,13 +286,3 @@ def _fit_batch(settings: Settings, tokens: int, screen: Screen) -> Settings:
         f"it shrinks to {batch} x {bptt}"
     )
     return replace(settings, batch=batch, bptt=bptt)
-
-
-def _first_characters(pieces: Iterator[str], most: float) -> Iterator[str]:
-    """The pieces up to ``most`` characters; always at least one."""
-    read = 0
-    for piece in pieces:
-        yield piece
-        read += len(piece)
-        if read >= most:
-            break

@@ -1,65 +1,209 @@
-"""Cross-entropy of a linear decoder, without ever holding the logits of the whole batch."""
+"""Cross-entropy of a decoder, without ever holding the logits of the whole batch.
+
+All losses here are in nats, made with their gradients in the forward pass, while a chunk's logits
+are at hand: they are ``softmax - onehot``. With bfloat16 inputs the products are bfloat16 with
+float32 sums; the softmax is float32 always.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 CHUNK_BYTES = 32 * 2**20
-"""The logits held at any moment, in bytes of float32."""
+"""The logits held at any moment: each chunk adds once to the gradient of the whole matrix."""
+CACHE_BYTES = 2 * 2**20
+"""Of these the softmax takes so much at a time, in float32, while it is in the cache."""
 
 
-class LinearCrossEntropy(torch.autograd.Function):
-    """``mean(cross_entropy(x Wᵀ + b, targets))``, in chunks of rows.
+class Gradients(NamedTuple):
+    """Where the gradients of a product and its softmax are added up."""
 
-    The gradients are made in the forward pass, while a chunk's logits are at hand: they are
-    ``softmax - onehot``, over N. With bfloat16 ``x`` and ``weight`` the products are bfloat16
-    with float32 sums; the softmax is float32 always.
+    x: Tensor
+    """``[N, D]``, written over; the others are added to, in float32."""
+    weight: Tensor
+    bias: Tensor | None
+
+
+def sum_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    into: Gradients | None,
+    scale: float,
+) -> Tensor:
+    """The sum of the cross-entropies of ``x [N, D]`` by ``weight [V, D]`` and ``bias [V]``.
+
+    Its gradients times ``scale`` go ``into``, where they are wanted.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-        """``x [N, D]``, ``weight [V, D]``, ``bias [V]``, ``targets [N]``: the mean loss in nats."""
-        rows = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
-        total = torch.zeros((), dtype=torch.float32, device=x.device)
-        wanted = any(ctx.needs_input_grad[:3])
-        grad_x = torch.empty_like(x)
-        grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=x.device)
-        grad_bias = torch.zeros(bias.shape, dtype=torch.float32, device=x.device)
-        for x_part, grad_part, target in zip(
-            torch.split(x, rows), torch.split(grad_x, rows), torch.split(targets, rows), strict=True
-        ):
-            logits = torch.addmm(bias.to(x.dtype), x_part, weight.T).float()
-            normaliser = torch.logsumexp(logits, dim=1, keepdim=True)
-            picked = logits.gather(1, target[:, None])
-            total += (normaliser - picked).sum()
-            if not wanted:
-                continue
-            logits.sub_(normaliser).exp_().scatter_add_(
-                1, target[:, None], torch.full_like(picked, -1.0)
-            )
-            logits /= x.shape[0]
-            grad_bias += logits.sum(0)
-            grad_logits = logits.to(x.dtype)
-            torch.mm(grad_logits, weight, out=grad_part)
+    words = len(weight)
+    total = torch.zeros((), dtype=torch.float32, device=x.device)
+    rows = max(1, min(len(x), CHUNK_BYTES // (x.element_size() * words)))
+    cached = max(1, CACHE_BYTES // (4 * words))
+    # One buffer for all chunks: fresh memory costs more than the products that fill it.
+    held = x.new_empty(rows, words)
+    for start in range(0, len(x), rows):
+        part, chunk = x[start : start + rows], held[: len(x) - start]
+        if bias is None:
+            torch.mm(part, weight.T, out=chunk)
+        else:
+            torch.addmm(bias.to(x.dtype), part, weight.T, out=chunk)
+        for first in range(0, len(part), cached):
+            logits = chunk[first : first + cached]
+            target = targets[start + first : start + first + len(logits), None]
+            log_probs = torch.log_softmax(logits, 1, dtype=torch.float32)
+            total -= log_probs.gather(1, target).sum()
+            if into is not None:
+                grad = log_probs.exp_()
+                grad.scatter_add_(1, target, grad.new_full((1, 1), -1.0).expand_as(target))
+                logits.copy_(grad.mul_(scale))
+        if into is not None:
+            torch.mm(chunk, weight, out=into.x[start : start + rows])
             if x.dtype == torch.float32:
-                grad_weight.addmm_(grad_logits.T, x_part)
+                into.weight.addmm_(chunk.T, part)
             else:
-                grad_weight += grad_logits.T @ x_part
-        ctx.save_for_backward(grad_x, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype))
-        return total / x.shape[0]
+                into.weight.add_(chunk.T @ part)
+            if into.bias is not None:
+                into.bias.add_(chunk.sum(0, dtype=torch.float32))
+    return total
+
+
+class _Made(torch.autograd.Function):
+    """Hands on gradients that were made with the loss."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """The stored gradients, scaled by the one that comes in."""
-        (grad,) = grads
-        grad_x, grad_weight, grad_bias = ctx.saved_tensors
-        return grad_x * grad, grad_weight * grad, grad_bias * grad, None
+    def forward(ctx: Any, loss: Tensor, grads: Sequence[Tensor], *inputs: Tensor) -> Tensor:
+        ctx.grads = grads
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients, scaled in place by the one that comes in: they are large."""
+        (grad,) = outer
+        if ctx.grads is None:
+            raise RuntimeError("the gradients of a fused loss can be taken only once")
+        grads, ctx.grads = ctx.grads, None
+        # On a GPU looking at the factor would mean waiting for it.
+        if not (grad.is_cpu and grad.item() == 1):
+            for made in grads:
+                made.mul_(grad)
+        return (None, None, *grads)
+
+
+def _with_gradients(loss: Tensor, grads: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    whole = [grad.to(given.dtype) for grad, given in zip(grads, inputs, strict=True)]
+    made: Tensor = _Made.apply(loss, whole, *inputs)  # type: ignore[no-untyped-call]
+    return made
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of ``x [N, D]`` decoded by ``weight [V, D]`` and ``bias [V]``."""
-    loss: Tensor = LinearCrossEntropy.apply(x, weight, bias, targets)  # type: ignore[no-untyped-call]
-    return loss
+    """Mean cross-entropy in nats of ``x [N, D]`` decoded by ``weight [V, D]`` and ``bias [V]``.
+
+    The products are made in ``x``'s number format; the gradients can be taken once.
+    """
+    inputs = (x, weight, bias)
+    wanted = torch.is_grad_enabled() and any(given.requires_grad for given in inputs)
+    with torch.no_grad():
+        into = None
+        if wanted:
+            into = Gradients(torch.empty_like(x), _zeros(weight), _zeros(bias))
+        total = sum_cross_entropy(x, weight.to(x.dtype), bias, targets, into, 1 / len(x))
+    loss = total / len(x)
+    return loss if into is None else _with_gradients(loss, into, inputs)  # type: ignore[arg-type]
+
+
+def adaptive_cross_entropy(
+    x: Tensor,
+    head: Sequence[Tensor],
+    tails: Sequence[Tensor],
+    targets: Tensor,
+    cutoffs: Sequence[int],
+) -> Tensor:
+    """Mean cross-entropy in nats of ``x [N, D]`` by an adaptive softmax (see ``adaptive``).
+
+    Args:
+        x: what the decoder reads.
+        head: the weight ``[cutoffs[0] + n, D]`` and the bias of the head; or, tied, the embedding
+            ``[V, D]``, the rows of the clusters ``[n, D]``, and the bias.
+        tails: both weights of each cluster one after the other; tied, only the first of each.
+        targets: ``[N]``.
+        cutoffs: the first id of each of the ``n`` clusters.
+    """
+    inputs = (x, *head, *tails)
+    wanted = torch.is_grad_enabled() and any(given.requires_grad for given in inputs)
+    tied = len(head) == 3
+    first = cutoffs[0]
+    with torch.no_grad():
+        low = [given.to(x.dtype) for given in inputs[1:]]
+        grads = [_zeros(given) for given in inputs] if wanted else []
+        words, bias = low[0], low[len(head) - 1]
+        sums = grads[1] if wanted else None
+        if tied:
+            weight = torch.cat([words[:first], low[1]])
+            spans = [*cutoffs, len(words)]
+            pairs = [(low[3 + n], words[spans[n] : spans[n + 1]]) for n in range(len(cutoffs))]
+        else:
+            weight = words
+            pairs = list(zip(low[2::2], low[3::2], strict=True))
+        where = torch.bucketize(targets, torch.tensor(cutoffs, device=targets.device), right=True)
+        # In the head a whole cluster is one word.
+        heads = torch.where(where > 0, first + where - 1, targets)
+        into = Gradients(torch.empty_like(x), _zeros(weight), grads[len(head)]) if wanted else None
+        scale = 1 / len(x)
+        total = sum_cross_entropy(x, weight, bias, heads, into, scale)
+        if into is not None:
+            grads[0] = into.x
+            if tied:
+                grads[1][:first], grads[2][:] = into.weight[:first], into.weight[first:]
+            else:
+                grads[1] = into.weight
+        for n, (narrow, wide) in enumerate(pairs):
+            rows = (where == n + 1).nonzero()[:, 0]
+            if not len(rows):
+                continue
+            read = x[rows]
+            small = read @ narrow.T
+            inner = None
+            if into is not None and sums is not None:
+                at = sums[spans[n] : spans[n + 1]] if tied else grads[4 + 2 * n]
+                inner = Gradients(torch.empty_like(small), at, None)
+            total += sum_cross_entropy(small, wide, None, targets[rows] - cutoffs[n], inner, scale)
+            if inner is not None:
+                grads[4 + n if tied else 3 + 2 * n].add_(inner.x.T @ read)
+                grads[0].index_add_(0, rows, inner.x @ narrow)
+    loss = total * scale
+    return _with_gradients(loss, grads, inputs) if wanted else loss
+
+
+def sampled_cross_entropy(
+    x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, samples: int
+) -> Tensor:
+    """An estimate of ``linear_cross_entropy`` from the targets and ``samples`` random words.
+
+    Ids must be ordered by frequency: word ``k`` is drawn with the log-uniform probability
+    ``q = log((k + 2) / (k + 1)) / log(V + 1)``, which falls as Zipf's law has words fall. A drawn
+    word stands for ``1 / (samples q)`` words, so that what normalises the softmax is estimated
+    without bias (Bengio & Senécal 2003, "Quick training of probabilistic neural nets").
+    """
+    words = len(weight)
+    spread = torch.rand(samples, device=x.device, dtype=torch.float64)
+    drawn = ((words + 1) ** spread).long().sub_(1).clamp_(0, words - 1)
+    # Both at once: the gradient of each choice of rows is as large as the matrix.
+    both = torch.cat([drawn, targets])
+    rows, biases = weight.index_select(0, both), bias.index_select(0, both)
+    q = torch.log1p(1 / (drawn.double() + 1)) / math.log(words + 1)
+    offsets = biases[:samples] - torch.log(samples * q).float()
+    others = torch.addmm(offsets.to(x.dtype), x, rows[:samples].T.to(x.dtype)).float()
+    # A target among the samples is no other word.
+    others = others.masked_fill(drawn == targets[:, None], -torch.inf)
+    own = (x.float() * rows[samples:]).sum(1) + biases[samples:]
+    return (torch.logsumexp(torch.cat([own[:, None], others], 1), 1) - own).mean()
+
+
+def _zeros(like: Tensor) -> Tensor:
+    return torch.zeros(like.shape, dtype=torch.float32, device=like.device)

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State, Weights, weight_shapes
 from carousel.folder import Config
-from carousel.training.loss import linear_cross_entropy
+from carousel.training.decoder import AdaptiveDecoder, FullDecoder
 from carousel.unroll import initial_state, unroll
 
 FUSED: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 """The cells for which PyTorch has a fused layer that computes the same."""
+
+SPARSE_FROM = 4096
+"""Words from which on an embedding's gradient is worth handing on as rows."""
 
 
 class ReferenceLayer(nn.Module):
@@ -53,16 +56,30 @@ class FusedLayer(nn.Module):
 class Network(nn.Module):
     """A recurrent language model in training; ``export`` gives the weights of a model folder.
 
-    ``fused=False`` trains with the reference lines even where PyTorch has a fused layer.
+    ``fused=False`` trains with the reference lines even where PyTorch has a fused layer;
+    ``sampled`` trains on an estimate of the softmax. The embedding starts as normal random numbers
+    of ``embedding_std``.
     """
 
-    def __init__(self, config: Config, dropout: float = 0.0, *, fused: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dropout: float = 0.0,
+        *,
+        fused: bool = True,
+        sampled: bool = False,
+        embedding_std: float = 1.0,
+    ) -> None:
         super().__init__()
         self.config = config
         self.precision = "float32"
         """Of the large products under ``autocast``: float32 or bfloat16."""
         self.cell = CELLS[config.cell]
-        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
+        words = torch.empty(config.vocab_size, config.embedding_size).normal_(0, embedding_std)
+        # Only the words of a batch have a gradient; where the decoder has the same weights, theirs
+        # is dense, and these few rows are added to it.
+        sparse = config.tied and config.vocab_size >= SPARSE_FROM
+        self.embedding = nn.Embedding(*words.shape, sparse=sparse, _weight=words)
         layer = FusedLayer if fused and config.cell in FUSED else ReferenceLayer
         sizes = [config.embedding_size] + [config.hidden_size] * (config.layers - 1)
         self.layers = nn.ModuleList(layer(config.cell, size, config.hidden_size) for size in sizes)
@@ -70,10 +87,12 @@ class Network(nn.Module):
         self.projection = (
             nn.Linear(config.hidden_size, width, bias=False) if config.projection_size else None
         )
-        self.decoder = nn.Linear(width, config.vocab_size)
-        nn.init.zeros_(self.decoder.bias)
-        if config.tied:
-            self.decoder.weight = self.embedding.weight
+        tied = self.embedding.weight if config.tied else None
+        self.decoder = (
+            AdaptiveDecoder(width, config.vocab_size, config.cutoffs, config.tail_sizes, tied)
+            if config.cutoffs
+            else FullDecoder(width, config.vocab_size, tied, sampled=sampled)
+        )
         self.dropout = nn.Dropout(dropout)
         for name, weight in self.recurrent_weights().items():
             if name.endswith("bias_ih") and isinstance(self.cell, LSTM) and not self.cell.coupled:
@@ -105,9 +124,7 @@ class Network(nn.Module):
     def loss(self, ids: Tensor, targets: Tensor, state: State) -> tuple[Tensor, State]:
         """Mean cross-entropy in nats of ``targets [T, B]`` after ``ids [T, B]``, and the state."""
         hidden, state = self(ids, state)
-        hidden = hidden.flatten(0, 1)
-        weight = self.decoder.weight.to(hidden.dtype)
-        return linear_cross_entropy(hidden, weight, self.decoder.bias, targets.flatten()), state
+        return self.decoder.loss(hidden.flatten(0, 1), targets.flatten()), state
 
     def recurrent_weights(self) -> dict[str, Tensor]:
         """The layers' parameters by the names of a model folder (``layers.0.weight_ih``, ...)."""
@@ -122,9 +139,10 @@ class Network(nn.Module):
         weights = {"embedding.weight": self.embedding.weight, **self.recurrent_weights()}
         if self.projection is not None:
             weights["projection.weight"] = self.projection.weight
-        if not self.config.tied:
-            weights["decoder.weight"] = self.decoder.weight
-        return weights | {"decoder.bias": self.decoder.bias}
+        weights |= self.decoder.named_weights()
+        if self.config.tied:
+            weights.pop("decoder.weight", None)
+        return weights
 
     def export(self) -> dict[str, np.ndarray]:
         """Copies of the weights as float32 NumPy arrays, by the names of a model folder."""

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from carousel.text.reading import Tick
-from carousel.training.loop import Progress as Run
+from carousel.training.progress import Progress as Run
 
 
 class TerminalScreen:

@@ -18,6 +18,7 @@ from carousel.text.tokenizer import KINDS
 
 OPTIMIZERS = ("adamw", "sgd")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+SOFTMAXES = ("auto", "full", "adaptive", "sampled")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -57,6 +58,10 @@ class Settings:
     """Width of the projection before the decoder; 0 for none (tied: none or E)."""
     dropout: float = 0.0
     """Dropout after the embedding, between layers and before the decoder."""
+    embedding_std: float = 0.1
+    """Standard deviation of the embedding at the start; large vocabularies want it small."""
+    softmax: str = "auto"
+    """full; adaptive (rare words in clusters); sampled (full, trained on an estimate); or auto."""
     # optimization
     optimizer: str = "adamw"
     """adamw or sgd."""
@@ -97,6 +102,7 @@ class Settings:
         _one_of("cell", self.cell, tuple(CELLS))
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("device", self.device, DEVICES)
+        _one_of("softmax", self.softmax, SOFTMAXES)
         _one_of("precision", self.precision, PRECISIONS)
         for name in ("min_count", "embedding_size", "hidden_size", "batch", "bptt"):
             _within(name, getattr(self, name), 1, 2**20)
@@ -109,7 +115,7 @@ class Settings:
         for name in ("weight_decay", "clip", "patience", "projection_size"):
             _within(name, getattr(self, name), 0, 2**20)
         _within("seed", self.seed, 0, 2**63 - 1)
-        for name in ("learning_rate", "epochs", "minutes"):
+        for name in ("learning_rate", "embedding_std", "epochs", "minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise SettingsError(f"{name} must be more than 0, not {value}")

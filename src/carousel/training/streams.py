@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,16 +19,26 @@ class Streams:
 
     ids: np.ndarray
     batch: int
+    share: slice = field(default_factory=lambda: slice(None))
+    """Which of the streams are read here: all, or one process's part of a run's."""
+
+    @property
+    def width(self) -> int:
+        """How many streams are read here."""
+        return len(range(self.batch)[self.share])
 
     @property
     def length(self) -> int:
         """Words of each stream that are predicted: each has one more to start from."""
         return (len(self.ids) - 1) // self.batch
 
-    def pieces(self, bptt: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and targets ``[T, B]`` in reading order; ``T`` is ``bptt`` but for the last."""
-        starts = np.arange(self.batch) * self.length
-        for at in range(0, self.length, bptt):
+    def pieces(self, bptt: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets ``[T, B]`` in reading order, from piece ``first`` on.
+
+        ``T`` is ``bptt`` but for the last; ``B`` is ``width``.
+        """
+        starts = np.arange(self.batch)[self.share] * self.length
+        for at in range(first * bptt, self.length, bptt):
             span = np.arange(at, min(at + bptt, self.length) + 1)
             # Only these few pages of a memory-mapped text are ever touched.
             block = torch.from_numpy(self.ids[span[:, None] + starts].astype(np.int64))

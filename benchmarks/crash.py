@@ -1,0 +1,207 @@
+"""Kill training 50 times, fill its disk, take its folder away from it: nothing may be lost.
+
+    python benchmarks/crash.py
+    python benchmarks/crash.py --kills 5 --seed 1
+
+A small run is killed by SIGKILL at random moments, a share of them while a file or a folder is
+being written, and gone on with each time. After each kill the model folder must open; at the end
+the weights must be those of a run that nobody touched, bit for bit. Then the same with a full disk
+(a small tmpfs) and a folder that can't be written (chattr), for which one has to be root. The last
+line is the count; the exit status is 0 if nothing was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+import carousel
+from carousel.cli import run
+
+SETTINGS = {
+    "cell": "lstm",
+    "hidden_size": 48,
+    "embedding_size": 48,
+    "dropout": 0.2,
+    "batch": 4,
+    "bptt": 8,
+    "threads": 1,
+    "patience": 0,
+    "precision": "float32",
+    "device": "cpu",
+}
+ROOM = 3 * 2**20
+"""Bytes of the small disk: enough to begin, too few for two checkpoints and a model."""
+CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    CONTEXT.set_forkserver_preload(["carousel.cli", "carousel.training.job"])
+    with tempfile.TemporaryDirectory(prefix="carousel-crash-") as name:
+        base = Path(name)
+        os.environ["CAROUSEL_CACHE"] = str(base / "cache")
+        text = base / "text.txt"
+        words = random.Random(given.seed).choices([f"w{n}" for n in range(400)], k=6000)
+        lines = (" ".join(words[at : at + 12]) for at in range(0, len(words), 12))
+        text.write_text("\n".join(lines))
+        # Long enough that all the kills find it at work.
+        train = ["train", str(text), "--set", f"epochs={max(4, given.kills // 2)}"]
+        train += [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+        began = time.monotonic()
+        start([*train, "--out", str(base / "whole")]).join()
+        seconds = time.monotonic() - began
+        print(f"one run without interruption: {seconds:.0f} s", flush=True)
+        survived = kill(train, base, given.kills, seconds, random.Random(given.seed))
+        safe = [
+            trouble(train, base, "full disk", small_disk),
+            trouble(train, base, "read-only folder", sealed_folder),
+        ]
+    good = survived == given.kills and all(safe)
+    print(f"SIGKILL: {survived} of {given.kills}, nothing lost" if good else "something was lost")
+    return 0 if good else 1
+
+
+def start(words: list[str]) -> multiprocessing.process.BaseProcess:
+    """A command in a real process, which need not load PyTorch anew."""
+    process = CONTEXT.Process(target=quietly, args=(words,))
+    process.start()
+    return process
+
+
+def quietly(words: list[str]) -> None:
+    """Run a command without its output; its exit code is the process's."""
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+        raise SystemExit(run(words))
+
+
+def kill(train: list[str], base: Path, kills: int, seconds: float, chance: random.Random) -> int:
+    """Kill a run again and again; how many kills left a model that opens and a run that goes on."""
+    model, beside = base / "killed", base / "killed.run"
+    command = [*train, "--out", str(model)]
+    survived = while_writing = 0
+    for _ in range(kills):
+        process = start(command)
+        while process.is_alive() and not (model / "config.json").exists():
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0.05, 2 * seconds / kills))
+        if chance.random() < 0.5:
+            # A file or a folder that is being written has a name that begins with a dot.
+            while process.is_alive() and not unfinished(model, beside):
+                pass
+        process.kill()
+        process.join()
+        while_writing += unfinished(model, beside)
+        carousel.load(model)
+        if not beside.exists():
+            print("the run ended before the last kill: it is too short", flush=True)
+            return survived
+        survived += 1
+        command = ["train", "--resume", str(model)]
+    last = start(command)
+    last.join()
+    print(
+        f"{survived} kills, {while_writing} of them while something was being written", flush=True
+    )
+    return survived if last.exitcode == 0 and same(model, base / "whole") else 0
+
+
+def unfinished(model: Path, beside: Path) -> bool:
+    """Whether a file or a folder lies there that is not whole yet."""
+    return any(beside.glob(".*")) or any(model.parent.glob(f".{model.name}.*"))
+
+
+def same(model: Path, whole: Path) -> bool:
+    """Whether two models have the same weights, bit for bit."""
+    ours, theirs = carousel.load(model).weights, carousel.load(whole).weights
+    return all(np.array_equal(ours[name], weight) for name, weight in theirs.items())
+
+
+def trouble(train: list[str], base: Path, name: str, disk: object) -> bool:
+    """Train where writing fails after a while; then mend that and go on."""
+    place = base / name.replace(" ", "-")
+    place.mkdir()
+    with disk(place) as (how, spoil, mend):
+        model = place / "model"
+        command = [sys.executable, "-m", "carousel", *train, "--out", str(model)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        while process.poll() is None and not (model / "metrics.jsonl").exists():
+            time.sleep(0.01)
+        spoil()
+        said = process.communicate()[1]
+        carousel.load(model)
+        stopped = process.returncode == 2 and said.count("\n") == 1 and "can't be written" in said
+        mend()
+        last = start(["train", "--resume", str(model)])
+        last.join()
+        good = stopped and last.exitcode == 0 and same(model, base / "whole")
+    reason = said.strip().rpartition(": ")[2]
+    print(f"{name} ({how}): {'safe' if good else 'LOST'}; it said {reason!r}", flush=True)
+    return good
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[tuple]:
+    """A file system that is full as soon as it is spoilt."""
+    mounted = mount(place, f"size={ROOM}")
+    ballast = place / "ballast"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), ballast.open("wb") as file:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+
+    try:
+        if mounted:
+            yield "a tmpfs of 3 MiB", fill, ballast.unlink
+        else:
+            raise SystemExit("a full disk needs a file system of its own: run this as root")
+    finally:
+        unmount(place)
+
+
+@contextlib.contextmanager
+def sealed_folder(place: Path) -> Iterator[tuple]:
+    """A folder in which not even root can make or rename a thing once it is spoilt."""
+
+    def change(mode: str) -> None:
+        folders = [str(path) for path in (place, *place.glob("model*")) if path.is_dir()]
+        subprocess.run(["chattr", mode, *folders], check=True)
+
+    yield "chattr +i", lambda: change("+i"), lambda: change("-i")
+
+
+def mount(place: Path, options: str) -> bool:
+    """Put a small file system at a place; whether this user may."""
+    if shutil.which("mount") is None:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def unmount(place: Path) -> None:
+    """Take the file system away again."""
+    subprocess.run(["umount", str(place)], stderr=subprocess.DEVNULL, check=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
