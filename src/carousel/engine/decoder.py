@@ -114,8 +114,7 @@ class Decoder:
                 f"no kernels for {isa!r} run on this machine: "
                 f"{ISA} may be {', '.join(instruction_sets())}"
             )
-        missing = sorted(config.weight_shapes().keys() - weights.keys())
-        if missing:
+        if missing := sorted(config.weight_shapes().keys() - weights.keys()):
             raise ValueError(f"{missing[0]} is missing")
         self.config = config
         self.cell = CELLS[config.cell]
