@@ -12,7 +12,7 @@ from carousel.adaptive import clusters, decoder_shapes, log_probs
 from carousel.errors import FolderError
 from carousel.folder import Config, write_folder
 from carousel.model import LanguageModel
-from carousel.storage import store
+from carousel.storage import store, to_float32
 from carousel.text.tokenizer import train_tokenizer
 
 WORDS = "".join(f"w{number:02} " * (40 - number) for number in range(38))
@@ -76,6 +76,33 @@ def adaptive_model(make_model):
         for name, shape in config.weight_shapes().items()
     }
     return LanguageModel(config, weights, tokenizer)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("engine", [True, False])
+def test_a_tied_decoder_is_the_embedding_in_parts(make_model, tmp_path, dtype, engine):
+    sizes = {"embedding_size": 6, "cutoffs": (8, 20), "tail_sizes": (6, 6)}
+    made = make_model(kind="whitespace", text=WORDS, tied=True, **sizes)
+    config = replace(made.config, dtype=dtype)
+    stored = store({n: made.weights[n] for n in config.weight_shapes()}, dtype)
+    write_folder(tmp_path / "m", config, stored, made.tokenizer)
+    model = LanguageModel.load(tmp_path / "m")
+    if not engine:
+        model.decoder = None
+    weights = {name: to_float32(weight) for name, weight in stored.items()}
+    table, bias = weights["embedding.weight"], weights["decoder.head.bias"]
+    hidden, _ = model.hidden(np.array([[2], [5]]), model.initial_state())
+    x = torch.from_numpy(hidden[:, 0])
+    rows = np.concatenate([table[:8], weights["decoder.clusters.weight"]])
+    head = torch.log_softmax(x @ torch.from_numpy(rows.T) + torch.from_numpy(bias), 1)
+    parts = [head[:, :8]]
+    for n, (low, high) in enumerate(((8, 20), (20, config.vocab_size))):
+        small = x @ torch.from_numpy(weights[f"decoder.tail.{n}.0.weight"].T)
+        tail = torch.log_softmax(small @ torch.from_numpy(table[low:high].T), 1)
+        parts.append(tail + head[:, 8 + n, None])
+    # In int8 the engine rounds what the decoder reads, too.
+    near = 0.15 if dtype == "int8" and engine else 1e-5
+    np.testing.assert_allclose(model.logits(hidden)[:, 0], torch.cat(parts, 1), rtol=0, atol=near)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])

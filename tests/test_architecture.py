@@ -16,10 +16,10 @@ MAY_IMPORT = {
     "unroll": {"cells"},
     "text": {"errors"},
     "storage": set(),
-    "adaptive": set(),
+    "adaptive": {"storage"},
     "weights_file": {"errors", "storage"},
     "folder": {"errors", "cells", "text", "storage", "adaptive", "weights_file"},
-    "engine": {"errors", "cells", "folder", "storage"},
+    "engine": {"errors", "cells", "folder", "storage", "adaptive"},
     "model": {
         "errors", "cells", "unroll", "folder", "text", "storage", "adaptive", "engine",
     },
@@ -27,9 +27,11 @@ MAY_IMPORT = {
     "evaluate": {"errors", "model", "text"},
     "convert": {"errors", "cells", "folder", "text", "model", "weights_file"},
     "quantize": {"errors", "folder", "storage", "model", "evaluate", "text"},
-    "lens": {"errors", "cells", "unroll", "folder", "text", "model", "predict", "engine"},
+    "lens": {
+        "errors", "cells", "unroll", "folder", "text", "adaptive", "model", "predict", "engine",
+    },
     "draw": {"errors", "cells", "folder", "model", "predict", "lens"},
-    "training": {"errors", "cells", "unroll", "folder", "text", "model", "draw"},
+    "training": {"errors", "cells", "unroll", "folder", "text", "adaptive", "model", "draw"},
     "study": {"errors", "cells", "folder", "text", "model", "predict", "training", "lens", "draw"},
     "cli": {
         "", "errors", "folder", "text", "model", "predict", "evaluate", "convert", "quantize",

@@ -57,14 +57,14 @@ def clusters(vocab_size: int, cutoffs: Sequence[int]) -> list[range]:
 
 
 def untie(weights: Mapping[str, Stored], cutoffs: Sequence[int]) -> dict[str, Stored]:
-    """The weights of a tied decoder by the names of one that is not; the clusters are views.
+    """The weights, and those of a tied decoder by the names of one that is not, too.
 
-    Other weights are given back as they are.
+    The clusters are views of the embedding; the head's few rows are a copy.
     """
     made = dict(weights)
-    if "decoder.clusters.weight" not in made:
+    if "decoder.clusters.weight" not in made or "decoder.head.weight" in made:
         return made
-    table, rows = made["embedding.weight"], made.pop("decoder.clusters.weight")
+    table, rows = made["embedding.weight"], made["decoder.clusters.weight"]
     if isinstance(table, Quantized) and isinstance(rows, Quantized):
         made["decoder.head.weight"] = Quantized(
             np.concatenate([table.values[: cutoffs[0]], rows.values]),

@@ -77,7 +77,7 @@ def quantize(
     config = replace(before.config, dtype=dtype)
     extra = {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
     sizes = [_weights_size(folder)]
-    stored = store(before.weights, dtype)
+    stored = store({name: before.weights[name] for name in config.weight_shapes()}, dtype)
     write_folder(out, config, stored, before.tokenizer, extra=extra, force=force)
     after = LanguageModel.load(out)
     sizes.append(_weights_size(Path(out)))

@@ -116,9 +116,18 @@ def test_what_a_hand_puts_on_counts_as_its_words(make_model):
     assert abs(belt.put[2, 1]) > 1.5 > np.abs(np.delete(belt.put, 2, 0)[:, 1]).max()
 
 
-def test_an_adaptive_softmax_has_no_logits_to_share_out(make_model):
-    model = make_model(cutoffs=(6, 12), tail_sizes=(3, 2))
-    belt = model.trace(TEXT).belt()
-    assert belt.error() < 1e-5
-    with pytest.raises(LensError, match="adaptive softmax"):
-        belt.decision("burger", "pizza")
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_decision_within_a_cluster_is_shared_out(make_model, tied):
+    sizes = {"hidden_size": 5, "cutoffs": (6, 12), "tail_sizes": (5, 5)}
+    model = make_model(tied=tied, **sizes)
+    trace = model.trace(TEXT)
+    words = model.tokenizer.tokens()
+    for pair in ((2, 5), (6, 11), (12, len(words) - 1)):
+        a, b = pair
+        shares = trace.belt().decision(words[a], words[b])
+        difference = trace.logits[-1, a] - trace.logits[-1, b]
+        bias = model.weights["decoder.head.bias"]
+        constant = bias[a] - bias[b] if b < 6 else 0.0
+        assert shares.sum() + constant == pytest.approx(difference, abs=1e-5)
+    with pytest.raises(LensError, match="different clusters"):
+        trace.belt().decision(words[2], words[7])

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from two_processes import train
 
 from carousel.training.checkpoint import Files, find_checkpoints
 from carousel.training.distributed import Alone, Processes, is_first
 from carousel.training.streams import Streams
+from two_processes import train
 
 HERE = Path(__file__).parents[1]
 TEXT = "the cat sat on the mat and the dog ran to the cat .\n" * 60

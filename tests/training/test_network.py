@@ -8,12 +8,13 @@ from carousel.cells import CELLS
 from carousel.folder import Config
 from carousel.model import LanguageModel
 from carousel.text.tokenizer import train_tokenizer
+from carousel.training.decoder import choose_tail_sizes
 from carousel.training.network import Network
 
 TEXT = ["the cat sat on the mat and the dog ran\n"]
 
 
-def make_network(cell, *, fused=True, tied=True, layers=2, projection=4):
+def make_network(cell, *, fused=True, tied=True, layers=2, projection=4, cutoffs=()):
     tokenizer = train_tokenizer("words", TEXT)
     config = Config(
         cell=cell,
@@ -23,6 +24,8 @@ def make_network(cell, *, fused=True, tied=True, layers=2, projection=4):
         layers=layers,
         tied=tied,
         projection_size=projection,
+        cutoffs=cutoffs,
+        tail_sizes=choose_tail_sizes(projection or 6, len(cutoffs), tied=tied),
     )
     torch.manual_seed(1)
     return Network(config, fused=fused), tokenizer
@@ -30,8 +33,10 @@ def make_network(cell, *, fused=True, tied=True, layers=2, projection=4):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_exported_model_gives_the_same_loss(cell, tied):
-    network, tokenizer = make_network(cell, tied=tied, projection=4 if tied else 0)
+@pytest.mark.parametrize("cutoffs", [(), (4, 7)])
+def test_the_exported_model_gives_the_same_loss(cell, tied, cutoffs):
+    network, tokenizer = make_network(cell, tied=tied, projection=4 if tied else 0, cutoffs=cutoffs)
+    assert {n: w.shape for n, w in network.export().items()} == network.config.weight_shapes()
     ids = torch.tensor(tokenizer.encode(TEXT[0]))[:, None]
     with torch.no_grad():
         loss, state = network.loss(ids[:-1], ids[1:], network.initial_state(1))

@@ -51,6 +51,10 @@ def train(
     layers: Annotated[int | None, typer.Option(help="Layers of cells.")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Units of each layer.")] = None,
     embedding_size: Annotated[int | None, typer.Option(help="Width of the embedding.")] = None,
+    softmax: Annotated[
+        str | None,
+        typer.Option(help="full, adaptive, sampled, or auto: adaptive if that is faster."),
+    ] = None,
     dropout: Annotated[float | None, typer.Option(help="Dropout between layers.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     epochs: Annotated[float | None, typer.Option(help="How often the text is read.")] = None,
@@ -94,6 +98,7 @@ def train(
         "layers": layers,
         "hidden_size": hidden_size,
         "embedding_size": embedding_size,
+        "softmax": softmax,
         "dropout": dropout,
         "learning_rate": learning_rate,
         "epochs": epochs,

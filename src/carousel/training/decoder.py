@@ -18,8 +18,10 @@ from carousel.training.loss import (
 SAMPLES = 2048
 """Words drawn for a batch by the sampled softmax."""
 MOST_CLUSTERS = 3
+PLACES = 96
+"""Places at which a vocabulary may be parted."""
 CLUSTER_COST = 200
-"""What one more cluster costs a word, in rows of the decoder."""
+"""What it costs a word that there is one more cluster, in rows of the decoder."""
 
 
 class FullDecoder(nn.Module):
@@ -111,35 +113,33 @@ def choose_cutoffs(counts: np.ndarray) -> tuple[int, ...]:
     """Where to part a vocabulary so that a word costs the fewest rows of the decoder.
 
     ``counts [V]`` is how often each id is seen in training. A word reads the whole head, and the
-    whole of its own cluster if it is in one; ``CLUSTER_COST`` is added for each cluster that is
-    visited at all (Grave et al. 2017, section 4.3, with the sizes of the matrices as the cost).
+    whole of its own cluster if it is in one; ``CLUSTER_COST`` is added for each cluster (Grave et
+    al. 2017, section 4.3, with the sizes of the matrices as the cost).
     Empty where the full softmax is no dearer.
     """
     total, words = counts.sum(), len(counts)
     seen = np.concatenate([[0], np.cumsum(counts)]) / total
-    ends = np.unique(np.geomspace(16, words, 96).astype(int)[:-1])
-    # cheapest[end] of n clusters that start at `end`: the cost and the cutoffs, from the back.
-    last: dict[int, tuple[float, tuple[int, ...]]] = {
-        end: (CLUSTER_COST + (1 - seen[end]) * (words - end), (int(end),)) for end in ends
-    }
+
+    def cost(start: int, end: int) -> float:
+        """Of the cluster from ``start`` to ``end``, a word."""
+        return CLUSTER_COST + float(seen[end] - seen[start]) * (end - start)
+
+    # From the back: the cheapest way to have n clusters of which the first starts at each place.
+    plans = {end: (cost(end, words), (end,)) for end in places(words)}
     best: tuple[float, tuple[int, ...]] = (float(words), ())
     for _ in range(MOST_CLUSTERS):
-        best = min(best, min((end + cost, cuts) for end, (cost, cuts) in last.items()))
-        last = {
-            end: min(
-                (
-                    CLUSTER_COST + (seen[cuts[0]] - seen[end]) * (cuts[0] - end) + cost,
-                    (int(end), *cuts),
-                )
-                for cost, cuts in last.values()
-                if cuts[0] > end
-            )
-            for end in ends
-            if any(cuts[0] > end for _, cuts in last.values())
+        best = min([best, *((cuts[0] + rest, cuts) for rest, cuts in plans.values())])
+        plans = {
+            start: min((cost(start, cuts[0]) + rest, (start, *cuts)) for rest, cuts in later)
+            for start in plans
+            if (later := [plan for plan in plans.values() if plan[1][0] > start])
         }
-        if not last:
-            break
     return best[1]
+
+
+def places(words: int) -> list[int]:
+    """Where a vocabulary may be parted: evenly on a scale of ratios, as word counts fall."""
+    return sorted({int(at) for at in np.geomspace(min(16, words), words, PLACES)} - {words})
 
 
 def choose_tail_sizes(width: int, count: int, *, tied: bool) -> tuple[int, ...]:

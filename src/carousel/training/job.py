@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,7 +180,12 @@ def train_on(
     counts = count_words(texts.train, texts.tokenizer.vocab_size) if softmax == "adaptive" else None
     config = make_config(settings, texts.tokenizer.vocab_size, counts, screen)
     torch.manual_seed(settings.seed)
-    network = Network(config, settings.dropout, sampled=softmax == "sampled").to(device)
+    network = Network(
+        config,
+        settings.dropout,
+        sampled=softmax == "sampled",
+        embedding_std=settings.embedding_std,
+    ).to(device)
     network.precision = choose_precision(settings.precision, device)
     screen.say(
         f"{config.parameters:,} parameters, {config.vocab_size:,} kinds of tokens, "
@@ -238,7 +245,21 @@ def prepare_machine(settings: Settings, group: Group) -> torch.device:
     device = group.device(choose_device(settings.device))
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    keep_memory()
     return device
+
+
+def keep_memory() -> None:
+    """Have glibc keep large blocks that are freed: a step asks for the same ones again and again.
+
+    By default it gives them back to the system, which has to clear each page anew. Elsewhere than
+    on glibc nothing is done.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # of malloc.h
+    with suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_threshold, 2**30)
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def choose_device(name: str) -> torch.device:

@@ -79,7 +79,9 @@ class Network(nn.Module):
         # Only the words of a batch have a gradient; where the decoder has the same weights, theirs
         # is dense, and these few rows are added to it.
         sparse = config.tied and config.vocab_size >= SPARSE_FROM
-        self.embedding = nn.Embedding(*words.shape, sparse=sparse, _weight=words)
+        self.embedding = nn.Embedding(
+            config.vocab_size, config.embedding_size, sparse=sparse, _weight=words
+        )
         layer = FusedLayer if fused and config.cell in FUSED else ReferenceLayer
         sizes = [config.embedding_size] + [config.hidden_size] * (config.layers - 1)
         self.layers = nn.ModuleList(layer(config.cell, size, config.hidden_size) for size in sizes)
@@ -87,7 +89,7 @@ class Network(nn.Module):
         self.projection = (
             nn.Linear(config.hidden_size, width, bias=False) if config.projection_size else None
         )
-        tied = self.embedding.weight if config.tied else None
+        tied = cast("nn.Parameter", self.embedding.weight) if config.tied else None
         self.decoder = (
             AdaptiveDecoder(width, config.vocab_size, config.cutoffs, config.tail_sizes, tied)
             if config.cutoffs
