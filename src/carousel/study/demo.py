@@ -35,7 +35,7 @@ LEARNING_RATES = {"rnn": 0.003, "gru": 0.008, "lstm": 0.012}
 the gated cells learn best."""
 SLOWEST = "gru"
 """PyTorch's GRU takes the longest on a CPU: with a core to itself, all three end together."""
-STORIES = 140_000
+STORIES = 100_000
 VALIDATION_STORIES = 2_000
 TOLD = (*KINDS, "habits")
 """Habits are told twice as often: which day goes with which food is the hardest to learn."""
