@@ -125,7 +125,9 @@ def choose_cutoffs(counts: np.ndarray) -> tuple[int, ...]:
         return CLUSTER_COST + float(seen[end] - seen[start]) * (end - start)
 
     # From the back: the cheapest way to have n clusters of which the first starts at each place.
-    plans = {end: (cost(end, words), (end,)) for end in places(words)}
+    plans: dict[int, tuple[float, tuple[int, ...]]] = {
+        end: (cost(end, words), (end,)) for end in places(words)
+    }
     best: tuple[float, tuple[int, ...]] = (float(words), ())
     for _ in range(MOST_CLUSTERS):
         best = min([best, *((cuts[0] + rest, cuts) for rest, cuts in plans.values())])

@@ -39,7 +39,8 @@ def sum_cross_entropy(
 ) -> Tensor:
     """The sum of the cross-entropies of ``x [N, D]`` by ``weight [V, D]`` and ``bias [V]``.
 
-    Its gradients times ``scale`` go ``into``, where they are wanted.
+    Its gradients times ``scale`` go ``into``, where they are wanted. ``x`` may have more rows than
+    there are ``targets``: no loss is made of those.
     """
     words = len(weight)
     total = torch.zeros((), dtype=torch.float32, device=x.device)
@@ -53,8 +54,10 @@ def sum_cross_entropy(
             torch.mm(part, weight.T, out=chunk)
         else:
             torch.addmm(bias.to(x.dtype), part, weight.T, out=chunk)
-        for first in range(0, len(part), cached):
-            logits = chunk[first : first + cached]
+        real = max(0, min(len(part), len(targets) - start))
+        chunk[real:] = 0
+        for first in range(0, real, cached):
+            logits = chunk[first : min(first + cached, real)]
             target = targets[start + first : start + first + len(logits), None]
             log_probs = torch.log_softmax(logits, 1, dtype=torch.float32)
             total -= log_probs.gather(1, target).sum()
@@ -166,7 +169,8 @@ def adaptive_cross_entropy(
             rows = (where == n + 1).nonzero()[:, 0]
             if not len(rows):
                 continue
-            read = x[rows]
+            read = x.new_zeros(_padded(len(rows)), x.shape[1])
+            read[: len(rows)] = x[rows]
             small = read @ narrow.T
             inner = None
             if into is not None and sums is not None:
@@ -175,7 +179,7 @@ def adaptive_cross_entropy(
             total += sum_cross_entropy(small, wide, None, targets[rows] - cutoffs[n], inner, scale)
             if inner is not None:
                 grads[4 + n if tied else 3 + 2 * n].add_(inner.x.T @ read)
-                grads[0].index_add_(0, rows, inner.x @ narrow)
+                grads[0].index_add_(0, rows, (inner.x @ narrow)[: len(rows)])
     loss = total * scale
     return _with_gradients(loss, grads, inputs) if wanted else loss
 
@@ -203,6 +207,16 @@ def sampled_cross_entropy(
     others = others.masked_fill(drawn == targets[:, None], -torch.inf)
     own = (x.float() * rows[samples:]).sum(1) + biases[samples:]
     return (torch.logsumexp(torch.cat([own[:, None], others], 1), 1) - own).mean()
+
+
+def _padded(rows: int) -> int:
+    """A round number of rows, at most a quarter more.
+
+    A cluster has another number of words in each batch, and for each new shape of a product the
+    library would prepare, and keep, new code.
+    """
+    step = max(16, 2 ** (rows.bit_length() - 3))
+    return -(-rows // step) * step
 
 
 def _zeros(like: Tensor) -> Tensor:
