@@ -138,16 +138,14 @@ def reopen_texts(
         if found is None or before is None:
             if before is not None:
                 _check_there(files, before)
-            found = build_corpus(
-                files,
-                tokenizer,
-                encoding_errors=sources.encoding_errors,
-                tick=bars.tick("tokenizing"),
-            ).ids
-            made = _keep(found)
+            found, made = _tokenize(files, sources, tokenizer, bars)
+            if before is not None and made.path == before.path and made.digest != before.digest:
+                # By its name in the cache it is the same text: the cache is what is damaged.
+                Path(made.path).unlink(missing_ok=True)
+                found, made = _tokenize(files, sources, tokenizer, bars)
             if before is not None and made.digest != before.digest:
                 raise TextError(
-                    f"{files[0]} is not the text that the run began with "
+                    f"{_name(files)} is not the text that the run began with "
                     f"({len(found):,} tokens now, {before.tokens:,} then): put that back to resume"
                 )
             before = made
@@ -175,6 +173,25 @@ def _shares(sources: Sources, settings: Settings) -> tuple[float, float]:
     )
 
 
+def _tokenize(
+    files: Sequence[Path], sources: Sources, tokenizer: Tokenizer, bars: Bars
+) -> tuple[np.ndarray, Kept]:
+    """The ids of the files, from the cache if they are there."""
+    ids = build_corpus(
+        files,
+        tokenizer,
+        encoding_errors=sources.encoding_errors,
+        tick=bars.tick("tokenizing"),
+    ).ids
+    return ids, _keep(ids)
+
+
+def _name(files: Sequence[Path]) -> str:
+    """The files as one text: one of many may be the one that matters."""
+    more = f" with the {len(files) - 1:,} after it" if len(files) > 1 else ""
+    return f"{files[0]}{more}"
+
+
 def _keep(ids: np.ndarray) -> Kept:
     digest = hashlib.sha256()
     for at in range(0, len(ids), DIGESTED):
@@ -187,7 +204,7 @@ def _open_kept(kept: Kept) -> np.ndarray | None:
     """The ids as they lie in the cache, or None where they are not there or are others."""
     try:
         ids = np.memmap(kept.path, dtype=kept.dtype, mode="r", shape=(kept.tokens,))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, OverflowError):
         return None
     return ids if _keep(ids).digest == kept.digest else None
 
