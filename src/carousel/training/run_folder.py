@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from carousel.errors import FolderError
+from carousel.errors import FolderError, SettingsError
 from carousel.folder import clear_aside, parse_json, write_file
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.checkpoint import clear_parts, find_checkpoints
@@ -23,6 +24,10 @@ from carousel.training.texts import Kept, Sources
 
 FORMAT = 1
 LARGEST_JSON = 2**28
+LARGEST_TEXT = 2**48
+"""Tokens."""
+BEGUN = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.\d+\.part")
+"""The files that are there before ``run.json``, whole or not."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,13 @@ class Record:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, default=str) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Self:
+    def from_json(cls, said: str, where: str) -> Self:
         """The record that a ``run.json`` holds.
 
         Raises:
             FolderError: not JSON, of another format, or with something missing or wrong.
         """
-        table = parse_json(text, where)
+        table = parse_json(said, where)
         if not isinstance(table, dict) or table.pop("format", None) != FORMAT:
             raise FolderError(
                 f"{where} is of another format than {FORMAT}: made by a newer version?"
@@ -59,20 +64,26 @@ class Record:
                 part: tuple(Path(path) for path in sources[part])
                 for part in ("train", "valid", "test")
             }
-            kept = {str(part): Kept(**text) for part, text in table["kept"].items()}
+            kept = {part: Kept(**text) for part, text in table["kept"].items()}
+            if not files["train"] or any(isinstance(sources[part], str) for part in files):
+                raise ValueError("sources")
             if kept.keys() != {part for part, paths in files.items() if paths}:
                 raise ValueError("kept")
-            for text_kept in kept.values():
-                if type(text_kept.tokens) is not int or text_kept.dtype not in ("<u2", "<u4"):
-                    raise ValueError("tokens")
+            for text in kept.values():
+                _check_kept(text)
+            if sources["encoding_errors"] not in ("strict", "replace"):
+                raise ValueError("encoding_errors")
+            replaces, tensorboard = table["replaces"], table["tensorboard"]
+            if not isinstance(replaces, bool) or not isinstance(tensorboard, bool):
+                raise ValueError("replaces or tensorboard")
             return cls(
                 Settings.merged(table["settings"]),
-                Sources(**files, encoding_errors=str(sources["encoding_errors"])),
+                Sources(**files, encoding_errors=sources["encoding_errors"]),
                 kept,
-                bool(table["replaces"]),
-                bool(table["tensorboard"]),
+                replaces,
+                tensorboard,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
             raise FolderError(f"{where}: missing or wrong: {error}") from None
 
 
@@ -87,6 +98,8 @@ class RunFolder:
         self.model = model
         # "." and ".." have no name to put something after.
         whole = model if model.name not in ("", "..") else model.absolute().resolve()
+        if not whole.name:
+            raise FolderError(f"{model} can't be a model folder: choose another name")
         self.path = whole.with_name(whole.name + ".run")
         self.locked: IO[bytes] | None = None
 
@@ -100,6 +113,7 @@ class RunFolder:
             raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
         clear_parts(self.path)
         clear_aside(self.model)
+        self.clear_gone()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -117,7 +131,9 @@ class RunFolder:
         if not self.path.exists():
             return
         inside = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
-        if inside - {"lock", "tokenizer.json"} and "run.json" not in inside:
+        # A run that was killed while it was being begun has some of these, and no more.
+        others = {name for name in inside if not BEGUN.fullmatch(name)}
+        if others and "run.json" not in inside:
             raise FolderError(f"{self.path} exists and is not a run's folder: choose another name")
         if find_checkpoints(self.path) and not force:
             raise FolderError(
@@ -169,6 +185,22 @@ class RunFolder:
         with contextlib.suppress(OSError):
             os.rename(self.path, gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+    def clear_gone(self) -> None:
+        """Take away what a process was killed at taking away."""
+        left = re.compile(re.escape(f".{self.path.name}.") + r"\d+\.gone")
+        for beside in self.path.parent.iterdir():
+            if left.fullmatch(beside.name):
+                shutil.rmtree(beside, ignore_errors=True)
+
+
+def _check_kept(text: Kept) -> None:
+    if not isinstance(text.path, str) or not isinstance(text.digest, str):
+        raise ValueError("path or digest")
+    if text.dtype not in ("<u2", "<u4"):
+        raise ValueError("dtype")
+    if type(text.tokens) is not int or not 0 < text.tokens <= LARGEST_TEXT:
+        raise ValueError("tokens")
 
 
 def _read(path: Path) -> str:
