@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 
 import pytest
 from rich.console import Console
@@ -47,3 +48,27 @@ def test_what_a_worker_runs_into_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STORIES", 300)
     with pytest.raises(CarouselError, match=r"(rnn|gru|lstm): layers must be"):
         run(tmp_path / "demo", overrides={"layers": 0})
+
+
+def test_a_system_that_ends_the_demo_ends_its_workers(tmp_path, monkeypatch):
+    started = []
+
+    def listen(messages, workers):
+        started.extend(workers)
+        signal.raise_signal(signal.SIGTERM)
+        yield from ()
+
+    monkeypatch.setattr(module, "_listen", listen)
+    monkeypatch.setattr(module, "STORIES", 3)
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("by whoever listens here"))
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "demo")
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == []
+    # They were about to load PyTorch: none of them had come to an end of its own.
+    assert [worker.exitcode for worker in started] == [-signal.SIGTERM] * 3

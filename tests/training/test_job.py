@@ -10,8 +10,15 @@ import torch
 
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
-from carousel.training.job import Silence, choose_device, choose_precision, train_model
+from carousel.training.job import (
+    Silence,
+    choose_device,
+    choose_precision,
+    resume_training,
+    train_model,
+)
 from carousel.training.progress import Progress
+from carousel.training.run_folder import RunFolder
 from carousel.training.texts import FEWEST_TOKENS
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
@@ -163,6 +170,66 @@ def test_an_interrupt_before_the_first_validation_keeps_a_model(text, tmp_path, 
     train(text, out=tmp_path / "m", screen=listener)
     assert any("not validated yet" in line for line in listener.said)
     carousel.load(tmp_path / "m")
+
+
+class KilledError(Exception):
+    """As if the process were no more."""
+
+
+class Killer(Listener):
+    """Ends the run in its n-th validation, before the screen has shown it."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.left = at
+
+    def on_validation(self, progress: Progress, *, best: bool) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KilledError
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_with_force_that_was_killed_goes_on_and_then_replaces(text, tmp_path, monkeypatch):
+    out, other = tmp_path / "m", {"seed": 1, "dropout": 0.2, "test_fraction": 0.1}
+    train(text, out=out)
+    before = files_of(out)
+    whole = train(text, out=tmp_path / "whole", settings=other)
+
+    def stop(*args, **kwargs):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("carousel.training.loop.measure_loss", stop)
+        with pytest.raises(KilledError):
+            train(text, out=out, force=True, settings=other)
+    # Nothing was validated: what was there is there, and it is not begun anew by mistake.
+    assert files_of(out) == before
+    with pytest.raises(FolderError, match=r"has a run that can go on: use --resume .*, or --force"):
+        train(text, out=out)
+    with RunFolder(out), pytest.raises(FolderError, match="being trained by another process"):
+        train(text, out=out, force=True)
+    with pytest.raises(KilledError):
+        resume_training(out, screen=Killer(2))
+    assert files_of(out)["model.safetensors"] != before["model.safetensors"]
+    screen = Listener()
+    model = resume_training(out, screen=screen)
+    assert any(line.startswith("Goes on at step") for line in screen.said)
+    for name, weight in whole.weights.items():
+        np.testing.assert_array_equal(weight, model.weights[name])
+    assert [row.get("step", "test") for row in rows_of(out)] == [
+        row.get("step", "test") for row in rows_of(tmp_path / "whole")
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "m", "whole"}
+    with pytest.raises(FolderError, match=r"the run of .* has finished"):
+        resume_training(out)
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_tied_weights_of_other_width_say_that_a_projection_goes_in(text):
