@@ -49,11 +49,12 @@ def test_tidy_at_any_length():
 def test_what_a_picture_should_tell_apart(make_model):
     model = carousel.load()
     a, b = model.trace(A), model.trace(B)
-    for name in ("stories-rnn", "stories-gru"):
-        other = carousel.load(name)
-        assert (
-            common_focus([other.trace(A)]) == common_focus([other.trace(B)]) == ("pizza", "burger")
-        )
+    gru, rnn = carousel.load("stories-gru"), carousel.load("stories-rnn")
+    assert common_focus([gru.trace(A)]) == common_focus([gru.trace(B)]) == ("pizza", "burger")
+    assert common_focus([rnn.trace(B)]) == ("pizza", "burger")
+    # What the RNN thinks likeliest here does not stand in the text.
+    assert rnn.next_words(A, k=1)[0].word not in A.split()
+    assert common_focus([rnn.trace(A)]) is None
     assert common_focus([a]) == common_focus([b]) == ("pizza", "burger")
     assert common_focus([a, b]) == ("pizza", "burger")
     assert common_focus([b, a]) == ("burger", "pizza")

@@ -4,6 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import carousel
@@ -48,14 +49,25 @@ def test_the_page_s_numbers(pictures):
     assert f"At the end, {same[-1]} of pizza's luggage is left" in PAGE
     assert f"orders, and {switch[-1]} where his friend does" in PAGE
     assert f'"friend", where it still keeps {switch[6][:-1]} of {switch[5][:-1]}' in PAGE
+    assert f'"does" in the first sentence ({same[6][:-1]} of {same[5][:-1]})' in PAGE
     assert f'"likes" ({switch[6]} to {switch[7]})' in PAGE
     assert f"where {switch[8]} become {switch[9]}" in PAGE
     assert f'"so" takes {same[9]} to {same[10]}' in PAGE
     decision = measure_decision(model.trace(pictures.SWITCH), pictures.FOODS)
     assert f"burger wins by {-decision.total:.1f}" in PAGE
+    pizza, burger, friend, orders = (decision.shares[at] for at in (3, 8, 11, 12))
+    assert f'{-orders:.1f} through "orders" and {-friend:.1f} through the second "friend"' in PAGE
+    assert f"speaks a little for pizza ({burger:.1f})" in PAGE
+    assert f"pizza's for burger ({-pizza:.1f})" in PAGE
     found = compare_texts(model, pictures.SAME, pictures.SWITCH)
     patched = patch_texts(model, found, pictures.FOODS)
-    friend = [t for _, t in found.pairs].index(6)
-    share = f"{patched[found.names.index('g'), 0, friend]:.0%}"
-    assert share == f"{patched[found.names.index('f'), 0, friend + 1]:.0%}"
-    assert f'The candidate at "friend" does {share} of it' in PAGE
+
+    def share(name, word):
+        pair = [t for _, t in found.pairs].index(word)
+        return f"{patched[found.names.index(name), 0, pair]:.0%}"
+
+    assert f'the forget gate does {share("f", 6)} of it at "friend"' in PAGE
+    assert f'the candidate {share("g", 5)} at "his", the input gate {share("i", 8)} at' in PAGE
+    assert f"the output gate do {share('o', 12)} each" in PAGE
+    assert share("f", 12) == share("o", 12) == f"{np.nanmax(patched[:4]):.0%}"
+    assert f'carries {share("c", 8)} of it after "burger" and {share("c", 12)} at the end' in PAGE
