@@ -195,10 +195,14 @@ def test_clamps_as_text():
             parse_clamp(bad)
 
 
-def test_the_shipped_model_forgets_what_it_never_put_down():
+def test_the_shipped_model_forgets_what_no_gate_let_in():
     model = carousel.load()
     switch = "krish likes pizza but his friend likes burger so his friend orders"
-    effect = model.effect(switch, "input=0@burger", compare=("burger", "pizza"))
+    shut = ["input=0@burger", "forget=1@burger", "output=0@burger"]
+    # The input gate alone does not keep the word out: what the other two do tells it, too.
+    alone = model.effect(switch, shut[0], compare=("burger", "pizza"))
+    assert alone.difference_before > 15 > 10 > alone.difference_after
+    effect = model.effect(switch, shut, compare=("burger", "pizza"))
     assert effect.difference_before > 5 > -5 > effect.difference_after
     assert effect.changes[0].word in ("burger", "pizza")
     assert effect.divergence > 3
