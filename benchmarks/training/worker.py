@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-WARM = 3
+WARM = 2
 """Steps that are not counted: the first ones find the memory that the others use again."""
 
 
