@@ -6,8 +6,9 @@
 A small run is killed by SIGKILL at random moments, a share of them while a file or a folder is
 being written, and gone on with each time. After each kill the model folder must open; at the end
 the weights must be those of a run that nobody touched, bit for bit. Then the same with a full disk
-(a small tmpfs) and a folder that can't be written (chattr), for which one has to be root. The last
-line is the count; the exit status is 0 if nothing was lost.
+(a small tmpfs, or for who is not root a limit on the size of files) and a folder that can't be
+written (chattr, or for who is not root its mode). What this machine can't do is said and left out.
+The last line is the count; the exit status is 0 if nothing was lost.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ SETTINGS = {
 }
 ROOM = 3 * 2**20
 """Bytes of the small disk: enough to begin, too few for two checkpoints and a model."""
+LARGEST = 2**12
+"""Bytes of the largest file where size is limited: enough for metrics, too few for weights."""
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -69,13 +72,19 @@ def main() -> int:
         seconds = time.monotonic() - began
         print(f"one run without interruption: {seconds:.0f} s", flush=True)
         survived = kill(train, base, given.kills, seconds, random.Random(given.seed))
-        safe = [
-            trouble(train, base, "full disk", small_disk),
-            trouble(train, base, "read-only folder", sealed_folder),
-        ]
+        safe = []
+        for trial, disk in (("full disk", small_disk), ("read-only folder", sealed_folder)):
+            try:
+                safe.append(trouble(train, base, trial, disk))
+            except NotHereError as error:
+                print(f"{trial}: not tried, {error}", flush=True)
     good = survived == given.kills and all(safe)
     print(f"SIGKILL: {survived} of {given.kills}, nothing lost" if good else "something was lost")
     return 0 if good else 1
+
+
+class NotHereError(Exception):
+    """A trial that this machine, or this user, can't make."""
 
 
 def start(words: list[str]) -> multiprocessing.process.BaseProcess:
@@ -100,7 +109,7 @@ def kill(train: list[str], base: Path, kills: int, seconds: float, chance: rando
         process = start(command)
         while process.is_alive() and not (model / "config.json").exists():
             time.sleep(0.001)
-        time.sleep(chance.uniform(0.05, 2 * seconds / kills))
+        time.sleep(chance.uniform(0.05, 2 * seconds / (kills + 2)))
         if chance.random() < 0.5:
             # A file or a folder that is being written has a name that begins with a dot.
             while process.is_alive() and not unfinished(model, beside):
@@ -145,7 +154,12 @@ def trouble(train: list[str], base: Path, name: str, disk: object) -> bool:
         )
         while process.poll() is None and not (model / "metrics.jsonl").exists():
             time.sleep(0.01)
-        spoil()
+        try:
+            spoil(process)
+        except NotHereError:
+            process.kill()
+            process.communicate()
+            raise
         said = process.communicate()[1]
         carousel.load(model)
         stopped = process.returncode == 2 and said.count("\n") == 1 and "can't be written" in said
@@ -161,33 +175,51 @@ def trouble(train: list[str], base: Path, name: str, disk: object) -> bool:
 @contextlib.contextmanager
 def small_disk(place: Path) -> Iterator[tuple]:
     """A file system that is full as soon as it is spoilt."""
-    mounted = mount(place, f"size={ROOM}")
     ballast = place / "ballast"
 
-    def fill() -> None:
+    def fill(process: subprocess.Popen) -> None:
         with contextlib.suppress(OSError), ballast.open("wb") as file:
             while True:
                 file.write(bytes(4096))
                 file.flush()
 
+    def limit(process: subprocess.Popen) -> None:
+        import resource
+
+        if not hasattr(resource, "prlimit"):
+            raise NotHereError("a limit on another process's files needs Linux")
+        hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (LARGEST, hard))
+
+    if not mount(place, f"size={ROOM}"):
+        yield f"no file above {LARGEST // 2**10} KiB", limit, lambda: None
+        return
     try:
-        if mounted:
-            yield "a tmpfs of 3 MiB", fill, ballast.unlink
-        else:
-            raise SystemExit("a full disk needs a file system of its own: run this as root")
+        yield "a tmpfs of 3 MiB", fill, ballast.unlink
     finally:
         unmount(place)
 
 
 @contextlib.contextmanager
 def sealed_folder(place: Path) -> Iterator[tuple]:
-    """A folder in which not even root can make or rename a thing once it is spoilt."""
+    """A folder in which its owner can't make or rename a thing once it is spoilt."""
 
-    def change(mode: str) -> None:
+    def change(*command: str) -> None:
         folders = [str(path) for path in (place, *place.glob("model*")) if path.is_dir()]
-        subprocess.run(["chattr", mode, *folders], check=True)
+        try:
+            done = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise NotHereError(f"there is no {command[0]}") from None
+        if done.returncode:
+            raise NotHereError(" ".join(done.stderr.split()) or f"{command[0]} failed")
 
-    yield "chattr +i", lambda: change("+i"), lambda: change("-i")
+    # Root may write where modes forbid it.
+    tool, seal, unseal = ("chattr", "+i", "-i") if os.geteuid() == 0 else ("chmod", "u-w", "u+w")
+    try:
+        yield f"{tool} {seal}", lambda process: change(tool, seal), lambda: change(tool, unseal)
+    finally:
+        with contextlib.suppress(NotHereError):
+            change(tool, unseal)
 
 
 def mount(place: Path, options: str) -> bool:
