@@ -20,11 +20,11 @@ from torch.nn import functional as F
 class PlainModel(nn.Module):
     """Embedding, LSTM, linear decoder, tied."""
 
-    def __init__(self, vocab_size: int, size: int, layers: int, dropout: float, std: float) -> None:
+    def __init__(self, vocab_size: int, size: int, layers: int, dropout: float) -> None:
         super().__init__()
         self.drop = nn.Dropout(dropout)
         self.encoder = nn.Embedding(vocab_size, size)
-        nn.init.normal_(self.encoder.weight, 0, std)
+        nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
         self.rnn = nn.LSTM(size, size, layers, dropout=dropout if layers > 1 else 0.0)
         self.decoder = nn.Linear(size, vocab_size)
         self.decoder.weight = self.encoder.weight
@@ -62,7 +62,6 @@ class PlainTraining:
             int(setting["hidden_size"]),
             int(setting["layers"]),
             setting["dropout"],
-            setting["embedding_std"],
         )
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=1.0, betas=(0.9, 0.99), weight_decay=0.0, fused=True

@@ -102,6 +102,9 @@ def train_model(
         if run is None:
             return train_on(texts, record, device, screen, None, group)
         with run:
+            # While the text was read another run may have ended in this folder.
+            run.check_free(force=force)
+            check_free(run.model, force=force)
             run.begin(record, texts.tokenizer)
             return train_on(texts, record, device, screen, run, group)
 
@@ -180,12 +183,7 @@ def train_on(
     counts = count_words(texts.train, texts.tokenizer.vocab_size) if softmax == "adaptive" else None
     config = make_config(settings, texts.tokenizer.vocab_size, counts, screen)
     torch.manual_seed(settings.seed)
-    network = Network(
-        config,
-        settings.dropout,
-        sampled=softmax == "sampled",
-        embedding_std=settings.embedding_std,
-    ).to(device)
+    network = Network(config, settings.dropout, sampled=softmax == "sampled").to(device)
     network.precision = choose_precision(settings.precision, device)
     screen.say(
         f"{config.parameters:,} parameters, {config.vocab_size:,} kinds of tokens, "

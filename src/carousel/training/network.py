@@ -57,8 +57,7 @@ class Network(nn.Module):
     """A recurrent language model in training; ``export`` gives the weights of a model folder.
 
     ``fused=False`` trains with the reference lines even where PyTorch has a fused layer;
-    ``sampled`` trains on an estimate of the softmax. The embedding starts as normal random numbers
-    of ``embedding_std``.
+    ``sampled`` trains on an estimate of the softmax.
     """
 
     def __init__(
@@ -68,20 +67,16 @@ class Network(nn.Module):
         *,
         fused: bool = True,
         sampled: bool = False,
-        embedding_std: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = config
         self.precision = "float32"
         """Of the large products under ``autocast``: float32 or bfloat16."""
         self.cell = CELLS[config.cell]
-        words = torch.empty(config.vocab_size, config.embedding_size).normal_(0, embedding_std)
         # Only the words of a batch have a gradient; where the decoder has the same weights, theirs
         # is dense, and these few rows are added to it.
         sparse = config.tied and config.vocab_size >= SPARSE_FROM
-        self.embedding = nn.Embedding(
-            config.vocab_size, config.embedding_size, sparse=sparse, _weight=words
-        )
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, sparse=sparse)
         layer = FusedLayer if fused and config.cell in FUSED else ReferenceLayer
         sizes = [config.embedding_size] + [config.hidden_size] * (config.layers - 1)
         self.layers = nn.ModuleList(layer(config.cell, size, config.hidden_size) for size in sizes)

@@ -58,8 +58,6 @@ class Settings:
     """Width of the projection before the decoder; 0 for none (tied: none or E)."""
     dropout: float = 0.0
     """Dropout after the embedding, between layers and before the decoder."""
-    embedding_std: float = 0.1
-    """Standard deviation of the embedding at the start; large vocabularies want it small."""
     softmax: str = "auto"
     """full; adaptive (rare words in clusters); sampled (full, trained on an estimate); or auto."""
     # optimization
@@ -115,7 +113,7 @@ class Settings:
         for name in ("weight_decay", "clip", "patience", "projection_size"):
             _within(name, getattr(self, name), 0, 2**20)
         _within("seed", self.seed, 0, 2**63 - 1)
-        for name in ("learning_rate", "embedding_std", "epochs", "minutes"):
+        for name in ("learning_rate", "epochs", "minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise SettingsError(f"{name} must be more than 0, not {value}")
