@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 WARM = 2
-"""Steps that are not counted: the first ones find the memory that the others use again."""
+"""Steps that are not counted."""
 
 
 def main() -> None:
@@ -71,8 +71,7 @@ def carousel(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -
 
     keep_memory()
     speed = job["what"] == "speed"
-    length = {"minutes": job["seconds"] / 60} if speed else {"epochs": job["setting"]["epochs"]}
-    settings = Settings.merged(job["setting"], length)
+    settings = Settings.merged(job["setting"])
     device = torch.device("cpu")
     torch.manual_seed(0)
     softmax = choose_softmax(settings.softmax, job["vocab_size"], device)
@@ -89,6 +88,9 @@ def carousel(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -
 
         def on_progress(self, progress: Any) -> None:
             steps.append((time.perf_counter(), progress.tokens))
+            # The first steps find the memory that the others use again, and are not counted.
+            if speed and len(steps) > WARM and steps[-1][0] - steps[WARM - 1][0] > job["seconds"]:
+                raise KeyboardInterrupt
 
         def on_validation(self, progress: Any, *, best: bool) -> None:
             if not speed and passed(progress.valid_loss, progress.tokens, began, job["target"]):
@@ -101,7 +103,6 @@ def carousel(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -
     with tempfile.TemporaryDirectory() as place:
         loop.fit(network, train, valid, settings, Stopwatch(), device, Files(Path(place), print))
     if speed:
-        # The last step stands before the closing validation.
         (first, before), (last, words) = steps[WARM - 1], steps[-1]
         say({"words_per_second": (words - before) / (last - first), "peak": peak()})
 
