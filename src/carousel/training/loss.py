@@ -215,7 +215,7 @@ def _padded(rows: int) -> int:
     A cluster has another number of words in each batch, and for each new shape of a product the
     library would prepare, and keep, new code.
     """
-    step = max(16, 2 ** (rows.bit_length() - 3))
+    step = max(16, (1 << rows.bit_length()) // 8)
     return -(-rows // step) * step
 
 
