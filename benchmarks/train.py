@@ -40,7 +40,7 @@ COMMON = {
     "tied": True,
     "dropout": 0.2,
     "clip": 0.25,
-    "learning_rate": 0.002,
+    "learning_rate": 0.003,
     "warmup": 0.02,
     "patience": 0,
 }
@@ -50,7 +50,7 @@ RACE = COMMON | {
     "embedding_size": 200,
     "batch": 20,
     "bptt": 35,
-    "epochs": 3.0,
+    "epochs": 5.0,
 }
 TARGET = 150.0
 """The validation perplexity that ends the race."""
@@ -241,7 +241,7 @@ def draw_race(races: dict[str, list[dict[str, float]]], path: Path) -> None:
         axes.plot(minutes, perplexities, "o-", color=colour)
         axes.annotate(
             who, (minutes[-1], perplexities[-1]), (0, 10), textcoords="offset points",
-            ha="center", color=colour,
+            ha="right", color=colour,
         )  # fmt: skip
     axes.axhline(TARGET, color="#888888", linewidth=0.8, linestyle="--")
     axes.set(yscale="log", xlabel="minutes of training", ylabel="validation perplexity")

@@ -112,7 +112,7 @@ def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
         k = min(BEST, model.config.vocab_size)
 
         def step(ids: np.ndarray) -> object:
-            return decoder.top_k(decoder.step(ids, buffer, out=buffer), k)
+            return decoder.step_top_k(ids, buffer, k, out=buffer)
 
     else:
         state = model.initial_state()

@@ -10,6 +10,7 @@ import torch
 
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
+from carousel.training import job
 from carousel.training.job import (
     Silence,
     choose_device,
@@ -266,3 +267,30 @@ def test_other_tokens(text, kind):
     assert model.tokenizer.kind == kind
     assert model.next_words("the c", 1)
     assert FEWEST_TOKENS == 8
+
+
+@pytest.mark.parametrize("softmax", ["adaptive", "sampled"])
+def test_few_words_have_a_full_softmax_and_it_is_said(text, softmax):
+    screen = Listener()
+    model = train(text, settings={"softmax": softmax}, screen=screen)
+    assert any("the softmax is full" in line for line in screen.said)
+    assert model.config.cutoffs == ()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_adaptive_model_is_whole_on_disk(text, tmp_path, monkeypatch, tied):
+    monkeypatch.setattr(job, "choose_cutoffs", lambda counts: (4, 7))
+    settings = {"softmax": "adaptive", "tied": tied}
+    model = train(text, out=tmp_path / "model", settings=settings)
+    assert model.config.cutoffs == (4, 7)
+    logits, _ = model.read(model.tokenizer.encode("the cat"))
+    assert np.exp(logits).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_softmax_follows_vocabulary_and_device():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    large = job.LARGE_VOCABULARY
+    found = [job.choose_softmax("auto", size, cpu) for size in (large - 1, large)]
+    assert found == ["full", "adaptive"]
+    assert job.choose_softmax("auto", large, gpu) == "full"
+    assert job.choose_softmax("sampled", 10, gpu) == "sampled"

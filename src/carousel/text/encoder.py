@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -68,7 +69,7 @@ class LibraryEncoder:
         return Encoded(np.array(ids[:-1], dtype=np.uint32), len(text.split()))
 
 
-class ChunkEncoder:
+class ChunkEncoder(ABC):
     """Words and byte pairs: the ids of each kind of chunk, by dictionary.
 
     Subclasses say how text is cut into chunks and what the ids of new ones are.
@@ -119,9 +120,9 @@ class ChunkEncoder:
         places += np.arange(len(places), dtype=np.int32)
         return Encoded(self.flat.values[places].astype(np.uint32), words)
 
+    @abstractmethod
     def cut(self, text: str) -> tuple[list[str], int]:
         """``text`` as chunks, line ends among them, and how many words it has."""
-        raise NotImplementedError
 
     def encode_new(self, chunks: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """How many ids each of the chunks has, and all of them in a row."""

@@ -20,7 +20,7 @@ from carousel.model import LanguageModel
 from carousel.text.reading import Tick
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.checkpoint import Files
-from carousel.training.decoder import choose_cutoffs, choose_tail_sizes, count_words
+from carousel.training.decoder import SAMPLES, choose_cutoffs, choose_tail_sizes, count_words
 from carousel.training.distributed import Alone, Group, join
 from carousel.training.keeper import Keeper, Screen
 from carousel.training.loop import fit
@@ -182,6 +182,8 @@ def train_on(
     softmax = choose_softmax(settings.softmax, texts.tokenizer.vocab_size, device)
     counts = count_words(texts.train, texts.tokenizer.vocab_size) if softmax == "adaptive" else None
     config = make_config(settings, texts.tokenizer.vocab_size, counts, screen)
+    if softmax != "full" and is_small(config, softmax):
+        screen.say(f"{config.vocab_size:,} kinds of tokens are few: the softmax is full")
     torch.manual_seed(settings.seed)
     network = Network(config, settings.dropout, sampled=softmax == "sampled").to(device)
     network.precision = choose_precision(settings.precision, device)
@@ -280,6 +282,11 @@ def choose_softmax(name: str, vocab_size: int, device: torch.device) -> str:
         return name
     large = vocab_size >= LARGE_VOCABULARY and device.type == "cpu"
     return "adaptive" if large else "full"
+
+
+def is_small(config: Config, softmax: str) -> bool:
+    """Whether the vocabulary is too small for an adaptive or a sampled softmax to be of use."""
+    return not config.cutoffs if softmax == "adaptive" else config.vocab_size <= SAMPLES
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -139,32 +140,24 @@ def adaptive_cross_entropy(
     """
     inputs = (x, *head, *tails)
     wanted = torch.is_grad_enabled() and any(given.requires_grad for given in inputs)
-    tied = len(head) == 3
     first = cutoffs[0]
     with torch.no_grad():
-        low = [given.to(x.dtype) for given in inputs[1:]]
-        grads = [_zeros(given) for given in inputs] if wanted else []
-        words, bias = low[0], low[len(head) - 1]
-        sums = grads[1] if wanted else None
-        if tied:
-            weight = torch.cat([words[:first], low[1]])
-            spans = [*cutoffs, len(words)]
-            pairs = [(low[3 + n], words[spans[n] : spans[n + 1]]) for n in range(len(cutoffs))]
-        else:
-            weight = words
-            pairs = list(zip(low[2::2], low[3::2], strict=True))
+        low = [given.to(x.dtype) for given in (*head, *tails)]
+        grads = [torch.zeros_like(x), *map(_zeros, (*head, *tails))] if wanted else []
+        *words, bias = low[: len(head)]
+        parts = [first, len(cutoffs)] if len(words) == 2 else [len(words[0])]
+        weight = torch.cat([own[:rows] for own, rows in zip(words, parts, strict=True)])
         where = torch.bucketize(targets, torch.tensor(cutoffs, device=targets.device), right=True)
         # In the head a whole cluster is one word.
         heads = torch.where(where > 0, first + where - 1, targets)
-        into = Gradients(torch.empty_like(x), _zeros(weight), grads[len(head)]) if wanted else None
+        into = Gradients(grads[0], _zeros(weight), grads[len(head)]) if wanted else None
         scale = 1 / len(x)
         total = sum_cross_entropy(x, weight, bias, heads, into, scale)
         if into is not None:
-            grads[0] = into.x
-            if tied:
-                grads[1][:first], grads[2][:] = into.weight[:first], into.weight[first:]
-            else:
-                grads[1] = into.weight
+            for grad, part in zip(grads[1:], torch.split(into.weight, parts), strict=False):
+                grad[: len(part)] = part
+        pairs = _clusters(low, len(head), cutoffs)
+        sums = _clusters(grads[1:], len(head), cutoffs) if wanted else []
         for n, (narrow, wide) in enumerate(pairs):
             rows = (where == n + 1).nonzero()[:, 0]
             if not len(rows):
@@ -172,16 +165,24 @@ def adaptive_cross_entropy(
             read = x.new_zeros(_padded(len(rows)), x.shape[1])
             read[: len(rows)] = x[rows]
             small = read @ narrow.T
-            inner = None
-            if into is not None and sums is not None:
-                at = sums[spans[n] : spans[n + 1]] if tied else grads[4 + 2 * n]
-                inner = Gradients(torch.empty_like(small), at, None)
+            inner = Gradients(torch.empty_like(small), sums[n][1], None) if wanted else None
             total += sum_cross_entropy(small, wide, None, targets[rows] - cutoffs[n], inner, scale)
             if inner is not None:
-                grads[4 + n if tied else 3 + 2 * n].add_(inner.x.T @ read)
+                sums[n][0].add_(inner.x.T @ read)
                 grads[0].index_add_(0, rows, (inner.x @ narrow)[: len(rows)])
     loss = total * scale
     return _with_gradients(loss, grads, inputs) if wanted else loss
+
+
+def _clusters(
+    tensors: Sequence[Tensor], heads: int, cutoffs: Sequence[int]
+) -> list[tuple[Tensor, Tensor]]:
+    """Of the head's ``heads`` tensors and the tails', both of each cluster; views where tied."""
+    words, tails = tensors[0], tensors[heads:]
+    if len(tails) == 2 * len(cutoffs):
+        return list(zip(tails[::2], tails[1::2], strict=True))
+    spans = pairwise([*cutoffs, len(words)])
+    return [(tail, words[low:high]) for tail, (low, high) in zip(tails, spans, strict=True)]
 
 
 def sampled_cross_entropy(
@@ -210,7 +211,7 @@ def sampled_cross_entropy(
 
 
 def _padded(rows: int) -> int:
-    """A round number of rows, at most a quarter more.
+    """A round number of rows: a multiple of 16, at most a quarter more where they are many.
 
     A cluster has another number of words in each batch, and for each new shape of a product the
     library would prepare, and keep, new code.
