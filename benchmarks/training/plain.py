@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,9 +52,9 @@ def rows(ids: np.ndarray, batch: int) -> Tensor:
 
 
 class PlainTraining:
-    """Truncated BPTT over the streams, AdamW, clipped gradients, warm-up and half a cosine."""
+    """Truncated BPTT over the streams, clipped gradients, warm-up and half a cosine."""
 
-    def __init__(self, ids: np.ndarray, vocab_size: int, setting: dict[str, float]) -> None:
+    def __init__(self, ids: np.ndarray, vocab_size: int, setting: dict[str, Any]) -> None:
         torch.manual_seed(0)
         self.setting = setting
         self.batch, self.bptt = int(setting["batch"]), int(setting["bptt"])
@@ -63,9 +64,13 @@ class PlainTraining:
             int(setting["layers"]),
             setting["dropout"],
         )
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=1.0, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-        )
+        self.optimizer: torch.optim.Optimizer
+        if setting["optimizer"] == "sgd":
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1.0)
+        else:
+            self.optimizer = torch.optim.AdamW(
+                self.model.parameters(), lr=1.0, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            )
         self.text = rows(ids, self.batch)
 
     def steps(self, epochs: float) -> Iterator[int]:

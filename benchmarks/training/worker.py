@@ -77,7 +77,12 @@ def carousel(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -
     softmax = choose_softmax(settings.softmax, job["vocab_size"], device)
     counts = count_words(train, job["vocab_size"]) if softmax == "adaptive" else None
     config = make_config(settings, job["vocab_size"], counts, Silence())
-    network = Network(config, settings.dropout, sampled=softmax == "sampled")
+    network = Network(
+        config,
+        settings.dropout,
+        embedding_std=settings.embedding_std,
+        sampled=softmax == "sampled",
+    )
     network.precision = choose_precision(settings.precision, device)
     steps: list[tuple[float, int]] = []
     began = time.perf_counter()

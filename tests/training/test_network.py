@@ -49,6 +49,21 @@ def test_the_exported_model_gives_the_same_loss(cell, tied, cutoffs):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
 
 
+def test_the_embedding_starts_as_wide_as_asked():
+    config = Config(vocab_size=3000, embedding_size=50)
+    weights = []
+    for std in (1.0, 0.058):
+        torch.manual_seed(3)
+        network = Network(config, embedding_std=std)
+        weights.append(network.export())
+    wide, narrow = (one.pop("embedding.weight") for one in weights)
+    np.testing.assert_allclose(narrow, 0.058 * wide, rtol=1e-6)
+    assert abs(narrow.std() - 0.058) < 0.001
+    # The rest starts as it did: the same random numbers come to it.
+    for name, weight in weights[0].items():
+        np.testing.assert_array_equal(weight, weights[1][name])
+
+
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_fused_and_reference_layers_give_the_same_gradients(cell):
     fused, _ = make_network(cell)

@@ -18,6 +18,7 @@ NONSENSE = [
     ({"dropout": float("nan")}, "dropout must be between"),
     ({"learning_rate": 0.0}, "learning_rate must be more than 0"),
     ({"learning_rate": float("inf")}, "learning_rate must be more than 0"),
+    ({"embedding_std": 0.0}, "embedding_std must be more than 0, not 0.0"),
     ({"learning_rate": "fast"}, "learning_rate must be a number, not 'fast'"),
     ({"cell": "transformer"}, "cell must be one of rnn, gru"),
     ({"tokens": "syllables"}, "tokens must be one of words"),

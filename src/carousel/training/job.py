@@ -185,7 +185,12 @@ def train_on(
     if softmax != "full" and is_small(config, softmax):
         screen.say(f"{config.vocab_size:,} kinds of tokens are few: the softmax is full")
     torch.manual_seed(settings.seed)
-    network = Network(config, settings.dropout, sampled=softmax == "sampled").to(device)
+    network = Network(
+        config,
+        settings.dropout,
+        embedding_std=settings.embedding_std,
+        sampled=softmax == "sampled",
+    ).to(device)
     network.precision = choose_precision(settings.precision, device)
     screen.say(
         f"{config.parameters:,} parameters, {config.vocab_size:,} kinds of tokens, "

@@ -56,8 +56,9 @@ class FusedLayer(nn.Module):
 class Network(nn.Module):
     """A recurrent language model in training; ``export`` gives the weights of a model folder.
 
-    ``fused=False`` trains with the reference lines even where PyTorch has a fused layer;
-    ``sampled`` trains on an estimate of the softmax.
+    ``embedding_std`` is the standard deviation of the embedding's start; ``fused=False`` trains
+    with the reference lines even where PyTorch has a fused layer; ``sampled`` trains on an estimate
+    of the softmax.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Network(nn.Module):
         config: Config,
         dropout: float = 0.0,
         *,
+        embedding_std: float = 1.0,
         fused: bool = True,
         sampled: bool = False,
     ) -> None:
@@ -77,6 +79,8 @@ class Network(nn.Module):
         # is dense, and these few rows are added to it.
         sparse = config.tied and config.vocab_size >= SPARSE_FROM
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, sparse=sparse)
+        with torch.no_grad():
+            self.embedding.weight.mul_(embedding_std)
         layer = FusedLayer if fused and config.cell in FUSED else ReferenceLayer
         sizes = [config.embedding_size] + [config.hidden_size] * (config.layers - 1)
         self.layers = nn.ModuleList(layer(config.cell, size, config.hidden_size) for size in sizes)

@@ -50,6 +50,8 @@ class Settings:
     """Layers of cells."""
     embedding_size: int = 200
     """Width E of the embedding."""
+    embedding_std: float = 1.0
+    """Standard deviation of the normal numbers that the embedding starts with."""
     hidden_size: int = 200
     """Units H of each layer."""
     tied: bool = True
@@ -113,7 +115,7 @@ class Settings:
         for name in ("weight_decay", "clip", "patience", "projection_size"):
             _within(name, getattr(self, name), 0, 2**20)
         _within("seed", self.seed, 0, 2**63 - 1)
-        for name in ("learning_rate", "epochs", "minutes"):
+        for name in ("learning_rate", "embedding_std", "epochs", "minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise SettingsError(f"{name} must be more than 0, not {value}")
