@@ -249,9 +249,11 @@ def draw_race(races: dict[str, list[dict[str, float]]], path: Path) -> None:
         minutes = [row["seconds"] / 60 for row in rows]
         perplexities = [row["perplexity"] for row in rows]
         axes.plot(minutes, perplexities, "o-", color=colour)
+        # The curves fall: to the upper right of a point there is room.
+        middle = len(rows) // 2
         axes.annotate(
-            who, (minutes[-1], perplexities[-1]), (0, 10), textcoords="offset points",
-            ha="right", color=colour,
+            who, (minutes[middle], perplexities[middle]), (8, 8), textcoords="offset points",
+            color=colour,
         )  # fmt: skip
     axes.axhline(TARGET, color="#888888", linewidth=0.8, linestyle="--")
     axes.set(yscale="log", xlabel="minutes of training", ylabel="validation perplexity")

@@ -174,9 +174,10 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = progress.learning_rate
         self.group.seed(settings.seed, progress.step)
+        # First, as the fused losses make the new gradients with the loss: never hold both.
+        self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.network, self.device):
             loss, state = self.network.loss(x, y, self.state)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         share = self.streams.width / settings.batch
         loss = self.group.average(loss.detach(), self.weights().values(), share)
