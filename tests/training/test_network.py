@@ -50,7 +50,8 @@ def test_the_exported_model_gives_the_same_loss(cell, tied, cutoffs):
 
 
 def test_the_embedding_starts_as_wide_as_asked():
-    config = Config(vocab_size=3000, embedding_size=50)
+    sizes = {"embedding_size": 50, "hidden_size": 8, "layers": 1, "projection_size": 50}
+    config = Config(cell="lstm", vocab_size=3000, tied=True, **sizes)
     weights = []
     for std in (1.0, 0.058):
         torch.manual_seed(3)

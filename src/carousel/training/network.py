@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State, Weights, weight_shapes
 from carousel.folder import Config
 from carousel.training.decoder import AdaptiveDecoder, FullDecoder
+from carousel.training.dropout import Dropout
 from carousel.unroll import initial_state, unroll
 
 FUSED: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -94,7 +95,7 @@ class Network(nn.Module):
             if config.cutoffs
             else FullDecoder(width, config.vocab_size, tied, sampled=sampled)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for name, weight in self.recurrent_weights().items():
             if name.endswith("bias_ih") and isinstance(self.cell, LSTM) and not self.cell.coupled:
                 # A forget gate that starts open lets the memory live long enough to be learned
