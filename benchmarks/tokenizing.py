@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer as Library
 
+from carousel.errors import TextError
 from carousel.text.corpus import encode_text
 from carousel.text.reading import find_files, read_pieces
 from carousel.text.tokenizer import Tokenizer, train_tokenizer
@@ -44,9 +44,14 @@ def main() -> None:
         *(f"{what}, {n}" for what in ("vocabulary", "encoding") for n in sorted({1, CORES})),
         f"tokenizers' encode_batch, {CORES}",
     ]
+    if given.megabytes < 1 or given.turns < 1:
+        parser.error("--megabytes and --turns must be 1 or more")
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "text.txt"
-        repeat(find_files([given.text]), path, given.megabytes * 10**6)
+        try:
+            repeat(find_files([given.text]), path, given.megabytes * 10**6)
+        except TextError as error:
+            parser.error(str(error))
         print(f"MB/s over {path.stat().st_size / 1e6:.0f} MB, with so many processes or threads\n")
         print("| tokens | " + " | ".join(ways) + " |\n| --- |" + " --: |" * len(ways))
         for kind in KINDS:
@@ -58,9 +63,8 @@ def repeat(sources: list[Path], path: Path, size: int) -> None:
     """Write the sources one after the other, again and again, up to ``size`` bytes or more."""
     with path.open("wb") as file:
         while file.tell() < size:
-            for source in sources:
-                with source.open("rb") as text:
-                    shutil.copyfileobj(text, file)
+            for piece in read_pieces(sources):
+                file.write(piece.encode())
 
 
 def measure(kind: str, path: Path, turns: int) -> list[list[float]]:

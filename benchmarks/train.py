@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from carousel.errors import TextError
 from carousel.text.corpus import encode_text
 from carousel.text.reading import find_files, read_pieces
 from carousel.text.tokenizer import train_tokenizer
@@ -79,9 +80,14 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw the race to this PNG")
     parser.add_argument("--json", type=Path, help="write all that was measured")
     given = parser.parse_args()
+    if given.turns < 1:
+        parser.error("--turns must be 1 or more")
     result: dict[str, Any] = {"machine": f"{platform.machine()}, {THREADS} threads"}
     with tempfile.TemporaryDirectory() as place:
-        texts = write_ids(Path(place), given.text, given.valid)
+        try:
+            texts = write_ids(Path(place), given.text, given.valid)
+        except TextError as error:
+            parser.error(str(error))
         if not given.race_only:
             result["speed"] = measure_speed(texts, given.turns)
             print_speed(result["speed"])

@@ -1,6 +1,7 @@
 """The benchmarks compare like with like: every peer predicts the same from the same weights."""
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,3 +44,31 @@ def test_texts_are_scored_the_same(decoding):
     ids = np.random.default_rng(0).integers(0, 300, 300)
     ours, theirs = (peers.PEERS[name][0](folders["float32"], 1).score(ids) for name in EXACT[:2])
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def run(name, *arguments):
+    command = [sys.executable, str(FOLDER / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_tokenizing_measures_every_kind_of_tokens(tmp_path):
+    (tmp_path / "a.txt").write_text("krish likes pizza but he does not like burger\n" * 200)
+    ran = run("tokenizing.py", tmp_path, "--megabytes", 1, "--turns", 1)
+    assert ran.returncode == 0, ran.stderr
+    table = [row for row in ran.stdout.splitlines() if row.startswith("|")]
+    assert [row.split("|")[1].strip() for row in table[2:]] == [
+        "words", "whitespace", "chars", "bpe",
+    ]  # fmt: skip
+    for row in table[2:]:
+        assert all(float(cell.split()[0]) > 0 for cell in row.split("|")[2:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("tokenizing.py", ["nowhere"]), ("train.py", ["--text=nowhere", "--valid=x"])],
+)
+def test_a_text_that_is_not_there_is_told_of_in_a_line(name, flags):
+    ran = run(name, *flags)
+    assert ran.returncode == 2
+    assert "nowhere is not there" in ran.stderr.splitlines()[-1]
+    assert "Traceback" not in ran.stderr

@@ -13,8 +13,8 @@ LEVELS = 2**16
 class Dropout(nn.Module):
     """As ``nn.Dropout``: zeros with probability ``p``, the others scaled up by ``1 / (1 - p)``.
 
-    PyTorch decides each element by a random float64, one after the other on one thread, which in a
-    small network takes a fifth of a step. Here ``p`` is rounded to a multiple of ``2 ** -16``, and
+    PyTorch decides each element by a random float64, one after the other on one thread, which a
+    small network's step feels. Here ``p`` is rounded to a multiple of ``2 ** -16``, and
     four elements share a draw of 64 bits. On other devices it is PyTorch's own.
     """
 
