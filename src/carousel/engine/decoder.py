@@ -13,6 +13,7 @@ units, ``P`` what the decoder reads (the projection's width, or ``H``), ``V`` wo
 from __future__ import annotations
 
 import importlib
+import operator
 import os
 import time
 import warnings
@@ -340,6 +341,7 @@ class Decoder:
         return scores
 
     def _ids(self, state: np.ndarray, k: int) -> np.ndarray:
+        k = operator.index(k)
         if not 1 <= k <= self.config.vocab_size:
             raise ValueError(f"k must be 1 to {self.config.vocab_size}, not {k}")
         return np.empty((len(state), k), dtype=np.int64)

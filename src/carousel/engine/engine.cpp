@@ -9,6 +9,10 @@
 #include <numeric>
 #include <stdexcept>
 
+#if defined(CAROUSEL_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#endif
 #if defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -31,6 +35,16 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#if defined(CAROUSEL_AMX)
+// Linux lends the matrix unit's registers to a process that asks for them.
+bool has_amx() {
+  constexpr long REQUEST = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA
+  constexpr unsigned TILES = 1u << 24, INT8 = 1u << 25;
+  unsigned a, b, c, d = 0;
+  return has_vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILES) && (d & INT8) &&
+         syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 bool has_dotprod() { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
 #elif defined(__aarch64__)
@@ -40,6 +54,9 @@ bool has_dotprod() { return true; }
 // What this machine can run, best first.
 std::vector<const Kernels*> runnable() {
   std::vector<const Kernels*> found;
+#if defined(CAROUSEL_AMX)
+  if (has_amx()) found.push_back(amx_kernels());
+#endif
 #if defined(__x86_64__)
   if (has_vnni()) found.push_back(vnni_kernels());
   if (has_avx512()) found.push_back(avx512_kernels());

@@ -12,11 +12,13 @@ constexpr int64_t DEPTH = 4;  // columns of an int8 tile
 
 constexpr int64_t padded(int64_t n, int64_t unit = TILE) { return (n + unit - 1) / unit * unit; }
 
-constexpr int64_t FEW = 8;    // vectors that fit the first cache together
+constexpr int64_t FEW = 8;       // vectors for which rows are read as they lie
+constexpr int64_t MANY = 64;     // vectors that are multiplied together, at most
+constexpr int64_t DEEP = 128;    // columns of 16 rows that fit the first cache beside many vectors'
 constexpr int64_t CHUNK = 1024;  // rows whose scores are held at a time, at most
 
-// The floats that a product needs to work: copies of 4 rows, and of a few vectors.
-constexpr int64_t space_for(int64_t columns) { return (4 + FEW) * padded(columns, 32); }
+// The floats that a product needs to work: copies of some rows, and of its vectors.
+constexpr int64_t space_for(int64_t columns) { return TILE * DEEP + MANY * padded(columns, 32); }
 
 enum class Format { float32, bfloat16, int8 };
 
@@ -87,9 +89,9 @@ struct Kernels {
   void (*quantize)(const float* x, int64_t size, int8_t* bytes, float* scale, int32_t* sum);
   // Rows first to last (multiples of 16, or the end) times every vector:
   // y[v * stride + row - first] = matrix[row] · vectors[v] + bias[row]. The rows written are
-  // padded to a multiple of 16. `bias` may be null. `space` is as large as space_for says. Where
-  // there are tallies, one a vector, the scores go into them while they are in the first cache; then
-  // there may be at most CHUNK rows.
+  // padded to a multiple of 16, and so is `bias`, which may be null. `space` is as large as space_for says. Where
+  // there are tallies, one a vector, the scores go into them while they are in a cache; then there may
+  // be at most CHUNK rows.
   void (*product)(const Matrix& matrix, int64_t first, int64_t last, const Vectors& vectors,
                   const float* bias, float* y, int64_t stride, float* space, Tally* tallies);
   void (*update)(const Update& step);
@@ -104,6 +106,7 @@ const Kernels* plain_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* vnni_kernels();
+const Kernels* amx_kernels();
 const Kernels* neon_kernels();
 const Kernels* dotprod_kernels();
 
