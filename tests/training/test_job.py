@@ -24,6 +24,7 @@ from carousel.training.texts import FEWEST_TOKENS
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
 QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch": 2, "bptt": 8}
+QUICK |= {"device": "cpu"}  # where a run that goes on ends as one that was not stopped, to the bit
 
 
 class Listener(Silence):

@@ -106,6 +106,20 @@ def test_bfloat16_is_close():
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
 
 
+def test_autocast_is_not_heard():
+    torch.manual_seed(0)
+    x, words, rows, bias, narrow = leaves(0, (9, 6), (30, 6), (1, 6), (11,), (6, 6))
+    targets = torch.randint(30, (9,))
+    inputs = (x, words, rows, bias, narrow)
+    expected = adaptive_cross_entropy(x, [words, rows, bias], [narrow], targets, [10])
+    wanted = torch.autograd.grad(expected, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = adaptive_cross_entropy(x, [words, rows, bias], [narrow], targets, [10])
+    assert torch.equal(found, expected)
+    for ours, theirs in zip(torch.autograd.grad(found, inputs), wanted, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_without_gradients_none_are_kept():
     x, weight, bias = torch.randn(4, 3), torch.randn(5, 3), torch.zeros(5)
     assert not linear_cross_entropy(x, weight, bias, torch.zeros(4, dtype=torch.long)).requires_grad

@@ -10,6 +10,7 @@ from carousel.model import LanguageModel
 from carousel.text.tokenizer import train_tokenizer
 from carousel.training.decoder import choose_tail_sizes
 from carousel.training.network import Network
+from carousel.training.validation import autocast
 
 TEXT = ["the cat sat on the mat and the dog ran\n"]
 
@@ -47,6 +48,21 @@ def test_the_exported_model_gives_the_same_loss(cell, tied, cutoffs):
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(after, state, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cutoffs", [(), (4, 7)])
+def test_in_bfloat16_the_loss_is_close(cell, cutoffs):
+    """Also where a layer hands on float32, as a GRU does under autocast."""
+    network, _ = make_network(cell, tied=False, projection=0, cutoffs=cutoffs)
+    ids = torch.randint(network.config.vocab_size, (9, 3))
+    losses = []
+    for network.precision in ("float32", "bfloat16"):
+        with autocast(network, torch.device("cpu")):
+            loss, _ = network.loss(ids[:-1], ids[1:], network.initial_state(3))
+        loss.backward()
+        losses.append(loss.detach())
+    torch.testing.assert_close(losses[1], losses[0], rtol=0.02, atol=0.0)
 
 
 def test_the_embedding_starts_as_wide_as_asked():

@@ -19,6 +19,8 @@ CHUNK_BYTES = 32 * 2**20
 """The logits held at any moment: each chunk adds once to the gradient of the whole matrix."""
 CACHE_BYTES = 2 * 2**20
 """Of these the softmax takes so much at a time, in float32, while it is in the cache."""
+GPU_CHUNK_BYTES = 256 * 2**20
+"""As ``CHUNK_BYTES`` on a GPU, which wants few and large steps: there a whole chunk at a time."""
 
 
 class Gradients(NamedTuple):
@@ -45,8 +47,9 @@ def sum_cross_entropy(
     """
     words = len(weight)
     total = torch.zeros((), dtype=torch.float32, device=x.device)
-    rows = max(1, min(len(x), CHUNK_BYTES // (x.element_size() * words)))
-    cached = max(1, CACHE_BYTES // (4 * words))
+    most = CHUNK_BYTES if x.is_cpu else GPU_CHUNK_BYTES
+    rows = max(1, min(len(x), most // (x.element_size() * words)))
+    cached = max(1, CACHE_BYTES // (4 * words)) if x.is_cpu else rows
     # One buffer for all chunks: fresh memory costs more than the products that fill it.
     held = x.new_empty(rows, words)
     for start in range(0, len(x), rows):
@@ -112,7 +115,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
     """
     inputs = (x, weight, bias)
     wanted = torch.is_grad_enabled() and any(given.requires_grad for given in inputs)
-    with torch.no_grad():
+    with torch.no_grad(), _as_given(x):
         into = None
         if wanted:
             into = Gradients(torch.empty_like(x), _zeros(weight), _zeros(bias))
@@ -141,7 +144,7 @@ def adaptive_cross_entropy(
     inputs = (x, *head, *tails)
     wanted = torch.is_grad_enabled() and any(given.requires_grad for given in inputs)
     first = cutoffs[0]
-    with torch.no_grad():
+    with torch.no_grad(), _as_given(x):
         low = [given.to(x.dtype) for given in (*head, *tails)]
         grads = [torch.zeros_like(x), *map(_zeros, (*head, *tails))] if wanted else []
         *words, bias = low[: len(head)]
@@ -218,6 +221,11 @@ def _padded(rows: int) -> int:
     """
     step = max(16, (1 << rows.bit_length()) // 8)
     return -(-rows // step) * step
+
+
+def _as_given(x: Tensor) -> torch.autocast:
+    """No autocast: the products are made in the number format of ``x``, and of what follows."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def _zeros(like: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State, Weights, weight_shapes
 from carousel.folder import Config
@@ -46,6 +47,11 @@ class FusedLayer(nn.Module):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``x [T, B, E]`` and a state of ``[1, B, H]`` to ``[T, B, H]`` and the state after."""
+        if x.is_cuda and torch.is_autocast_enabled("cuda"):
+            # Autocast would have cuDNN compute in float16, whatever it was asked for, and in that
+            # most gradients of a mean over thousands of words are too small to be told from 0.
+            with torch.autocast("cuda", enabled=False):
+                return self.forward(x.float(), state)
         given = tuple(part.to(x.dtype) for part in state)
         if isinstance(state, LSTMState):
             y, after = self.fused(x, given)
@@ -113,7 +119,9 @@ class Network(nn.Module):
 
     def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """``ids [T, B]`` to what the decoder reads, ``[T, B, P or H]``, and the state after."""
-        x = self.dropout(self.embedding(ids))
+        # Rows are for a CPU: a GPU adds whole matrices in microseconds.
+        sparse = self.embedding.sparse and ids.is_cpu
+        x = self.dropout(F.embedding(ids, self.embedding.weight, sparse=sparse))
         after: list[State] = []
         for number, layer in enumerate(self.layers):
             x, layer_state = layer(x, type(state)(*(part[number : number + 1] for part in state)))
@@ -126,6 +134,8 @@ class Network(nn.Module):
     def loss(self, ids: Tensor, targets: Tensor, state: State) -> tuple[Tensor, State]:
         """Mean cross-entropy in nats of ``targets [T, B]`` after ``ids [T, B]``, and the state."""
         hidden, state = self(ids, state)
+        if hidden.is_cuda and self.precision == "bfloat16":
+            hidden = hidden.bfloat16()  # the layers gave float32
         return self.decoder.loss(hidden.flatten(0, 1), targets.flatten()), state
 
     def recurrent_weights(self) -> dict[str, Tensor]:
