@@ -195,6 +195,7 @@ inline void one_tile(const Matrix& m, int64_t row, const Vectors& vectors, const
   Sums a = zero(), b = zero(), c = zero(), d = zero();
   int64_t k = 0;
   for (; k + 4 <= depth; k += 4, w += 4 * TILE * DEPTH, x += 4 * DEPTH) {
+    fetch_ahead<4 * TILE * DEPTH>(w);
     a = dot(a, tile(w), four(x));
     b = dot(b, tile(w + TILE * DEPTH), four(x + DEPTH));
     c = dot(c, tile(w + 2 * TILE * DEPTH), four(x + 2 * DEPTH));

@@ -58,10 +58,6 @@ inline void finish_rows(const Floats (&sums)[4], const float* bias, float* y) {
   UNROLL for (int r = 0; r < R; ++r) y[r] = found[r] + (bias ? bias[r] : 0.0f);
 }
 
-// Bfloat16 takes so many more instructions a byte that the processor looks less far ahead by itself.
-constexpr int64_t AHEAD = 2048;  // elements
-constexpr int LINE = 64 / sizeof(uint16_t);
-
 // One long row by one vector, read straight on with four sums in flight: memory is read fastest so.
 template <class Element>
 inline Floats one_row(const Element* w, const float* x, int64_t columns) {
@@ -69,8 +65,7 @@ inline Floats one_row(const Element* w, const float* x, int64_t columns) {
   Floats a = splat(0), b = a, c = a, d = a;
   int64_t k = 0;
   for (; k + 4 * WIDTH <= columns; k += 4 * WIDTH) {
-    if constexpr (!is_float)
-      UNROLL for (int n = 0; n < 4 * WIDTH; n += LINE) __builtin_prefetch(w + k + AHEAD + n);
+    if constexpr (!is_float) fetch_ahead<4 * WIDTH * sizeof(Element)>(w + k);
     const Pair one = pair(w + k), other = pair(w + k + 2 * WIDTH);
     a += one.a * load<Floats>(x + k);
     b += one.b * load<Floats>(x + k + WIDTH);
