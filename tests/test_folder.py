@@ -19,7 +19,7 @@ from carousel.cells import CELLS
 from carousel.errors import FolderError
 from carousel.folder import Config, clear_aside, read_folder, write_file, write_folder
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, Quantized, store
+from carousel.storage import DTYPES, Quantized, Tiled, from_tiles, store, to_tiles
 
 
 @pytest.fixture
@@ -53,6 +53,9 @@ def test_round_trip(tmp_path_factory, make_model, cell, sizes, layers, tied, bia
     assert again.tokenizer.tokens() == model.tokenizer.tokens()
     assert again.stored.keys() == stored.keys()
     for name, weight in stored.items():
+        if dtype == "int8" and name in config.tiled():
+            weight = to_tiles(weight)
+            assert again.stored[name].tiles.ctypes.data % 64 == 0, "a tile is a line"
         for found, wanted in zip(arrays_of(again.stored[name]), arrays_of(weight), strict=True):
             np.testing.assert_array_equal(found, wanted)
             assert not found.flags.writeable
@@ -61,15 +64,15 @@ def test_round_trip(tmp_path_factory, make_model, cell, sizes, layers, tied, bia
     # The file is what safetensors makes of it.
     for name, tensor in load_file_with_torch(path / "model.safetensors").items():
         stands_for = again.stored[name.removesuffix(".scale")]
-        if isinstance(stands_for, Quantized):
-            stands_for = stands_for.scale if name.endswith(".scale") else stands_for.values
+        if isinstance(stands_for, Quantized | Tiled):
+            stands_for = stands_for.scale if name.endswith(".scale") else stands_for[0]
         elif stands_for.dtype == np.uint16:
             stands_for = again.weights[name]
         np.testing.assert_array_equal(tensor.float().numpy(), stands_for)
 
 
 def arrays_of(weight):
-    return weight if isinstance(weight, Quantized) else (weight,)
+    return weight[:2] if isinstance(weight, Quantized | Tiled) else (weight,)
 
 
 def mapped(array):
@@ -273,6 +276,18 @@ INT8_CORRUPTIONS = {
         lambda p: change_tensors(p, patch("decoder.weight", -128, "i1")),
         "decoder.weight holds the value -128",
     ),
+    "fewer tiles": (
+        lambda p: change_tensors(
+            p, lambda t: t.update({"decoder.weight": t["decoder.weight"][:, :1].copy()})
+        ),
+        "decoder.weight has shape [2, 1, 16, 4], not [2, 2, 16, 4]",
+    ),
+    "an embedding in tiles": (
+        lambda p: change_tensors(
+            p, lambda t: t.update({"embedding.weight": np.zeros((1, 2, 16, 4), "i1")})
+        ),
+        "embedding.weight has shape [1, 2, 16, 4], not",
+    ),
     "a bias not finite": (lambda p: change_tensors(p, poison), "not finite"),
     "cut": (
         lambda p: os.truncate(
@@ -322,6 +337,28 @@ def test_older_folders_are_read_and_written_as_ever(saved):
     assert read_folder(path).config == model.config
     change_config(path, dtype="float32", cutoffs=[], tail_sizes=[])
     assert read_folder(path).config == model.config
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_int8_that_lies_row_by_row_is_the_same_model(tmp_path, make_model, tied):
+    path = tmp_path / "m"
+    write_as(path, make_model(tied=tied), "int8")
+    tiles = LanguageModel.load(path)
+    by_rows = {
+        name: from_tiles(weight).values
+        for name, weight in tiles.stored.items()
+        if isinstance(weight, Tiled)
+    }
+    assert by_rows.keys() == set(tiles.config.tiled())
+    assert ("embedding.weight" in by_rows) == tied
+    change_tensors(path, lambda t: t.update(by_rows))
+    rows = LanguageModel.load(path)
+    assert not any(isinstance(weight, Tiled) for weight in rows.stored.values())
+    for found in (tiles, rows):
+        found.logits_after = found.step(np.array([1]), found.initial_state(1))[0]
+    np.testing.assert_array_equal(tiles.logits_after, rows.logits_after)
+    for name, weight in tiles.weights.items():
+        np.testing.assert_array_equal(rows.weights[name], weight)
 
 
 def test_tensors_that_do_not_lie_on_the_processors_grid(saved):

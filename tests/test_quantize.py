@@ -7,7 +7,7 @@ from carousel.errors import FolderError, SettingsError, TextError
 from carousel.evaluate import evaluate
 from carousel.model import SHIPPED, LanguageModel, shipped_models
 from carousel.quantize import quantize
-from carousel.storage import Quantized, quantize_rows, to_bfloat16
+from carousel.storage import Tiled, from_tiles, quantize_rows, to_bfloat16
 from carousel.text.stories import tell_stories
 
 TO = ["int8", "bfloat16"]
@@ -44,8 +44,8 @@ def test_what_is_written_is_the_model_rounded(tmp_path, monkeypatch, dtype):
         stored = after.stored[name]
         if weight.ndim == 1:
             np.testing.assert_array_equal(stored, weight)
-        elif isinstance(stored, Quantized):
-            np.testing.assert_array_equal(stored.values, quantize_rows(weight).values)
+        elif isinstance(stored, Tiled):
+            np.testing.assert_array_equal(from_tiles(stored).values, quantize_rows(weight).values)
         else:
             np.testing.assert_array_equal(stored, to_bfloat16(weight))
     for file in ("recipe.toml", "metrics.jsonl"):

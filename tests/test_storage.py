@@ -10,10 +10,13 @@ from carousel.storage import (
     DTYPES,
     Quantized,
     fault,
+    from_tiles,
     quantize_rows,
     store,
+    tiles_shape,
     to_bfloat16,
     to_float32,
+    to_tiles,
 )
 
 SHAPES = st.tuples(st.integers(0, 9), st.integers(0, 9))
@@ -55,6 +58,24 @@ def check_int8(weight):
 def test_int8_uses_the_whole_range(rows):
     weight = np.random.default_rng(0).normal(size=(rows, 40)).astype(np.float32)
     assert (np.abs(quantize_rows(weight).values).max(axis=1, initial=0) == 127).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(shape=st.tuples(st.integers(1, 40), st.integers(1, 11)), seed=st.integers(0, 9999))
+def test_tiles_are_the_matrix_and_zeros_around_it(shape, seed):
+    rows = quantize_rows(matrix(shape, seed))
+    tiled = to_tiles(rows)
+    assert tiled.shape == rows.shape == shape
+    assert tiled.tiles.shape == tiles_shape(shape)
+    for n, k in np.ndindex(shape):
+        assert tiled.tiles[n // 16, k // 4, n % 16, k % 4] == rows.values[n, k]
+    assert np.count_nonzero(tiled.tiles) == np.count_nonzero(rows.values)
+    np.testing.assert_array_equal(from_tiles(tiled).values, rows.values)
+    np.testing.assert_array_equal(to_float32(tiled), to_float32(rows))
+    assert tiled.nbytes >= rows.nbytes
+    assert fault(tiled) is None
+    tiled.tiles[-1, -1, -1, -1] = -128
+    assert "-128" in fault(tiled)
 
 
 @settings(max_examples=50, deadline=None)

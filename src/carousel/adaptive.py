@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from carousel.storage import Quantized, Stored
+from carousel.storage import Quantized, Stored, Tiled, from_tiles
 
 
 def decoder_shapes(
@@ -64,7 +64,7 @@ def untie(weights: Mapping[str, Stored], cutoffs: Sequence[int]) -> dict[str, St
     made = dict(weights)
     if "decoder.clusters.weight" not in made or "decoder.head.weight" in made:
         return made
-    table, rows = made["embedding.weight"], made["decoder.clusters.weight"]
+    table, rows = _by_rows(made["embedding.weight"]), _by_rows(made["decoder.clusters.weight"])
     if isinstance(table, Quantized) and isinstance(rows, Quantized):
         made["decoder.head.weight"] = Quantized(
             np.concatenate([table.values[: cutoffs[0]], rows.values]),
@@ -123,11 +123,15 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return made
 
 
-def _rows(stored: Stored) -> int:
+def _by_rows(stored: Stored) -> np.ndarray | Quantized:
+    return from_tiles(stored) if isinstance(stored, Tiled) else stored
+
+
+def _rows(stored: np.ndarray | Quantized) -> int:
     return len(stored.values if isinstance(stored, Quantized) else stored)
 
 
-def _part(stored: Stored, rows: slice) -> Stored:
+def _part(stored: np.ndarray | Quantized, rows: slice) -> Stored:
     if isinstance(stored, Quantized):
         return Quantized(stored.values[rows], stored.scale[rows])
     return stored[rows]

@@ -132,6 +132,17 @@ class Config:
             shapes["decoder.weight"] = (self.vocab_size, read)
         return shapes | {"decoder.bias": (self.vocab_size,)}
 
+    def tiled(self) -> list[str]:
+        """The matrices that lie in tiles where they are int8: those that are multiplied as a whole.
+
+        An embedding is read row by row, and a tied adaptive softmax is made of parts of it.
+        """
+        apart = {"decoder.clusters.weight"}
+        if self.cutoffs or not self.tied:
+            apart.add("embedding.weight")
+        shapes = self.weight_shapes()
+        return [name for name, shape in shapes.items() if len(shape) == 2 and name not in apart]
+
     @property
     def parameters(self) -> int:
         """How many numbers are learned."""
@@ -199,7 +210,9 @@ def read_folder(path: str | Path) -> ModelFolder:
             f"{path}: tokenizer.json has {tokenizer.vocab_size} tokens, "
             f"config.json says {config.vocab_size}"
         )
-    weights = read_weights(path / "model.safetensors", config.weight_shapes(), config.dtype)
+    weights = read_weights(
+        path / "model.safetensors", config.weight_shapes(), config.dtype, config.tiled()
+    )
     return ModelFolder(path, config, weights, tokenizer)
 
 
@@ -225,7 +238,9 @@ def write_folder(
     check_free(path, force=force)
     files: dict[str, str | bytes] = {
         "config.json": config.to_json(),
-        "model.safetensors": write_weights(weights, config.weight_shapes(), config.dtype),
+        "model.safetensors": write_weights(
+            weights, config.weight_shapes(), config.dtype, config.tiled()
+        ),
         "tokenizer.json": tokenizer.to_json(),
         **(extra or {}),
     }

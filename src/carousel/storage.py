@@ -16,6 +16,8 @@ LARGEST_INT8 = 127
 LARGEST_SCALE = float(np.finfo(np.float32).max) / LARGEST_INT8
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 CHUNK = 2**20
+TILE = (16, 4)
+"""Rows and columns of an int8 matrix that lie together, as ``engine/kernels.h`` has them."""
 
 
 class Quantized(NamedTuple):
@@ -37,7 +39,28 @@ class Quantized(NamedTuple):
         return self.values.nbytes + self.scale.nbytes
 
 
-Stored = np.ndarray | Quantized
+class Tiled(NamedTuple):
+    """The same in tiles of 16 rows by 4 columns: the order in which the engine reads it fastest."""
+
+    tiles: np.ndarray
+    """``[⌈N / 16⌉, ⌈K / 4⌉, 16, 4]`` of int8, with zeros around the matrix."""
+    scale: np.ndarray
+    """``[N]`` of float32, positive."""
+    columns: int
+    """``K``."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(N, K)``."""
+        return len(self.scale), self.columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tiles and the scales."""
+        return self.tiles.nbytes + self.scale.nbytes
+
+
+Stored = np.ndarray | Quantized | Tiled
 """A float32 array, a uint16 array that holds bfloat16, or an int8 matrix with its scales."""
 
 
@@ -64,6 +87,29 @@ def quantize_rows(weight: np.ndarray) -> Quantized:
     return Quantized(np.clip(values, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale)
 
 
+def tiles_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the tiles of a matrix ``(N, K)``."""
+    (rows, columns), (high, wide) = shape, TILE
+    return -(-rows // high), -(-columns // wide), high, wide
+
+
+def to_tiles(stored: Quantized) -> Tiled:
+    """An int8 matrix in tiles."""
+    rows, columns = stored.values.shape
+    down, across, high, wide = tiles_shape(stored.values.shape)
+    whole = np.zeros((down * high, across * wide), dtype=np.int8)
+    whole[:rows, :columns] = stored.values
+    tiles = whole.reshape(down, high, across, wide).swapaxes(1, 2)
+    return Tiled(np.ascontiguousarray(tiles), stored.scale, columns)
+
+
+def from_tiles(stored: Tiled) -> Quantized:
+    """An int8 matrix row by row."""
+    (rows, columns), (down, across, high, wide) = stored.shape, stored.tiles.shape
+    whole = stored.tiles.swapaxes(1, 2).reshape(down * high, across * wide)
+    return Quantized(np.ascontiguousarray(whole[:rows, :columns]), stored.scale)
+
+
 def to_bfloat16(weight: np.ndarray) -> np.ndarray:
     """Finite float32 rounded to the nearest bfloat16, ties to even, as a uint16 array."""
     bits = np.ascontiguousarray(weight, dtype=np.float32).view(np.uint32)
@@ -75,6 +121,8 @@ def to_bfloat16(weight: np.ndarray) -> np.ndarray:
 
 def to_float32(stored: Stored) -> np.ndarray:
     """The float32 array that a stored weight stands for; a float32 array itself."""
+    if isinstance(stored, Tiled):
+        stored = from_tiles(stored)
     if isinstance(stored, Quantized):
         wide: np.ndarray = stored.values * stored.scale[:, None]
         return wide
@@ -86,12 +134,12 @@ def to_float32(stored: Stored) -> np.ndarray:
 
 def fault(stored: Stored) -> str | None:
     """What is wrong with the values of a stored weight, or None. Allocates nothing of its size."""
-    if isinstance(stored, Quantized):
-        scale = stored.scale
+    if isinstance(stored, Quantized | Tiled):
+        values, scale = stored[:2]
         # Also false where the scale is not a number.
         if not bool(np.all((scale > 0) & (scale <= LARGEST_SCALE))):
             return "a scale that is not positive and finite"
-        return "the value -128" if stored.values.min(initial=0) < -LARGEST_INT8 else None
+        return "the value -128" if values.min(initial=0) < -LARGEST_INT8 else None
     if stored.dtype == np.uint16:
         bad = any(_not_finite(part).any() for part in _parts(stored))
     else:

@@ -1,34 +1,42 @@
 """The weights of a model as a safetensors file, checked before it is believed.
 
 Matrices are float32, bfloat16, or int8 with a tensor of scales beside each: for
-``decoder.weight`` of type I8, ``[N, K]``, there is ``decoder.weight.scale`` of type F32, ``[N]``.
-All that is no matrix is F32.
+``decoder.weight`` of type I8 there is ``decoder.weight.scale`` of type F32, ``[N]``. An int8 matrix
+``[N, K]`` that is multiplied lies in tiles, ``[⌈N / 16⌉, ⌈K / 4⌉, 16, 4]``, so that the engine can
+map it. All that is no matrix is F32.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from carousel.errors import FolderError
-from carousel.storage import Quantized, Stored, fault
+from carousel.storage import Quantized, Stored, Tiled, fault, tiles_shape, to_tiles
 
 LARGEST_HEADER = 2**20
 SCALE = ".scale"
 """What the name of an int8 matrix is followed by where its scales are meant."""
 KINDS = {"F32": "<f4", "BF16": "<u2", "I8": "|i1"}
 """How NumPy sees the types of safetensors; it has no bfloat16 of its own."""
+LINE = 64
+"""Bytes that a processor reads together. A tile is as long."""
 
 
 def read_weights(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], dtype: str = "float32"
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: str = "float32",
+    tiled: Collection[str] = (),
 ) -> dict[str, Stored]:
     """Map a safetensors file that must hold exactly ``shapes``, the matrices in ``dtype``.
+
+    Those of ``tiled`` may lie in tiles, if they are int8.
 
     Raises:
         FolderError: anything in the file that differs from that, values that are not finite too.
@@ -47,7 +55,7 @@ def read_weights(
     if not isinstance(header, dict):
         raise FolderError(f"{path} is not a safetensors file: its header is no table")
     header.pop("__metadata__", None)
-    tensors = _tensors(shapes, dtype)
+    tensors = _tensors(shapes, dtype, [name for name in tiled if _in_tiles(header.get(name))])
     if header.keys() != tensors.keys():
         missing, extra = (
             sorted(tensors.keys() - header.keys()),
@@ -75,9 +83,11 @@ def read_weights(
 
     weights: dict[str, Stored] = {}
     for name in shapes:
-        weight: Stored = mapped(name)
+        values = mapped(name)
+        weight: Stored = values
         if name + SCALE in tensors:
-            weight = Quantized(mapped(name), mapped(name + SCALE))
+            scale, in_rows = mapped(name + SCALE), values.ndim == len(shapes[name])
+            weight = Quantized(values, scale) if in_rows else Tiled(values, scale, shapes[name][1])
         if wrong := fault(weight):
             raise FolderError(f"{path}: {name} holds {wrong}")
         weights[name] = weight
@@ -85,39 +95,48 @@ def read_weights(
 
 
 def write_weights(
-    weights: Mapping[str, Stored], shapes: Mapping[str, tuple[int, ...]], dtype: str
+    weights: Mapping[str, Stored],
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: str,
+    tiled: Collection[str] = (),
 ) -> bytes:
     """The bytes of a safetensors file of weights of ``shapes``, whose matrices are in ``dtype``.
+
+    Those of ``tiled`` are laid in tiles, if they are int8.
 
     Raises:
         ValueError: other weights than these.
     """
-    from safetensors import TensorSpec, serialize
-
     parts: dict[str, np.ndarray] = {}
     for name, weight in weights.items():
-        if isinstance(weight, Quantized):
-            parts |= {name: weight.values, name + SCALE: weight.scale}
+        if isinstance(weight, Quantized) and name in tiled:
+            weight = to_tiles(weight)
+        if isinstance(weight, Quantized | Tiled):
+            parts |= {name: weight[0], name + SCALE: weight.scale}
         else:
             parts[name] = weight
-    tensors = _tensors(shapes, dtype)
+    tensors = _tensors(shapes, dtype, tiled)
     if {name: part.shape for name, part in parts.items()} != {
         name: shape for name, (_, shape) in tensors.items()
     }:
         raise ValueError("the weights are not those of the configuration")
-    names = {"F32": "float32", "BF16": "bfloat16", "I8": "int8"}
-    specs, arrays = {}, []
-    for name, (kind, shape) in tensors.items():
+    arrays = {}
+    for name, (kind, _) in tensors.items():
         given = parts[name].dtype
         # Any float may be rounded to float32; the other types are what they are.
         if given.kind != "f" if kind == "F32" else given != KINDS[kind]:
             raise ValueError(f"{name} is not stored as {dtype}")
-        array = np.ascontiguousarray(parts[name], dtype=KINDS[kind])
-        arrays.append(array)  # what a spec points to must stay until the bytes are made
-        specs[name] = TensorSpec(
-            dtype=names[kind], shape=shape, data_ptr=array.ctypes.data, data_len=array.nbytes
-        )
-    return bytes(serialize(specs))
+        arrays[name] = np.ascontiguousarray(parts[name], dtype=KINDS[kind])
+    header, end = {}, 0
+    # Tiles first, so that each of them is a line; all else lies where its type may.
+    order = sorted(arrays, key=lambda name: (arrays[name].ndim != 4, -arrays[name].itemsize, name))
+    for name in order:
+        start, end = end, end + arrays[name].nbytes
+        kind, shape = tensors[name]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % LINE)
+    return b"".join([len(text).to_bytes(8, "little"), text, *(arrays[name].data for name in order)])
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
@@ -140,15 +159,20 @@ def parse_json(text: str | bytes, where: str) -> Any:
 
 
 def _tensors(
-    shapes: Mapping[str, tuple[int, ...]], dtype: str
+    shapes: Mapping[str, tuple[int, ...]], dtype: str, tiled: Collection[str]
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The tensors of a file by name, each with its type in safetensors' terms and its shape."""
     kind = {"float32": "F32", "bfloat16": "BF16", "int8": "I8"}[dtype]
     tensors = {name: (kind if len(shape) == 2 else "F32", shape) for name, shape in shapes.items()}
-    scales = {
-        name + SCALE: ("F32", shape[:1]) for name, (kind, shape) in tensors.items() if kind == "I8"
-    }
-    return tensors | scales
+    if kind != "I8":
+        return tensors
+    scales = {name + SCALE: ("F32", shapes[name][:1]) for name in tensors if len(shapes[name]) == 2}
+    return tensors | {name: (kind, tiles_shape(shapes[name])) for name in tiled} | scales
+
+
+def _in_tiles(entry: Any) -> bool:
+    shape = entry.get("shape") if isinstance(entry, dict) else None
+    return isinstance(shape, list) and len(shape) == 4
 
 
 def _span(path: Path, name: str, entry: Any, kind: str, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from carousel.engine.decoder import Decoder, instruction_sets
 from carousel.errors import EngineError
 from carousel.folder import Config
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, store, to_float32
+from carousel.storage import DTYPES, Quantized, store, to_float32, to_tiles
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -203,6 +203,38 @@ def test_int8_cells_round_their_vectors_and_nothing_else(isa, cell, monkeypatch)
     # A value that lies on the edge of two steps may fall to either.
     close(hidden, expected, atol=1e-2)
     assert np.median(np.abs(hidden - expected)) < 1e-6
+
+
+@pytest.mark.parametrize("isa", SETS)
+@settings(max_examples=25, deadline=None)
+@given(
+    cell=st.sampled_from(list(CELLS)),
+    sizes=shapes,
+    tied=st.booleans(),
+    B=st.sampled_from([1, 3, 9, 17, 70]),
+    seed=st.integers(0, 99),
+)
+def test_tiles_are_read_as_rows_are(isa, cell, sizes, tied, B, seed):
+    if tied:
+        sizes = sizes | {"embedding_size": sizes["projection_size"] or sizes["hidden_size"]}
+    config, _, stored = make(cell, "int8", seed, tied=tied, **sizes)
+    tiles = {
+        name: to_tiles(weight) if name in config.tiled() else weight
+        for name, weight in stored.items()
+    }
+    found, expected = (Decoder(config, weights, isa=isa) for weights in (tiles, stored))
+    ids = np.random.default_rng(seed).integers(0, config.vocab_size, (3, B))
+    hidden, after = found.read(ids, found.initial_state(B))
+    for ours, theirs in zip((hidden, after), expected.read(ids, 0 * after), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(found.logits(after), expected.logits(after))
+
+
+def test_an_embedding_in_tiles_is_refused():
+    config, _, stored = make(dtype="int8")
+    assert isinstance(stored["embedding.weight"], Quantized)
+    with pytest.raises(ValueError, match="the embedding must lie row by row"):
+        Decoder(config, stored | {"embedding.weight": to_tiles(stored["embedding.weight"])})
 
 
 def test_int8_products_are_the_same_on_all_instruction_sets():

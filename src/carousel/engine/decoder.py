@@ -27,7 +27,7 @@ from carousel.adaptive import untie
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State
 from carousel.errors import EngineError
 from carousel.folder import Config, read_folder
-from carousel.storage import Quantized, Stored
+from carousel.storage import Quantized, Stored, Tiled
 
 _kernels: Any
 try:
@@ -83,7 +83,8 @@ class Decoder:
     """A model's weights, ready to be run.
 
     Weights stay where they lie, and are shared with whoever else maps their file; int8 matrices
-    alone are copied into the order in which they are read fastest (see ``docs/engine.md``).
+    that lie row by row alone are copied into tiles, in which they are read fastest (see
+    ``docs/engine.md``).
 
     Args:
         config: the shape of the model.
@@ -127,7 +128,9 @@ class Decoder:
 
         def given(name: str) -> Any:
             weight = weights.get(name)
-            return tuple(map(_plain, weight)) if isinstance(weight, Quantized) else _plain(weight)
+            if isinstance(weight, Quantized | Tiled):
+                return _plain(weight[0]), _plain(weight.scale)
+            return _plain(weight)
 
         layers = [
             tuple(
