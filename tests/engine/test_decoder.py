@@ -60,7 +60,7 @@ shapes = st.fixed_dictionaries(
     sizes=shapes,
     dtype=st.sampled_from(["float32", "bfloat16"]),
     T=st.integers(0, 5),
-    B=st.sampled_from([1, 2, 3, 4, 9, 17]),
+    B=st.sampled_from([1, 2, 3, 4, 9, 17, 33, 70]),
     seed=st.integers(0, 99),
 )
 def test_reading_and_decoding_equal_the_cells(isa, cell, sizes, dtype, T, B, seed):

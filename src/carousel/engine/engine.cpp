@@ -21,9 +21,8 @@
 namespace carousel {
 namespace {
 
-constexpr int64_t SMALL_CHUNK = 256;  // rows whose scores are held at a time, of many vectors
-constexpr int64_t FIRST_CHUNK = 64;   // and at first, after which few scores are above the bar
-constexpr int64_t BLOCK = 64;        // vectors that are multiplied at a time
+constexpr int64_t FIRST_CHUNK = 64;   // rows at first, after which few scores are above the bar
+constexpr int64_t BLOCK = MANY;       // vectors that are decoded at a time
 constexpr int64_t WORTH = 256 << 10;  // bytes of weights from which a thread's help pays
 
 const float NONE = -std::numeric_limits<float>::infinity();
@@ -39,9 +38,9 @@ bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 // Linux lends the matrix unit's registers to a process that asks for them.
 bool has_amx() {
   constexpr long REQUEST = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA
-  constexpr unsigned TILES = 1u << 24, INT8 = 1u << 25;
+  constexpr unsigned NEEDED = 1u << 22 | 1u << 24 | 1u << 25;  // bfloat16, tiles, int8
   unsigned a, b, c, d = 0;
-  return has_vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILES) && (d & INT8) &&
+  return has_vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & NEEDED) == NEEDED &&
          syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 #endif
@@ -369,15 +368,14 @@ void Engine::rows_of(const Weights& weights, const float* bias, const Vectors& v
   const Matrix& m = weights.matrix();
   const int64_t share = padded((m.rows + parts - 1) / parts);
   const auto some = [&](int part) {
-    const int64_t most = vectors.count > FEW ? SMALL_CHUNK : CHUNK;
-    float* scores = chunk_of_scores(vectors.count * most);
+    float* scores = chunk_of_scores(vectors.count * CHUNK);
     const int64_t end = std::min((part + 1) * share, m.rows);
     for (int64_t row = part * share, chunk = FIRST_CHUNK; row < end; row += chunk) {
-      if (row > part * share) chunk = std::min(4 * chunk, most);
+      if (row > part * share) chunk = std::min(4 * chunk, CHUNK);
       const int64_t last = std::min(row + chunk, end);
-      kernels_->product(m, row, last, vectors, bias, scores, most, work_space(m.columns),
+      kernels_->product(m, row, last, vectors, bias, scores, CHUNK, work_space(m.columns),
                         tallies ? tallies + part * vectors.count : nullptr);
-      use(part, row, last - row, scores, most);
+      use(part, row, last - row, scores, CHUNK);
     }
   };
   if (parts == 1) return some(0);

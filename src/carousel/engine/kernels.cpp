@@ -2,8 +2,8 @@
 //
 // This file is compiled once for each instruction set, with the compiler's flags for it and with
 // CAROUSEL_KERNELS naming the table it fills. Float arithmetic is written once, on the vector type
-// of GCC and Clang, as wide as the machine's registers; only int8 products have lines of their own
-// for each set. Everything but the table is private to the object (and nothing inline comes from
+// of GCC and Clang, as wide as the machine's registers; only int8 products and the matrix unit have
+// lines of their own. Everything but the table is private to the object (and nothing inline comes from
 // the standard library): code compiled for a newer processor must not be shared with the others.
 
 #include "kernels.h"
@@ -43,11 +43,13 @@ void product_of_some(const Matrix& m, int64_t first, int64_t last, const Vectors
                      const float* bias, float* y, int64_t stride, float* space) {
   if (m.format == Format::float32)
     return product_floats<float>(m, first, last, vectors, bias, y, stride, space);
-  if (m.format == Format::bfloat16)
-    return product_floats<uint16_t>(m, first, last, vectors, bias, y, stride, space);
 #if defined(WITH_AMX)
+  if (vectors.count > FEW && m.format == Format::bfloat16)
+    return product_halves(m, first, last, vectors, bias, y, stride, space);
   if (vectors.count > FEW) return product_tiles(m, first, last, vectors, bias, y, stride);
 #endif
+  if (m.format == Format::bfloat16)
+    return product_floats<uint16_t>(m, first, last, vectors, bias, y, stride, space);
   product_int8(m, first, last, vectors, bias, y, stride);
 }
 

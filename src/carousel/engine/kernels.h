@@ -18,7 +18,9 @@ constexpr int64_t DEEP = 128;    // columns of 16 rows that fit the first cache 
 constexpr int64_t CHUNK = 1024;  // rows whose scores are held at a time, at most
 
 // The floats that a product needs to work: copies of some rows, and of its vectors.
-constexpr int64_t space_for(int64_t columns) { return TILE * DEEP + MANY * padded(columns, 32); }
+constexpr int64_t space_for(int64_t columns) {
+  return TILE * DEEP + 2 * MANY * padded(columns, 32);
+}
 
 enum class Format { float32, bfloat16, int8 };
 
