@@ -11,7 +11,7 @@
 #elif defined(__AVX512VNNI__)
 #define WITH_VNNI
 #define WITH_AVX512
-#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
+#if defined(CAROUSEL_AMX)
 #define WITH_AMX
 #endif
 #elif defined(__AVX512BW__)
