@@ -44,9 +44,11 @@ void product_of_some(const Matrix& m, int64_t first, int64_t last, const Vectors
   if (m.format == Format::float32)
     return product_floats<float>(m, first, last, vectors, bias, y, stride, space);
 #if defined(WITH_AMX)
-  if (vectors.count > FEW && m.format == Format::bfloat16)
+  // For sixteen at a time, which takes no longer than three or four of bfloat16 otherwise do.
+  if (vectors.count > 2 && m.format == Format::bfloat16)
     return product_halves(m, first, last, vectors, bias, y, stride, space);
-  if (vectors.count > FEW) return product_tiles(m, first, last, vectors, bias, y, stride);
+  if (vectors.count > FEW && m.format == Format::int8)
+    return product_tiles(m, first, last, vectors, bias, y, stride);
 #endif
   if (m.format == Format::bfloat16)
     return product_floats<uint16_t>(m, first, last, vectors, bias, y, stride, space);
