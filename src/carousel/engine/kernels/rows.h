@@ -65,7 +65,7 @@ inline Floats one_row(const Element* w, const float* x, int64_t columns) {
   Floats a = splat(0), b = a, c = a, d = a;
   int64_t k = 0;
   for (; k + 4 * WIDTH <= columns; k += 4 * WIDTH) {
-    if constexpr (!is_float) fetch_ahead<4 * WIDTH * sizeof(Element)>(w + k);
+    fetch_ahead<4 * WIDTH * sizeof(Element)>(w + k);
     const Pair one = pair(w + k), other = pair(w + k + 2 * WIDTH);
     a += one.a * load<Floats>(x + k);
     b += one.b * load<Floats>(x + k + WIDTH);

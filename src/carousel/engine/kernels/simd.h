@@ -65,8 +65,8 @@ inline Vector load(const Element* from) {
   return v;
 }
 
-// Asks for what will be read a page later: where a byte takes several instructions, a processor
-// looks less far ahead by itself than memory is away.
+// Asks for what will be read a page later: a processor looks less far ahead by itself than memory is
+// away, the more so where a byte takes several instructions.
 template <int bytes>
 inline void fetch_ahead(const void* from) {
   constexpr int PAGE = 4096, LINE = 64;
