@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from carousel.engine.decoder import Decoder, instruction_sets
 from carousel.folder import Config
 from carousel.model import SHIPPED, LanguageModel
-from carousel.storage import store
+from carousel.storage import DTYPES, store
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -130,3 +130,25 @@ def test_all_words_equal_come_in_order():
     state = np.ones((2, 7), np.float32)
     for ids in (decoder.top_k(state, 600)[0], decoder.rank(state, 600)):
         np.testing.assert_array_equal(ids, np.arange(600)[None].repeat(2, 0))
+
+
+@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("V", [40, 200, 700, 3001])
+def test_rows_read_from_either_end_give_the_same(isa, dtype, V):
+    """Every second call reads a decoder from its last row on; equal rows lie all over it."""
+    config, stored = make(dtype, V, 12, seed=4, doubles=4 * V)
+    decoder = Decoder(config, stored, isa=isa)
+    for B in (1, 3):
+        state = np.random.default_rng(B).normal(size=(B, 12)).astype(np.float32)
+        found = [decoder.top_k(state, 9) for _ in range(4)]
+        for ids, log_probs in found[1:]:
+            np.testing.assert_array_equal(ids, found[0][0])
+            np.testing.assert_array_equal(log_probs, found[0][1])
+        scores = decoder.logits(state)
+        order = best(scores, 9)
+        np.testing.assert_array_equal(found[0][0], order)
+        exact = scores - np.log(np.exp(scores.astype(np.float64)).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(
+            found[0][1], np.take_along_axis(exact, order, axis=1), rtol=1e-6, atol=1e-6
+        )

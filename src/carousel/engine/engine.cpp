@@ -360,19 +360,34 @@ void Engine::product(const Weights& weights, int64_t first, int64_t last, const 
   });
 }
 
+// Where chunks of rows begin, and the end: few rows at first and at last, after which few scores are
+// above the bar from either side.
+std::vector<int64_t> chunks_of(int64_t first, int64_t end) {
+  std::vector<int64_t> edges = {first};
+  const int64_t last = std::max(first, (end - FIRST_CHUNK) / TILE * TILE);
+  for (int64_t chunk = FIRST_CHUNK; edges.back() + chunk < last; chunk = std::min(4 * chunk, CHUNK))
+    edges.push_back(edges.back() + chunk);
+  if (last > edges.back()) edges.push_back(last);
+  edges.push_back(end);
+  return edges;
+}
+
 // Passes over all rows a chunk at a time: use(part, first row, rows, scores, stride). Where there
 // are tallies, one of each vector for each part, the scores are in them by then.
 template <class Use>
 void Engine::rows_of(const Weights& weights, const float* bias, const Vectors& vectors, int parts,
-                     Tally* tallies, Use&& use) {
+                     Tally* tallies, Use&& use, bool backwards) {
   const Matrix& m = weights.matrix();
   const int64_t share = padded((m.rows + parts - 1) / parts);
   const auto some = [&](int part) {
     float* scores = chunk_of_scores(vectors.count * CHUNK);
-    const int64_t end = std::min((part + 1) * share, m.rows);
-    for (int64_t row = part * share, chunk = FIRST_CHUNK; row < end; row += chunk) {
-      if (row > part * share) chunk = std::min(4 * chunk, CHUNK);
-      const int64_t last = std::min(row + chunk, end);
+    const int64_t begin = part * share, end = std::min(begin + share, m.rows);
+    if (begin >= end) return;
+    const std::vector<int64_t> edges = chunks_of(begin, end);
+    const size_t count = edges.size() - 1;
+    for (size_t n = 0; n < count; ++n) {
+      const size_t at = backwards ? count - 1 - n : n;
+      const int64_t row = edges[at], last = edges[at + 1];
       kernels_->product(m, row, last, vectors, bias, scores, CHUNK, work_space(m.columns),
                         tallies ? tallies + part * vectors.count : nullptr);
       use(part, row, last - row, scores, CHUNK);
@@ -600,45 +615,85 @@ struct Engine::Ranking {
     offer(scores, count, first, tally.places, tally.found);
     tally.bar = bar();
   }
+  void take(const Ranking& other) {
+    for (const Entry& entry : other.entries) offer(entry);
+  }
   void sort() { std::sort(entries.begin(), entries.end(), better); }
 };
 
-// log Σ exp of the scores of one vector, from the tallies of all parts.
-float Engine::normaliser(const Tally* tallies, int parts, int64_t stride) {
-  float largest = NONE;
-  for (int part = 0; part < parts; ++part)
-    largest = std::max(largest, tallies[part * stride].largest);
-  double sum = 0;
-  for (int part = 0; part < parts; ++part) {
-    const Tally& tally = tallies[part * stride];
-    const double of = std::accumulate(std::begin(tally.sums), std::end(tally.sums), 0.0);
-    if (of > 0) sum += of * std::exp(static_cast<double>(tally.largest) - largest);
-    sum += tally.fault;
+// Σ exp of some scores of one vector, as far as it is needed.
+struct Engine::Sum {
+  float largest;
+  double exps;  // of what each score is below the largest
+  float fault;
+
+  // And nothing is left in the tally but its bar.
+  static Sum of(Tally& tally) {
+    const Sum made{tally.largest, std::accumulate(std::begin(tally.sums), std::end(tally.sums), 0.0),
+                   tally.fault};
+    tally.largest = NONE;
+    std::fill(std::begin(tally.sums), std::end(tally.sums), 0.0);
+    tally.fault = 0;
+    return made;
   }
-  const float log_sum = static_cast<float>(largest + std::log(sum));
+};
+
+// log Σ exp of all scores of one vector.
+float Engine::normaliser(const std::vector<Sum>& sums) {
+  float largest = NONE;
+  for (const Sum& sum : sums) largest = std::max(largest, sum.largest);
+  double all = 0;
+  for (const Sum& sum : sums) {
+    if (sum.exps > 0) all += sum.exps * std::exp(static_cast<double>(sum.largest) - largest);
+    all += sum.fault;
+  }
+  const float log_sum = static_cast<float>(largest + std::log(all));
   if (!std::isfinite(log_sum))
     throw std::invalid_argument("the scores are not finite: the model's weights are too large");
   return log_sum;
 }
 
+// The same from the tallies of one vector, one of each part.
+float Engine::normaliser(Tally* tallies, int parts, int64_t stride) {
+  std::vector<Sum> sums;
+  for (int part = 0; part < parts; ++part) sums.push_back(Sum::of(tallies[part * stride]));
+  return normaliser(sums);
+}
+
 // Best k of every vector with a plain decoder, and with the normaliser where it is asked for.
+//
+// Of few vectors every second call reads the rows from the last to the first: what was read last may
+// still lie in the second cache. Each chunk has a tally of its own, so that what comes out does not
+// depend on the order.
 void Engine::rank_flat(const Vectors& vectors, int64_t k, int64_t* ids, float* log_probs) {
   const int64_t N = vectors.count;
   const int parts = parts_for(model_.decoder.matrix());
+  const bool backwards = N <= FEW && turn_.fetch_xor(1, std::memory_order_relaxed);
   std::vector<Ranking> best(parts * N, Ranking(0));
   for (auto& ranking : best) ranking = Ranking(k);
   std::vector<Tally> tallies(parts * N);
   for (auto& tally : tallies) tally.bar = NONE;
-  rows_of(model_.decoder, model_.decoder_bias.data(), vectors, parts, tallies.data(),
-          [&](int part, int64_t row, int64_t rows, const float* scores, int64_t stride) {
-            for (int64_t v = part * N; v < (part + 1) * N; ++v)
-              best[v].offer(scores + (v - part * N) * stride, rows, row, tallies[v]);
-          });
+  std::vector<std::vector<Sum>> sums(parts * N);
+  const auto use = [&](int part, int64_t row, int64_t rows, const float* scores, int64_t stride) {
+    for (int64_t v = part * N; v < (part + 1) * N; ++v) {
+      best[v].offer(scores + (v - part * N) * stride, rows, row, tallies[v]);
+      sums[v].push_back(Sum::of(tallies[v]));
+      // Of equals the lower id is better: backwards it is still to come.
+      if (backwards) tallies[v].bar = std::nextafter(tallies[v].bar, NONE);
+    }
+  };
+  rows_of(model_.decoder, model_.decoder_bias.data(), vectors, parts, tallies.data(), use,
+          backwards);
   for (int64_t v = 0; v < N; ++v) {
-    for (int part = 1; part < parts; ++part)
-      for (const auto& entry : best[part * N + v].entries) best[v].offer(entry);
+    std::vector<Sum> all;
+    for (int part = 0; part < parts; ++part) {
+      auto& some = sums[part * N + v];
+      if (backwards) std::reverse(some.begin(), some.end());
+      all.insert(all.end(), some.begin(), some.end());
+      if (part) best[v].take(best[part * N + v]);
+    }
     best[v].sort();
-    const float log_sum = log_probs ? normaliser(&tallies[v], parts, N) : 0;
+    const float log_sum = log_probs ? normaliser(all) : 0;
     for (int64_t n = 0; n < k; ++n) {
       ids[v * k + n] = best[v].entries[n].id;
       if (log_probs) log_probs[v * k + n] = best[v].entries[n].score - log_sum;

@@ -183,6 +183,7 @@ class Engine {
  private:
   struct Ranking;
   struct Screen;
+  struct Sum;
 
   int64_t parts() const { return model_.cell >= Cell::lstm ? 2 : 1; }
   int64_t gates() const;
@@ -191,8 +192,9 @@ class Engine {
                const float* bias, float* y, int64_t stride);
   template <class Use>
   void rows_of(const Weights& weights, const float* bias, const Vectors& vectors, int parts,
-               Tally* tallies, Use&& use);
-  static float normaliser(const Tally* tallies, int parts, int64_t stride);
+               Tally* tallies, Use&& use, bool backwards = false);
+  static float normaliser(const std::vector<Sum>& sums);
+  static float normaliser(Tally* tallies, int parts, int64_t stride);
   void run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int64_t token_stride,
            float* state, float* hidden, int64_t hidden_stride, const Tracer* tracer,
            int64_t session, int64_t sessions);
@@ -212,6 +214,7 @@ class Engine {
   std::vector<std::unique_ptr<Space>> spaces_;
   std::once_flag screen_once_;
   std::unique_ptr<Screen> screen_;
+  std::atomic<unsigned> turn_{0};  // odd: the next few vectors are decoded from the last row on
 };
 
 }  // namespace carousel
