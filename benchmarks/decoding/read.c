@@ -1,4 +1,4 @@
-/* A plain read of memory, as fast as one core does it: what no decoder can be faster than. */
+/* A plain read of memory, as fast as one core does it: what a decoder can hardly be faster than. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
 // This file is compiled once for each instruction set, with the compiler's flags for it and with
 // CAROUSEL_KERNELS naming the table it fills. Float arithmetic is written once, on the vector type
 // of GCC and Clang, as wide as the machine's registers; only int8 products and the matrix unit have
-// lines of their own. Everything but the table is private to the object (and nothing inline comes from
-// the standard library): code compiled for a newer processor must not be shared with the others.
+// lines of their own. Everything but the table is private to the object (and nothing inline comes
+// from the standard library): code compiled for a newer processor must not be shared with the others.
 
 #include "kernels.h"
 
@@ -20,9 +20,10 @@
 namespace carousel {
 namespace {
 
-inline Vectors some_of(const Vectors& vectors, int64_t v, int64_t most) {
+// As many vectors from `v` on as are multiplied together.
+inline Vectors many_of(const Vectors& vectors, int64_t v) {
   Vectors some = vectors;
-  some.count = vectors.count - v < most ? vectors.count - v : most;
+  some.count = vectors.count - v < MANY ? vectors.count - v : MANY;
   some.values += v * vectors.stride;
   some.bytes += v * vectors.stride;
   some.scale += v;
@@ -39,12 +40,12 @@ void product_floats(const Matrix& m, int64_t first, int64_t last, const Vectors&
     product_lanes<Element>(m, first, last, vectors, bias, y, stride, space);
 }
 
-void product_of_some(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
+void product_of_many(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
                      const float* bias, float* y, int64_t stride, float* space) {
   if (m.format == Format::float32)
     return product_floats<float>(m, first, last, vectors, bias, y, stride, space);
 #if defined(WITH_AMX)
-  // For sixteen at a time, which takes no longer than three or four of bfloat16 otherwise do.
+  // It takes sixteen at a time, in no more than the time of three or four of bfloat16 without it.
   if (vectors.count > 2 && m.format == Format::bfloat16)
     return product_halves(m, first, last, vectors, bias, y, stride, space);
   if (vectors.count > FEW && m.format == Format::int8)
@@ -58,10 +59,10 @@ void product_of_some(const Matrix& m, int64_t first, int64_t last, const Vectors
 void product(const Matrix& m, int64_t first, int64_t last, const Vectors& vectors,
              const float* bias, float* y, int64_t stride, float* space, Tally* tallies) {
   for (int64_t v = 0; v < vectors.count; v += MANY)
-    product_of_some(m, first, last, some_of(vectors, v, MANY), bias, y + v * stride, stride, space);
+    product_of_many(m, first, last, many_of(vectors, v), bias, y + v * stride, stride, space);
   for (int64_t v = 0; tallies && v < vectors.count; ++v) {
     tallies[v].found = 0;
-    add(y + v * stride, last - first, 0, tallies[v]);
+    add(y + v * stride, last - first, tallies[v]);
   }
 }
 

@@ -10,8 +10,8 @@ typedef double Doubles __attribute__((vector_size(8 * WIDTH)));
 
 constexpr int GROUP = 4;  // vectors that are looked at together
 
-// Adds scores, which are those of rows `at` and on, to a tally.
-void add(const float* x, int64_t size, int64_t at, Tally& t) {
+// Adds scores to a tally.
+void add(const float* x, int64_t size, Tally& t) {
   Doubles all = load<Doubles>(t.sums);
   Floats fault = splat(0);
   for (int64_t k = 0; k < size; k += GROUP * WIDTH) {
@@ -34,7 +34,7 @@ void add(const float* x, int64_t size, int64_t at, Tally& t) {
         t.largest = top;
       }
       for (int64_t n = 0; n < there; ++n)
-        if (from[n] > t.bar) t.places[t.found++] = static_cast<int32_t>(at + k + n);
+        if (from[n] > t.bar) t.places[t.found++] = static_cast<int32_t>(k + n);
     }
     Floats sums = splat(0);
     UNROLL for (int n = 0; n < GROUP; ++n) sums += exp(scores[n] - t.largest);
