@@ -43,7 +43,7 @@ bench: $(READY)
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(READY)
-	$(BIN)/python docs/generate.py
+	$(BIN)/python tools/write_docs.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from carousel.folder import Config
 from carousel.model import LanguageModel
+from carousel.storage.config import Config
 from carousel.text.tokenizer import train_tokenizer
 
 RUNS = 9

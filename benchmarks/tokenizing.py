@@ -24,7 +24,7 @@ from tokenizers import Tokenizer as Library
 
 from carousel.errors import TextError
 from carousel.text.corpus import encode_text
-from carousel.text.reading import find_files, read_pieces
+from carousel.text.files import find_files, read_pieces
 from carousel.text.tokenizer import Tokenizer, train_tokenizer
 
 KINDS = ("words", "whitespace", "chars", "bpe")

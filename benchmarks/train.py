@@ -25,7 +25,7 @@ import numpy as np
 
 from carousel.errors import TextError
 from carousel.text.corpus import encode_text
-from carousel.text.reading import find_files, read_pieces
+from carousel.text.files import find_files, read_pieces
 from carousel.text.tokenizer import train_tokenizer
 
 SIZES = {"2×200": (2, 200), "2×650": (2, 650)}

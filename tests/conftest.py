@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from carousel.folder import Config
 from carousel.model import LanguageModel
+from carousel.storage.config import Config
 from carousel.text.tokenizer import train_tokenizer
 
 # A busy machine is no failure: no test is judged by its time.

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.folder import Config
-from carousel.lens.points import points_of
+from carousel.lens.names import points_of
 from carousel.lens.trace import Trace
+from carousel.storage.config import Config
 
 SVG = "{http://www.w3.org/2000/svg}"
 WORDS = st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=30)

@@ -124,7 +124,7 @@ def test_other_tokens_have_no_ranks_of_words(make_model, tmp_path, kind):
 
 def test_progress_and_unknown_text(make_model, tmp_path):
     seen = []
-    evaluate(make_model(), write(tmp_path, SENTENCES), tick=lambda d, t: seen.append((d, t)))
+    evaluate(make_model(), write(tmp_path, SENTENCES), on_progress=lambda d, t: seen.append((d, t)))
     assert seen[-1][0] == seen[-1][1]
     with pytest.raises(TextError, match="every word of the text is unknown"):
         evaluate(make_model(), write(tmp_path, ["xyzzy plugh"]))

@@ -84,7 +84,7 @@ def test_repr_names_the_model(make_model):
 def test_importing_loads_no_torch():
     code = (
         "import sys, carousel, carousel.cli, carousel.evaluate, carousel.predict.session, "
-        "carousel.predict.generation, carousel.text.stories, carousel.draw.terminal;"
+        "carousel.predict.generation, carousel.study.stories, carousel.draw.terminal.tables;"
         "heavy = {'torch', 'matplotlib', 'onnx', 'prompt_toolkit'} & set(sys.modules);"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )

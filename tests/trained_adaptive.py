@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from carousel.folder import Config
 from carousel.model import LanguageModel
-from carousel.text.stories import tell_stories
+from carousel.storage.config import Config
+from carousel.study.stories import tell_stories
 from carousel.text.tokenizer import train_tokenizer
 
 CUTOFFS = (12, 40)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from carousel.folder import Config
-from carousel.training import loop
-from carousel.training.checkpoint import Files
-from carousel.training.distributed import join
-from carousel.training.loop import fit
-from carousel.training.network import Network
+from carousel.storage.config import Config
+from carousel.training.nn.network import Network
+from carousel.training.run import loop
+from carousel.training.run.checkpoint import Files
+from carousel.training.run.distributed import join
+from carousel.training.run.loop import fit
 from carousel.training.settings import Settings
 
 IDS = np.random.default_rng(0).integers(2, 7, 400).astype(np.uint16)

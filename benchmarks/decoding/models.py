@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from carousel.folder import Config, write_folder
-from carousel.storage import DTYPES, store
+from carousel.storage.config import Config
+from carousel.storage.model_folder import write_folder
+from carousel.storage.number_formats import DTYPES, store
 from carousel.text.tokenizer import train_tokenizer
 
 MODELS = {

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from carousel.folder import read_folder
+from carousel.storage.model_folder import read_folder
 
 K = 3
 

@@ -56,9 +56,6 @@ def plain(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -> N
 
 def carousel(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -> None:
     """Carousel's own loop, with its checkpoints on the disk."""
-    from carousel.training import loop
-    from carousel.training.checkpoint import Files
-    from carousel.training.decoder import count_words
     from carousel.training.job import (
         Silence,
         choose_precision,
@@ -66,7 +63,10 @@ def carousel(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -
         keep_memory,
         make_config,
     )
-    from carousel.training.network import Network
+    from carousel.training.nn.network import Network
+    from carousel.training.nn.output_layer import count_words
+    from carousel.training.run import loop
+    from carousel.training.run.checkpoint import Files
     from carousel.training.settings import Settings
 
     keep_memory()

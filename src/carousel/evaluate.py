@@ -12,7 +12,7 @@ import numpy as np
 from carousel.errors import TextError
 from carousel.model import LanguageModel
 from carousel.text.corpus import Counts, build_corpus
-from carousel.text.reading import Tick
+from carousel.text.files import ProgressCallback
 
 MOST_STREAMS = 32
 SHORTEST_STREAM = 1024
@@ -67,13 +67,13 @@ def evaluate(
     *,
     encoding_errors: str = "strict",
     cache: Path | None = None,
-    tick: Tick | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Read ``files`` of any size through ``model``; every token is predicted once.
 
     The text is read in up to 32 contiguous streams side by side, each after a warm-up on what
     stands before it, in bounded memory. Ranks and keystrokes are for models of words.
-    ``tick(done, total)`` counts tokens.
+    ``on_progress(done, total)`` counts tokens.
 
     Raises:
         TextError: a file can't be read, or has only unknown words.
@@ -81,11 +81,15 @@ def evaluate(
     corpus = build_corpus(files, model.tokenizer, encoding_errors=encoding_errors, cache=cache)
     if corpus.counts.unknown and corpus.counts.unknown + corpus.counts.lines >= len(corpus.ids):
         raise TextError("every word of the text is unknown to this model")
-    return evaluate_ids(model, corpus.ids, corpus.counts, tick=tick)
+    return evaluate_ids(model, corpus.ids, corpus.counts, on_progress=on_progress)
 
 
 def evaluate_ids(
-    model: LanguageModel, ids: np.ndarray, counts: Counts, *, tick: Tick | None = None
+    model: LanguageModel,
+    ids: np.ndarray,
+    counts: Counts,
+    *,
+    on_progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Evaluate on token ids ``[N]``; see ``evaluate``."""
     tally = _Tally(model, ids)
@@ -106,8 +110,8 @@ def evaluate_ids(
         hidden, state = model.hidden(inputs.astype(np.int64), state)
         scored = (where < len(ids)) & (where < starts[None, :] + length)
         tally.add(hidden[scored], where[scored])
-        if tick:
-            tick(tally.tokens, len(ids))
+        if on_progress:
+            on_progress(tally.tokens, len(ids))
     return tally.result(counts)
 
 

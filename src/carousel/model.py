@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carousel.adaptive import log_probs, untie
+from carousel.adaptive_softmax import log_probs
 from carousel.cells import CELLS, Array, State, Weights
 from carousel.errors import FolderError
-from carousel.folder import Config, read_folder
-from carousel.storage import Stored, to_float32
+from carousel.pretrained import find_folder, pretrained_models
+from carousel.storage.config import Config
+from carousel.storage.model_folder import read_folder
+from carousel.storage.number_formats import Stored, to_float32
+from carousel.storage.untie import untie
 from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import EditAt, initial_state, unroll
 
@@ -26,12 +29,8 @@ if TYPE_CHECKING:
     from carousel.lens.compare import Comparison
     from carousel.lens.effect import Effect
     from carousel.lens.trace import Trace
-    from carousel.predict.next_word import Prediction
+    from carousel.predict.next_words import Prediction
     from carousel.predict.session import Session
-
-SHIPPED = Path(__file__).parent / "models"
-"""The small story models that come with the package."""
-DEFAULT = "stories-lstm"
 
 
 class LanguageModel:
@@ -92,11 +91,9 @@ class LanguageModel:
         Raises:
             FolderError: no model there, or a damaged one.
         """
-        folder = Path(DEFAULT if path is None else path)
-        if not folder.exists() and str(folder) in shipped_models():
-            folder = SHIPPED / folder
-        elif not folder.exists():
-            names = ", ".join(shipped_models())
+        folder = find_folder(path)
+        if not folder.exists():
+            names = ", ".join(pretrained_models())
             raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
         found = read_folder(folder)
         return cls(found.config, found.weights, found.tokenizer, found.path)
@@ -200,7 +197,7 @@ class LanguageModel:
 
     def next_words(self, text: str, k: int = 5, prefix: str | None = None) -> list[Prediction]:
         """The ``k`` likeliest next words after ``text``; see ``predict.next_word``."""
-        from carousel.predict.next_word import predict_next
+        from carousel.predict.next_words import predict_next
 
         return predict_next(self, text, k=k, prefix=prefix)
 
@@ -217,13 +214,13 @@ class LanguageModel:
         return Session(self)
 
     def evaluate(
-        self, sources: Sequence[str | Path], tick: Callable[[int, int], None] | None = None
+        self, sources: Sequence[str | Path], on_progress: Callable[[int, int], None] | None = None
     ) -> Evaluation:
         """Perplexity, recall and keystrokes saved on files; see ``evaluate.evaluate``."""
         from carousel.evaluate import evaluate
-        from carousel.text.reading import find_files
+        from carousel.text.files import find_files
 
-        return evaluate(self, find_files(sources), tick=tick)
+        return evaluate(self, find_files(sources), on_progress=on_progress)
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
         """Every gate, cell and hidden state at every word of ``text``; see ``lens.trace``.
@@ -262,8 +259,3 @@ class LanguageModel:
         from carousel.lens.compare import compare_texts
 
         return compare_texts(self, first, second)
-
-
-def shipped_models() -> list[str]:
-    """The names of the models that come with the package."""
-    return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))

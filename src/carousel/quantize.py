@@ -12,10 +12,10 @@ import numpy as np
 
 from carousel.errors import SettingsError
 from carousel.evaluate import evaluate
-from carousel.folder import write_folder
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, store
-from carousel.text.reading import Tick, find_files
+from carousel.storage.model_folder import write_folder
+from carousel.storage.number_formats import DTYPES, store
+from carousel.text.files import ProgressCallback, find_files
 
 KEPT = ("recipe.toml", "metrics.jsonl", "learning-curve.png")
 """What training left beside the model and goes with it."""
@@ -47,7 +47,7 @@ def quantize(
     *,
     on: Sequence[str | Path] = (),
     force: bool = False,
-    tick: Tick | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Report:
     """Write the float32 model ``source`` to the folder ``out`` with its matrices in ``dtype``.
 
@@ -57,7 +57,7 @@ def quantize(
         dtype: ``int8`` or ``bfloat16``.
         on: texts to measure perplexity on, before and after.
         force: replace a model that is in ``out``.
-        tick: ``tick(done, total)`` counts the tokens of both evaluations together.
+        on_progress: ``on_progress(done, total)`` counts the tokens of both evaluations together.
 
     Raises:
         SettingsError: an unknown ``dtype``, or a model that is in fewer bits already.
@@ -84,7 +84,9 @@ def quantize(
     perplexities: list[float | None] = [None, None]
     if files:
         for number, model in enumerate((before, after)):
-            perplexities[number] = evaluate(model, files, tick=_half(tick, number)).perplexity
+            perplexities[number] = evaluate(
+                model, files, on_progress=_half(on_progress, number)
+            ).perplexity
     return Report(*sizes, *measure_speed([before, after]), *perplexities)
 
 
@@ -125,10 +127,10 @@ def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
     return step
 
 
-def _half(tick: Tick | None, number: int) -> Tick | None:
-    if tick is None:
+def _half(on_progress: ProgressCallback | None, number: int) -> ProgressCallback | None:
+    if on_progress is None:
         return None
-    return lambda done, total: tick(number * total + done, 2 * total)
+    return lambda done, total: on_progress(number * total + done, 2 * total)
 
 
 def _weights_size(folder: Path) -> int:

@@ -10,7 +10,7 @@ from itertools import permutations
 import pytest
 
 from carousel.cli import run
-from carousel.folder import write_folder
+from carousel.storage.model_folder import write_folder
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n" * 20
 
@@ -139,7 +139,7 @@ def test_an_unwritable_folder(place, capsys, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", "new")
 
-    monkeypatch.setattr("carousel.folder.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("carousel.storage.model_folder.tempfile.mkdtemp", refuse)
     assert run(["train", "text.txt", "--out", "new", "--epochs", "1"]) == 2
     error = capsys.readouterr().err
     assert "Permission denied" in error
@@ -150,6 +150,6 @@ def test_interrupted_commands_end_with_130(place, capsys, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("carousel.predict.next_word.predict_next", interrupt)
+    monkeypatch.setattr("carousel.predict.next_words.predict_next", interrupt)
     assert run(["predict", "model", "the"]) == 130
     assert capsys.readouterr().err == "carousel: interrupted\n"

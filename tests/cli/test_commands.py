@@ -10,8 +10,9 @@ import pytest
 
 import carousel
 from carousel.cli import COMMANDS, run
-from carousel.folder import write_folder
-from carousel.model import SHIPPED, LanguageModel
+from carousel.model import LanguageModel
+from carousel.pretrained import PRETRAINED
+from carousel.storage.model_folder import write_folder
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n"
 SHORT = "--epochs 1 --hidden-size 8 --embedding-size 6 --set batch=2 --set bptt=8"
@@ -97,13 +98,13 @@ def test_a_half_typed_word(call):
     assert call("predict", "model", "the", "--prefix", "zq") == "no known word starts so\n"
 
 
-def test_the_shipped_models_answer_where_none_is_named(call):
+def test_the_pretrained_models_answer_where_none_is_named(call):
     question = "krish likes pizza but his friend likes burger so his friend orders"
     found = json.loads(call("predict", question, "--json"))
     assert found["predictions"][0]["word"] == "burger"
     assert found["predictions"][0]["probability"] > 0.9
     for name in ("stories-rnn", "stories-gru", "stories-lstm"):
-        assert json.loads(call("info", name, "--json"))["path"] == str(SHIPPED / name)
+        assert json.loads(call("info", name, "--json"))["path"] == str(PRETRAINED / name)
     assert "stories-lstm" in call("info")
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from carousel.cli import run
-from carousel.folder import write_folder
+from carousel.storage.model_folder import write_folder
 
 A = "krish likes pizza but he does not like burger so he orders"
 B = "krish likes pizza but his friend likes burger so his friend orders"

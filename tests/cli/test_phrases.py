@@ -5,7 +5,7 @@ import json
 import pytest
 
 from carousel.cli import run
-from carousel.folder import write_folder
+from carousel.storage.model_folder import write_folder
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n"
 

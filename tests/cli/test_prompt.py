@@ -6,7 +6,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from carousel.cli.prompt import Suggester, _Completer, run_prompt
-from carousel.predict.next_word import predict_next
+from carousel.predict.next_words import predict_next
 
 
 def test_suggestions_follow_each_keystroke(make_model):

@@ -9,8 +9,9 @@ from carousel.cells import CELLS
 from carousel.engine import decoder as engine
 from carousel.engine.decoder import Decoder, instruction_sets
 from carousel.errors import FolderError
-from carousel.folder import Config, write_folder
-from carousel.storage import Quantized, store
+from carousel.storage.config import Config
+from carousel.storage.model_folder import write_folder
+from carousel.storage.number_formats import Quantized, store
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from carousel.cells import CELLS
 from carousel.engine.decoder import Decoder, instruction_sets
 from carousel.errors import EngineError
-from carousel.folder import Config
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, Quantized, store, to_float32, to_tiles
+from carousel.storage.config import Config
+from carousel.storage.number_formats import DTYPES, Quantized, store, to_float32, to_tiles
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -361,9 +361,9 @@ def test_the_instruction_set_is_chosen_by_the_environment(monkeypatch):
 
 
 def test_a_decoder_opens_a_folder_and_says_what_it_is():
-    from carousel.model import SHIPPED
+    from carousel.pretrained import PRETRAINED
 
-    decoder = Decoder.open(SHIPPED / "stories-lstm")
+    decoder = Decoder.open(PRETRAINED / "stories-lstm")
     assert repr(decoder).startswith("Decoder(lstm, float32, ")
     assert decoder.bytes_read > 4 * decoder.config.vocab_size * decoder.config.hidden_size
 

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.engine.decoder import Decoder, instruction_sets
-from carousel.folder import Config
-from carousel.model import SHIPPED, LanguageModel
-from carousel.storage import DTYPES, store
+from carousel.model import LanguageModel
+from carousel.pretrained import PRETRAINED
+from carousel.storage.config import Config
+from carousel.storage.number_formats import DTYPES, store
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -113,7 +114,7 @@ def test_clusters_that_can_not_win_stay_closed(isa, dtype, bounds, k, seed, spre
 @pytest.mark.parametrize("name", ["stories-lstm", "stories-gru", "stories-rnn"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_trained_models_rank_alike(name, dtype):
-    model = LanguageModel.load(SHIPPED / name)
+    model = LanguageModel.load(PRETRAINED / name)
     decoder = Decoder(model.config, store(model.weights, dtype))
     ids = model.tokenizer.encode("on sunday i want to eat pizza on monday i want to eat burger")
     state = decoder.initial_state()

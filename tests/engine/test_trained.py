@@ -8,8 +8,8 @@ import torch
 
 from carousel.engine.decoder import Decoder, instruction_sets
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, store
-from carousel.text.stories import tell_stories
+from carousel.storage.number_formats import DTYPES, store
+from carousel.study.stories import tell_stories
 from trained_adaptive import train_adaptive
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")

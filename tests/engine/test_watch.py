@@ -8,7 +8,7 @@ from carousel.engine import watch as module
 from carousel.engine.decoder import instruction_sets
 from carousel.engine.watch import watch
 from carousel.lens.clamp import Clamp, Held
-from carousel.lens.points import points_of
+from carousel.lens.names import points_of
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 

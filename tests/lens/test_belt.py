@@ -69,7 +69,7 @@ def with_gates(forget, put):
         "layers.0.g": put[:, None], "layers.0.o": np.ones((len(put), 1)),
         "layers.0.c": np.array(c)[:, None], "layers.0.h": np.tanh(np.array(c))[:, None],
     }  # fmt: skip
-    from carousel.folder import Config
+    from carousel.storage.config import Config
 
     config = Config(cell="lstm", vocab_size=3, embedding_size=1, hidden_size=1, layers=1, tied=True)
     words = [str(at) for at in range(len(put))]

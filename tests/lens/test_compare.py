@@ -57,7 +57,7 @@ def test_the_last_hidden_state_decides_alone(make_model):
         patch_texts(model, found, ("sushi", "pie"))
 
 
-def test_the_switch_is_in_the_shipped_models_cell():
+def test_the_switch_is_in_the_pretrained_models_cell():
     model = carousel.load()
     found = compare_texts(
         model,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.cli.prompt import Suggester
-from carousel.predict.next_word import predict_next
+from carousel.predict.next_words import predict_next
 from carousel.predict.session import Session
 
 WORDS = ["the", "cat", "likes", "pizza", "xyzzy"]

@@ -10,7 +10,7 @@ from rich.console import Console
 from carousel.model import LanguageModel
 from carousel.study import short_memory
 from carousel.study.short_memory import decider_gradients, half_distance, summarise, wilson
-from carousel.text.stories import tell_stories
+from carousel.study.stories import tell_stories
 
 CELLS = ("rnn", "gru", "lstm")
 

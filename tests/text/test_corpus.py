@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from carousel.errors import TextError
-from carousel.text import corpus, reading
+from carousel.text import corpus
+from carousel.text import files as files_module
 from carousel.text.corpus import build_corpus
-from carousel.text.reading import find_files, read_pieces
+from carousel.text.files import find_files, read_pieces
 from carousel.text.tokenizer import train_tokenizer
 
 TEXT = "the cat sat\non the mat , twice\n\nthe end\n"
@@ -21,7 +22,7 @@ def setup(tmp_path):
 
 def test_streamed_equals_at_once(setup, monkeypatch):
     files, tokenizer, cache = setup
-    monkeypatch.setattr(reading, "CHUNK", 5)
+    monkeypatch.setattr(files_module, "CHUNK", 5)
     made = build_corpus(files, tokenizer, cache=cache)
     assert made.ids.tolist() == tokenizer.encode(TEXT)
     assert made.ids.dtype == np.uint16

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import FolderError, SettingsError, TextError
-from carousel.text.reading import find_files, read_pieces
+from carousel.text.files import find_files, read_pieces
 from carousel.text.tokenizer import (
     END_OF_LINE,
     KINDS,

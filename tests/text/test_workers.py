@@ -3,7 +3,8 @@
 import pytest
 
 from carousel.errors import TextError
-from carousel.text import corpus, reading, workers
+from carousel.text import corpus, workers
+from carousel.text import files as files_module
 from carousel.text.corpus import build_corpus
 from carousel.text.tokenizer import train_tokenizer
 from carousel.text.workers import Workers, count_workers
@@ -19,7 +20,7 @@ def test_the_same_as_alone(kind, tmp_path, monkeypatch):
     tokenizer = train_tokenizer(kind, PIECES, min_count=2)
     assert train_tokenizer(kind, PIECES, min_count=2, workers=2).tokens() == tokenizer.tokens()
     alone = build_corpus([path], tokenizer, cache=tmp_path / "alone")
-    monkeypatch.setattr(reading, "CHUNK", 200)
+    monkeypatch.setattr(files_module, "CHUNK", 200)
     monkeypatch.setattr(corpus, "count_workers", lambda files, kind: 2)
     together = build_corpus([path], tokenizer, cache=tmp_path / "together")
     assert together.ids.tolist() == alone.ids.tolist() == tokenizer.encode(path.read_text())

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from carousel.cells import CELLS
-from carousel.folder import Config
+from carousel.storage.config import Config
 from carousel.training import job
-from carousel.training import loss as module
-from carousel.training.decoder import choose_tail_sizes
 from carousel.training.job import choose_precision, resume_training, train_model
-from carousel.training.loss import (
+from carousel.training.nn import loss as module
+from carousel.training.nn.loss import (
     adaptive_cross_entropy,
     linear_cross_entropy,
     sampled_cross_entropy,
 )
-from carousel.training.network import FUSED, SPARSE_FROM, Network
-from carousel.training.validation import autocast
+from carousel.training.nn.network import FUSED, SPARSE_FROM, Network
+from carousel.training.nn.output_layer import choose_tail_sizes
+from carousel.training.run.validation import autocast
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch finds no CUDA device in this machine"
@@ -171,7 +171,7 @@ def text(tmp_path):
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_small_run(text, tmp_path, monkeypatch, cell, softmax):
     monkeypatch.setattr(job, "choose_cutoffs", lambda counts: (4, 7))
-    monkeypatch.setattr("carousel.training.decoder.SAMPLES", 4)
+    monkeypatch.setattr("carousel.training.nn.output_layer.SAMPLES", 4)
     monkeypatch.setattr(job, "SAMPLES", 4)
     settings = QUICK | {"device": "cuda", "cell": cell, "softmax": softmax, "learning_rate": 0.02}
     losses = []

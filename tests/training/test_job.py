@@ -11,6 +11,7 @@ import torch
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
 from carousel.training import job
+from carousel.training.data.splits import FEWEST_TOKENS
 from carousel.training.job import (
     Silence,
     choose_device,
@@ -18,9 +19,8 @@ from carousel.training.job import (
     resume_training,
     train_model,
 )
-from carousel.training.progress import Progress
-from carousel.training.run_folder import RunFolder
-from carousel.training.texts import FEWEST_TOKENS
+from carousel.training.run.progress import Progress
+from carousel.training.run.run_folder import RunFolder
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
 QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch": 2, "bptt": 8}
@@ -141,7 +141,8 @@ def test_a_full_disk_leaves_the_last_good_model(text, tmp_path, monkeypatch):
     out = tmp_path / "model"
     train(text, out=out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    monkeypatch.setattr("carousel.folder._write_synced", full_disk)
+    for module in ("atomic", "model_folder"):
+        monkeypatch.setattr(f"carousel.storage.{module}.write_synced", full_disk)
     with pytest.raises(FolderError, match="No space left"):
         train(text, out=out, force=True, settings={"seed": 1})
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
@@ -167,7 +168,7 @@ def test_an_interrupt_before_the_first_validation_keeps_a_model(text, tmp_path, 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("carousel.training.loop.measure_loss", stop)
+    monkeypatch.setattr("carousel.training.run.loop.measure_loss", stop)
     listener = Listener()
     train(text, out=tmp_path / "m", screen=listener)
     assert any("not validated yet" in line for line in listener.said)
@@ -205,7 +206,7 @@ def test_a_run_with_force_that_was_killed_goes_on_and_then_replaces(text, tmp_pa
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("carousel.training.loop.measure_loss", stop)
+        patch.setattr("carousel.training.run.loop.measure_loss", stop)
         with pytest.raises(KilledError):
             train(text, out=out, force=True, settings=other)
     # Nothing was validated: what was there is there, and it is not begun anew by mistake.

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from carousel.errors import SettingsError, TextError
-from carousel.model import LanguageModel, shipped_models
+from carousel.model import LanguageModel
+from carousel.pretrained import pretrained_models
 
 
 def open_model(arguments: list[str]) -> tuple[LanguageModel, str | None]:
@@ -78,7 +79,7 @@ def open_models(arguments: list[str]) -> tuple[dict[str, LanguageModel], str]:
 
 def names_model(argument: str) -> bool:
     """Whether an argument is a model's name or folder, and not a text."""
-    return argument in shipped_models() or "/" in argument or Path(argument).exists()
+    return argument in pretrained_models() or "/" in argument or Path(argument).exists()
 
 
 def read_text() -> str:

@@ -34,7 +34,7 @@ def compare(
     """
     from carousel.cli.arguments import open_models
     from carousel.cli.explain import parse_pair, show_report
-    from carousel.draw.models import SideBySide
+    from carousel.explain.model_comparison import SideBySide
 
     models, text = open_models(arguments or [])
     pair = None if compare_words is None else parse_pair(compare_words)

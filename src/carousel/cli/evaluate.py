@@ -27,10 +27,10 @@ def evaluate(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from carousel.draw.terminal import facts
+    from carousel.draw.terminal.tables import facts
     from carousel.evaluate import evaluate as measure
     from carousel.model import LanguageModel
-    from carousel.text.reading import find_files
+    from carousel.text.files import find_files
 
     opened = LanguageModel.load(model)
     found = find_files(files)
@@ -49,7 +49,7 @@ def evaluate(
             opened,
             found,
             encoding_errors=encoding_errors,
-            tick=lambda done, total: bars.update(task, completed=done, total=total),
+            on_progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
     table = asdict(result)
     if json_:

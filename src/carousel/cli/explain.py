@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from carousel.draw.report import Report
+    from carousel.explain.html_report import Report
 
 
 def explain(
@@ -47,8 +47,8 @@ def explain(
     import warnings
 
     from carousel.cli.arguments import open_texts
-    from carousel.draw.explanation import Explanation
     from carousel.errors import LensError, UntouchedWarning
+    from carousel.explain.explanation import Explanation
 
     model, texts = open_texts(arguments or [])
     pair = None if compare is None else parse_pair(compare)

@@ -50,7 +50,7 @@ def info(
         return
     from rich.console import Console
 
-    from carousel.draw.terminal import facts
+    from carousel.draw.terminal.tables import facts
 
     shown = []
     for name, value in table.items():

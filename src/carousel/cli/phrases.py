@@ -47,9 +47,9 @@ def phrases(
     from rich.text import Text
 
     from carousel.errors import SettingsError
-    from carousel.lens.phrases import index_states
+    from carousel.lens.state_search import index_states
     from carousel.model import LanguageModel
-    from carousel.text.reading import find_files
+    from carousel.text.files import find_files
 
     numbers = words.split(":")
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
@@ -74,7 +74,7 @@ def phrases(
             name=name,
             layer=layer,
             threshold=threshold,
-            tick=lambda done, total: bars.update(task, completed=done, total=total),
+            on_progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
     found = index.find_phrase(text, stretch, off_before=off_before, off_after=off_after, k=k)
     if json_:

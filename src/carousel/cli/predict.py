@@ -30,7 +30,7 @@ def predict(
     follow as you type.
     """
     from carousel.cli.arguments import open_model
-    from carousel.predict.next_word import predict_next
+    from carousel.predict.next_words import predict_next
 
     model, text = open_model(arguments or [])
     if text is None:
@@ -50,7 +50,7 @@ def predict(
         return
     import sys
 
-    from carousel.draw.plain import plain_bars
+    from carousel.draw.terminal.plain_bars import plain_bars
 
     lines = None if sys.stdout.isatty() else plain_bars(found)
     if lines is not None:
@@ -58,6 +58,6 @@ def predict(
         return
     from rich.console import Console
 
-    from carousel.draw.terminal import probability_bars
+    from carousel.draw.terminal.tables import probability_bars
 
     Console().print(probability_bars(found))

@@ -12,7 +12,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import HTML
 
 from carousel.model import LanguageModel
-from carousel.predict.next_word import Prediction
+from carousel.predict.next_words import Prediction
 from carousel.predict.session import Session
 
 

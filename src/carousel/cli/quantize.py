@@ -36,7 +36,7 @@ def quantize(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from carousel.draw.terminal import facts
+    from carousel.draw.terminal.tables import facts
     from carousel.quantize import quantize as write_quantized
 
     screen = Console(stderr=True)
@@ -56,7 +56,7 @@ def quantize(
             {"bf16": "bfloat16"}.get(to, str(to)),
             on=on or (),
             force=force,
-            tick=lambda done, total: bars.update(task, completed=done, total=total),
+            on_progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
     if json_:
         print(json.dumps({"model": str(out), **asdict(report)}))

@@ -88,9 +88,9 @@ def train(
     from carousel.cli.needs import need_torch
 
     need_torch()
-    from carousel.training.distributed import is_first
     from carousel.training.job import resume_training, train_model
-    from carousel.training.screen import TerminalScreen
+    from carousel.training.run.distributed import is_first
+    from carousel.training.run.progress_reporter import TerminalScreen
 
     given: dict[str, Any] = {
         "tokens": tokens,
@@ -163,7 +163,7 @@ def show_outcome(
     """Where the model is, and what comes next."""
     import json
 
-    from carousel.training.run_folder import RunFolder
+    from carousel.training.run.run_folder import RunFolder
 
     goes_on = RunFolder(folder).path.exists()
     if as_json:

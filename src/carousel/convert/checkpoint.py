@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import ConvertError
-from carousel.weights_file import LARGEST_HEADER, parse_json
+from carousel.storage.safetensors import LARGEST_HEADER
+from carousel.storage.strict_json import parse_json
 
 NESTS = ("state_dict", "model_state_dict", "model")
 """Under these keys training scripts keep the state dict among other things."""

@@ -12,8 +12,9 @@ from carousel.convert.checkpoint import read_checkpoint
 from carousel.convert.parts import Ends, Recurrent, find_ends, find_recurrent
 from carousel.convert.vocabulary import ABSENT, read_vocabulary
 from carousel.errors import ConvertError, FolderError
-from carousel.folder import Config, check_free, write_folder
 from carousel.model import LanguageModel
+from carousel.storage.config import Config
+from carousel.storage.model_folder import check_free, write_folder
 
 NEVER = -1e4
 """The decoder's bias for a token that is added: its probability is 0 to the last bit."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from carousel.errors import ConvertError, FolderError
-from carousel.folder import LARGEST_JSON, parse_json
+from carousel.storage.model_folder import LARGEST_JSON
+from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import (
     END_OF_LINE,
     KINDS,

@@ -23,11 +23,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from carousel.adaptive import untie
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State
 from carousel.errors import EngineError
-from carousel.folder import Config, read_folder
-from carousel.storage import Quantized, Stored, Tiled
+from carousel.storage.config import Config
+from carousel.storage.model_folder import read_folder
+from carousel.storage.number_formats import Quantized, Stored, Tiled
+from carousel.storage.untie import untie
 
 _kernels: Any
 try:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from carousel.adaptive import difference
+from carousel.adaptive_softmax import difference
 from carousel.errors import LensError
-from carousel.lens.points import check_layer, find_word, has_belt, memory_of
+from carousel.lens.names import check_layer, find_word, has_belt, memory_of
 from carousel.lens.trace import Trace
 
 
@@ -46,7 +46,7 @@ class Belt:
         self.put = self.put + by_hand
 
     def _repr_html_(self) -> str:
-        from carousel.draw.notebook import belt_html
+        from carousel.explain.notebook import belt_html
 
         return belt_html(self)
 

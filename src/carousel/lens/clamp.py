@@ -12,10 +12,10 @@ import numpy as np
 
 from carousel.cells import Array, State
 from carousel.errors import LensError, UntouchedWarning
-from carousel.folder import Config
-from carousel.lens.points import DERIVED, check_layer, find_name, find_word
+from carousel.lens.names import DERIVED, check_layer, find_name, find_word
 from carousel.lens.trace import Trace
 from carousel.model import LanguageModel
+from carousel.storage.config import Config
 from carousel.unroll import EditAt
 
 How = Literal["set", "scale", "noise", "freeze", "mean", "patch", "function"]

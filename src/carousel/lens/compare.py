@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from carousel.lens.clamp import Clamp, hold
-from carousel.lens.points import find_word, names_of
+from carousel.lens.names import find_word, names_of
 from carousel.lens.trace import Trace, trace_texts
 from carousel.model import LanguageModel
 
@@ -27,7 +27,7 @@ class Comparison:
     """``[gate, layer, pair]``: mean over units of ``|first - second|``; NaN without counterpart."""
 
     def _repr_html_(self) -> str:
-        from carousel.draw.notebook import comparison_html
+        from carousel.explain.notebook import comparison_html
 
         return comparison_html(self)
 

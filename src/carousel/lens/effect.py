@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from carousel.lens.clamp import Clamp, hold, parse_clamp
-from carousel.lens.points import find_word
+from carousel.lens.names import find_word
 from carousel.lens.trace import Trace, show_token, trace_text
 from carousel.model import LanguageModel
-from carousel.predict.next_word import softmax
+from carousel.softmax import softmax
 
 
 class Change(NamedTuple):
@@ -40,7 +40,7 @@ class Effect:
     """The words whose probability changed most, the largest change first."""
 
     def _repr_html_(self) -> str:
-        from carousel.draw.notebook import effect_html
+        from carousel.explain.notebook import effect_html
 
         return effect_html(self)
 

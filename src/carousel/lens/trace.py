@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carousel.errors import FolderError, LensError
-from carousel.folder import Config, parse_json, write_file
-from carousel.lens.points import DERIVED, find_name, find_point, memory_of, names_of, points_of
+from carousel.lens.names import DERIVED, find_name, find_point, memory_of, names_of, points_of
 from carousel.model import LanguageModel
-from carousel.predict.next_word import Prediction, softmax
+from carousel.predict.next_words import Prediction
+from carousel.softmax import softmax
+from carousel.storage.atomic import write_file
+from carousel.storage.config import Config
+from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import END_OF_LINE
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ class Trace:
         return f"Trace({self.config.cell}, {len(self)} words: {' '.join(self.words[:8])!r})"
 
     def _repr_html_(self) -> str:
-        from carousel.draw.notebook import trace_html
+        from carousel.explain.notebook import trace_html
 
         return trace_html(self)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from carousel.errors import SettingsError
 from carousel.model import LanguageModel
-from carousel.predict.next_word import encode_known, softmax
+from carousel.predict.next_words import encode_known
+from carousel.softmax import softmax
 
 
 def generate(

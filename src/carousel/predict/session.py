@@ -8,7 +8,7 @@ import numpy as np
 
 from carousel.cells import State
 from carousel.model import LanguageModel
-from carousel.predict.next_word import Prediction, rank_words
+from carousel.predict.next_words import Prediction, rank_words
 
 
 class Session:

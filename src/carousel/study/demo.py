@@ -15,18 +15,19 @@ from typing import Any
 
 from rich.console import Console
 
-from carousel.draw.figure import accuracy_by_distance
-from carousel.draw.terminal import accuracy_table, side_by_side
+from carousel.draw.plots.figure import accuracy_by_distance
+from carousel.draw.terminal.tables import accuracy_table, side_by_side
 from carousel.errors import CarouselError, FolderError
-from carousel.folder import check_free, write_file
 from carousel.model import LanguageModel
-from carousel.predict.next_word import predict_next
+from carousel.predict.next_words import predict_next
+from carousel.storage.atomic import write_file
+from carousel.storage.model_folder import check_free
 from carousel.study.last_word import Accuracy, measure_accuracy
-from carousel.text.reading import Tick
-from carousel.text.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
+from carousel.study.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
+from carousel.text.files import ProgressCallback
 from carousel.training.job import train_model
-from carousel.training.progress import Progress
-from carousel.training.screen import run_fields, training_bars
+from carousel.training.run.progress import Progress
+from carousel.training.run.progress_reporter import run_fields, training_bars
 
 HIDDEN_SIZES = {"rnn": 200, "gru": 113, "lstm": 96}
 """Units that give the three cells the same number of parameters."""
@@ -170,7 +171,7 @@ class _Messenger:
     def say(self, line: str) -> None:
         pass
 
-    def tick(self, what: str) -> Tick:
+    def tick(self, what: str) -> ProgressCallback:
         return lambda done, total: None
 
     def on_progress(self, progress: Progress) -> None:

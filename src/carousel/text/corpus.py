@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import TextError
-from carousel.text.reading import CHUNK, Tick, read_pieces
+from carousel.text.files import CHUNK, ProgressCallback, read_pieces
 from carousel.text.tokenizer import Tokenizer
 from carousel.text.workers import count_workers, encode_side_by_side
 
@@ -48,7 +48,7 @@ def build_corpus(
     *,
     encoding_errors: str = "strict",
     cache: Path | None = None,
-    tick: Tick | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Corpus:
     """Tokenize ``files`` into a memory-mapped corpus, or open the one that the cache holds.
 
@@ -66,7 +66,7 @@ def build_corpus(
         if found is not None:
             return found
         folder.mkdir(parents=True, exist_ok=True)
-        pieces = read_pieces(files, encoding_errors=encoding_errors, tick=tick)
+        pieces = read_pieces(files, encoding_errors=encoding_errors, on_progress=on_progress)
         workers = count_workers(files, tokenizer.kind)
         _write(path, dtype, encode_text(pieces, tokenizer, workers))
     except OSError as error:

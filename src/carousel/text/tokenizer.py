@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from carousel.errors import FolderError, SettingsError, TextError
 from carousel.text.counting import make_counter
+from carousel.text.detokenizer import join_words
 from carousel.text.encoder import Encoder, make_encoder
-from carousel.text.spacing import join_words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend

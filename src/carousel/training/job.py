@@ -15,21 +15,27 @@ import numpy as np
 import torch
 
 from carousel.errors import SettingsError
-from carousel.folder import Config, check_free
 from carousel.model import LanguageModel
-from carousel.text.reading import Tick
+from carousel.storage.config import Config
+from carousel.storage.model_folder import check_free
+from carousel.text.files import ProgressCallback
 from carousel.text.tokenizer import Tokenizer
-from carousel.training.checkpoint import Files
-from carousel.training.decoder import SAMPLES, choose_cutoffs, choose_tail_sizes, count_words
-from carousel.training.distributed import Alone, Group, join
-from carousel.training.keeper import Keeper, Screen
-from carousel.training.loop import fit
-from carousel.training.network import Network
-from carousel.training.progress import Progress
-from carousel.training.run_folder import Record, RunFolder
+from carousel.training.data.splits import Texts, find_sources, prepare_texts, reopen_texts
+from carousel.training.nn.network import Network
+from carousel.training.nn.output_layer import (
+    SAMPLES,
+    choose_cutoffs,
+    choose_tail_sizes,
+    count_words,
+)
+from carousel.training.run.checkpoint import Files
+from carousel.training.run.distributed import Alone, Group, join
+from carousel.training.run.loop import fit
+from carousel.training.run.model_writer import Keeper, Screen
+from carousel.training.run.progress import Progress
+from carousel.training.run.run_folder import Record, RunFolder
+from carousel.training.run.validation import measure_loss
 from carousel.training.settings import Settings, read_recipe
-from carousel.training.texts import Texts, find_sources, prepare_texts, reopen_texts
-from carousel.training.validation import measure_loss
 
 LARGE_VOCABULARY = 5_000
 """From so many words on the adaptive softmax is the faster one on a CPU."""
@@ -41,7 +47,7 @@ class Silence:
     def say(self, line: str) -> None:
         """Nothing."""
 
-    def tick(self, what: str) -> Tick:
+    def tick(self, what: str) -> ProgressCallback:
         """A bar that is not drawn."""
         return lambda done, total: None
 

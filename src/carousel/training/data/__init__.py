@@ -1,0 +1,1 @@
+"""What is trained on: splits, streams and batches of token ids."""

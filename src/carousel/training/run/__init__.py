@@ -1,0 +1,1 @@
+"""A run: the loop, checkpoints, validation, processes, and who is told."""
