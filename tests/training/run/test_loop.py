@@ -32,7 +32,7 @@ def make_network(**sizes):
 
 
 def make_settings(**table):
-    return Settings(**{"batch": 4, "bptt": 10, "epochs": 20.0, "learning_rate": 0.02} | table)
+    return Settings(**{"batch_size": 4, "bptt": 10, "epochs": 20.0, "learning_rate": 0.02} | table)
 
 
 class Watcher:
