@@ -102,7 +102,8 @@ def test_several_models(call, tmp_path):
 BAD = [
     (["explain", "model", "a b", "c", "d"], "one text or two"),
     (["explain", "model", "zyx"], "none of the words of 'zyx' is known"),
-    (["explain", "no/such", "the cat"], "no/such is not there"),
+    (["explain", "no/such", "the cat", "b"], "no/such is not there"),
+    (["explain", "--model", "no/such", "the cat"], "no/such is not there"),
     (["explain", "model", "the cat", "--clamp", "forget=1@dog"], "'dog' is not a word of the text"),
     (["explain", "model", "the cat", "--clamp", "forget"], "is no clamp"),
     (["explain", "model", "the cat", "--clamp", "reset=1"], "the lstm cell has no 'reset'"),

@@ -5,7 +5,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from carousel.cli.prompt import Suggester, _Completer, run_prompt
+from carousel.cli.prompt import Suggester, SuggestionCompleter, run_prompt
 from carousel.predict.next_words import predict_next
 
 
@@ -25,7 +25,9 @@ def test_more_than_the_model_knows_is_all_it_knows(make_model):
 
 
 def test_a_completion_replaces_what_was_typed(make_model):
-    found = list(_Completer(Suggester(make_model(), 3)).get_completions(Document("the piz"), None))
+    found = list(
+        SuggestionCompleter(Suggester(make_model(), 3)).get_completions(Document("the piz"), None)
+    )
     assert [(c.text, c.start_position) for c in found] == [("pizza ", -3)]
 
 

@@ -49,11 +49,18 @@ SENTENCES = (
 
 
 def run_demo(
-    console: Console, *, out: Path, seed: int = 0, force: bool = False, overrides: Any = None
+    console: Console,
+    *,
+    out: Path,
+    seed: int = 0,
+    force: bool = False,
+    overrides: Any = None,
+    program: str = "carousel",
 ) -> dict[str, Any]:
     """Train the three, show what came out, and return it as plain data.
 
-    ``overrides`` are settings that replace the recipe's (fewer epochs, say).
+    ``overrides`` are settings that replace the recipe's (fewer epochs, say). ``program`` is how
+    the commands to try next start ``carousel``.
 
     Raises:
         FolderError: ``out`` holds something that is kept.
@@ -85,7 +92,7 @@ def run_demo(
         "picture": str(picture),
     }
     write_file(out / "demo.json", json.dumps(result, indent=1) + "\n")
-    show_demo(console, result, rows)
+    show_demo(console, result, rows, program)
     return result
 
 
@@ -220,7 +227,9 @@ def story_settings(cell: str, seed: int) -> dict[str, Any]:
     }
 
 
-def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) -> None:
+def show_demo(
+    console: Console, result: dict[str, Any], rows: list[Accuracy], program: str = "carousel"
+) -> None:
     """Print what came out: tables, predictions, paths, and what to try next."""
     cells = list(result["models"])
     sizes = ", ".join(f"{cell.upper()} {result['parameters'][cell]:,}" for cell in cells)
@@ -262,7 +271,7 @@ def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) ->
     console.print(f"Plot  {result['picture']}", highlight=False, soft_wrap=True)
     folder = result["models"]["lstm"]
     console.print(
-        f"\nNext, try your own:\n  carousel predict {folder} \\\n"
+        f"\nNext, try your own:\n  {program} predict {folder} \\\n"
         '    "maya likes soup but her friend likes rice so her friend orders"',
         highlight=False,
         soft_wrap=True,
