@@ -29,8 +29,7 @@ from carousel.cli.parameters import PATH, Number, as_json
 @as_json
 def demo(out: Path, seed: int, keep: bool, as_json: bool) -> None:
     """Train an RNN, a GRU and an LSTM side by side on small stories and compare their memory."""
-    from rich.console import Console
-
+    from carousel.cli.console import Console
     from carousel.cli.needs import need_torch
     from carousel.cli.output import print_json, program_name
 

@@ -133,7 +133,7 @@ def show_report(
         }
         print_json(table)
         return
-    from rich.console import Console
+    from carousel.cli.console import Console
 
     console = Console()
     for line in report.lines(console.width, units):

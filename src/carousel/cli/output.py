@@ -25,8 +25,7 @@ def print_json(data: Any) -> None:
 
 def print_facts(rows: Sequence[tuple[str, str]]) -> None:
     """Print names and values, one pair a line, wrapped to the terminal."""
-    from rich.console import Console
-
+    from carousel.cli.console import Console
     from carousel.draw.terminal.tables import facts
 
     Console().print(facts([(name, printable_text(value)) for name, value in rows]))
@@ -38,7 +37,7 @@ def print_line(text: str = "") -> None:
     Words are never cut: a long path stays whole, and can be copied.
     """
     text = printable_text(text)
-    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+    if not has_width():
         print(text)
         return
     import textwrap
@@ -50,6 +49,11 @@ def print_line(text: str = "") -> None:
                 textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
             )
         )
+
+
+def has_width() -> bool:
+    """Return whether lines must fit a width: a terminal's, or that of ``COLUMNS``."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def print_next_step(*arguments: str | Path) -> None:

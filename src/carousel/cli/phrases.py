@@ -104,10 +104,10 @@ def parse_stretch(words: str) -> tuple[int, int]:
 
 def show_matches(model: LanguageModel, index: Any, matches: Any, threshold: float) -> None:
     """Print the units of a phrase, and the places where they are on together."""
-    from rich.console import Console
     from rich.text import Text
 
-    from carousel.cli.output import print_line
+    from carousel.cli.console import Console
+    from carousel.cli.output import has_width, print_line
     from carousel.text.printable import printable_text
 
     units = matches.units
@@ -125,7 +125,7 @@ def show_matches(model: LanguageModel, index: Any, matches: Any, threshold: floa
         )
         console.print(
             Text.assemble(head, (before, "dim"), (phrase, "bold"), (after, "dim")),
-            soft_wrap=not console.is_terminal,
+            soft_wrap=not has_width(),
         )
 
 

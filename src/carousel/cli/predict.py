@@ -119,8 +119,7 @@ def show_predictions(predictions: Sequence[tuple[str, float]]) -> None:
     if lines is not None:
         print(lines)
         return
-    from rich.console import Console
-
+    from carousel.cli.console import Console
     from carousel.draw.terminal.tables import probability_bars
 
     Console().print(probability_bars(rows))

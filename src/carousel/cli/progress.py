@@ -19,8 +19,9 @@ def progress_bar(description: str) -> Iterator[ProgressCallback]:
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from carousel.cli.console import Console
 
     with Progress(
         TextColumn("{task.description}"),

@@ -46,8 +46,7 @@ def study(
     """Measure one of the lecture's claims: train models, look inside, show what comes out."""
     import importlib
 
-    from rich.console import Console
-
+    from carousel.cli.console import Console
     from carousel.cli.needs import need_torch
     from carousel.cli.output import print_json
     from carousel.errors import SettingsError

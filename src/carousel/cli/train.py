@@ -84,8 +84,7 @@ def train(
     """
     import signal
 
-    from rich.console import Console
-
+    from carousel.cli.console import Console
     from carousel.cli.needs import need_torch
 
     given = {name: value for name, value in settings.items() if value is not None}
