@@ -63,10 +63,12 @@ class Trace(NamedTuple):
     """The state after the last word, ``[B, S]``."""
 
 
-def find_decoder(config: Config, weights: Mapping[str, Stored]) -> Decoder | None:
+def find_decoder(
+    config: Config, weights: Mapping[str, Stored], *, threads: int | None = 1
+) -> Decoder | None:
     """A decoder, or None where the kernels are missing, after a warning that is given once."""
     if _kernels is not None:
-        return Decoder(config, weights)
+        return Decoder(config, weights, threads=threads)
     warnings.warn(
         f"Carousel's kernels can't be loaded, NumPy does their work: {MISSING}",
         RuntimeWarning,
