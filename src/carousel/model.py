@@ -140,9 +140,9 @@ class LanguageModel:
         """As ``hidden``, and before it what ``points`` were (``"layers.0.f"``): ``[T, B, H]``."""
         if self.decoder is None:
             return self.record(ids, state, points)
-        from carousel.engine.watch import watch
+        from carousel.engine.watch import read_traced
 
-        return watch(self.decoder, ids, state, points)
+        return read_traced(self.decoder, ids, state, points)
 
     def record(
         self, ids: np.ndarray, state: State, points: Sequence[str]

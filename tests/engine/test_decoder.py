@@ -121,7 +121,7 @@ def test_traces_and_clamps_equal_the_cells(isa, cell, H, B, seed, points):
     T = 4
     ids = rng.integers(0, config.vocab_size, (T, B))
     clamps = {
-        point: (rng.random((T, B, H)) < 0.4, rng.uniform(-1, 1, (T, B, H)))
+        point: (rng.uniform(0, 1, (T, B, H)), rng.uniform(-1, 1, (T, B, H)))
         for n, point in enumerate(decoder.points)
         if n in points
     }
@@ -130,20 +130,76 @@ def test_traces_and_clamps_equal_the_cells(isa, cell, H, B, seed, points):
 
     def edit(point, t, value):
         if point in clamps:
-            mask, held = clamps[point]
-            value = np.where(mask[t], held[t], value).astype(np.float32)
+            scale, offset = clamps[point]
+            value = (scale[t] * value + offset[t]).astype(np.float32)
         expected[point][t] = value
         if t == 0:
             order.append(point)
         return value
 
     hidden, state = model.hidden(ids, model.initial_state(B), edit)
-    seen = decoder.trace(ids, decoder.initial_state(B), clamps)
-    assert list(seen.points) == decoder.points == order
-    for point, values in seen.points.items():
+    seen = decoder.trace(ids, decoder.initial_state(B), clamps=clamps)
+    assert list(seen.values) == decoder.points == order
+    for point, values in seen.values.items():
         close(values, expected[point])
     close(seen.hidden, hidden)
     close(seen.state, decoder.pack(state))
+    some = decoder.trace(ids, decoder.initial_state(B), decoder.points[::2], clamps)
+    assert list(some.values) == decoder.points[::2]
+    for point, values in some.values.items():
+        np.testing.assert_array_equal(values, seen.values[point])
+    np.testing.assert_array_equal(some.state, seen.state)
+
+
+@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_clamps_of_every_kind(isa, cell, dtype):
+    """Scale 1 and offset 0 change no bit, 0 and a value set it, and all shapes broadcast."""
+    T, B, H = 5, 3, 11
+    config, _, stored = make(cell, dtype, layers=2)
+    decoder = Decoder(config, stored, isa=isa)
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, (T, B))
+    state = decoder.initial_state(B)
+    hidden, after = decoder.read(ids, state)
+    free = decoder.trace(ids, state)
+    same = decoder.trace(ids, state, clamps={point: (1, 0) for point in decoder.points})
+    for seen in (free, same):
+        np.testing.assert_array_equal(seen.hidden, hidden)
+        np.testing.assert_array_equal(seen.state, after)
+        for point in decoder.points:
+            np.testing.assert_array_equal(seen.values[point], free.values[point])
+    target = np.linspace(-1, 1, H, dtype=np.float32)
+    for point in decoder.points:
+        held = decoder.trace(ids, state, [point], {point: (0, target)})
+        np.testing.assert_array_equal(held.values[point], np.broadcast_to(target, (T, B, H)))
+        rows = np.zeros((T, 1, 1), np.float32)  # clamped at the first token, free after it
+        rows[1:] = 1
+        first = decoder.trace(ids, state, [point], {point: (rows, (1 - rows) * target)})
+        np.testing.assert_array_equal(first.values[point][0], np.broadcast_to(target, (B, H)))
+        assert (first.values[point][1:] != target).any()
+    with pytest.raises(ValueError, match="a clamp's offset holds a value that is not finite"):
+        decoder.trace(ids, state, clamps={point: (1, np.nan)})
+    with pytest.raises(ValueError, match="broadcast"):
+        decoder.trace(ids, state, clamps={point: (np.ones(H + 1), 0)})
+    with pytest.raises(ValueError, match=r"no 'layers.9.h' among"):
+        decoder.trace(ids, state, ["layers.9.h"])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("projection", [0, 6])
+def test_the_best_words_of_what_was_read(dtype, projection):
+    config, _, stored = make(dtype=dtype, projection_size=projection, layers=2)
+    decoder = Decoder(config, stored)
+    ids = np.random.default_rng(1).integers(0, config.vocab_size, (70, 1))
+    hidden, after = decoder.read(ids, decoder.initial_state())
+    best, log_probs = decoder.top_k_hidden(hidden[:, 0], 4)
+    assert best.shape == log_probs.shape == (70, 4)
+    last, last_log_probs = decoder.top_k(after, 4)
+    np.testing.assert_array_equal(best[-1:], last)
+    close(log_probs[-1:], last_log_probs)
+    scores = decoder.decode(hidden[:, 0])
+    np.testing.assert_array_equal(best[:, 0], scores.argmax(axis=1))
 
 
 # -- rounding -------------------------------------------------------------------------------------
@@ -260,7 +316,7 @@ def test_the_largest_and_smallest_numbers_make_gates_and_not_nan():
         seen = decoder.trace(ids, decoder.initial_state())
         expected, _ = model.hidden(ids, model.initial_state())
         close(seen.hidden, expected)
-        assert all(np.isfinite(values).all() for values in seen.points.values())
+        assert all(np.isfinite(values).all() for values in seen.values.values())
 
 
 # -- many at once ---------------------------------------------------------------------------------

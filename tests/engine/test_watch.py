@@ -6,7 +6,7 @@ import pytest
 from carousel.cells import CELLS
 from carousel.engine import watch as module
 from carousel.engine.decoder import instruction_sets
-from carousel.engine.watch import watch
+from carousel.engine.watch import read_traced
 from carousel.lens.clamp import Clamp, Held
 from carousel.lens.names import points_of
 
@@ -24,7 +24,7 @@ def test_blocks_are_the_whole(make_model, short_blocks, cell, T):
     model = make_model(cell, layers=2)
     ids = np.random.default_rng(T).integers(0, model.config.vocab_size, (T, 3))
     points = points_of(model.config)[::2]
-    seen, hidden, state = watch(model.decoder, ids, model.initial_state(3), points)
+    seen, hidden, state = read_traced(model.decoder, ids, model.initial_state(3), points)
     expected, hidden_expected, state_expected = model.record(ids, model.initial_state(3), points)
     assert list(seen) == points
     for point in points:

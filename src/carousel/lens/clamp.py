@@ -131,9 +131,9 @@ class Held(LanguageModel):
         clamps = self._constants(ids, state)
         if self.decoder is None or clamps is None:
             return self.record(ids, state, points)
-        from carousel.engine.watch import watch
+        from carousel.engine.watch import read_traced
 
-        return watch(self.decoder, ids, state, points, clamps)
+        return read_traced(self.decoder, ids, state, points, clamps)
 
     def _constants(
         self, ids: np.ndarray, state: State
@@ -159,7 +159,7 @@ class Held(LanguageModel):
                 full[..., units] = constant
                 values[here] = full[here]
             bound.touched += int(rows.sum()) * len(bound.points)
-        return made
+        return {point: (1.0 - mask, values) for point, (mask, values) in made.items()}
 
     def untouched(self) -> list[Clamp]:
         """The clamps that have changed nothing so far."""
