@@ -14,7 +14,7 @@ import numpy as np
 
 from carousel.adaptive_softmax import log_probs
 from carousel.cells import CELLS, Array, Weights
-from carousel.inference.state import State
+from carousel.inference.state import State, plain_state
 from carousel.softmax import log_softmax
 from carousel.storage.config import Config
 from carousel.unroll import EditAt, initial_state, unroll
@@ -133,9 +133,9 @@ class NumPyBackend:
 
         needed = apply if record or affine or edit is not None else None
         embedded = self.weights["embedding.weight"][ids]
-        hidden, state = unroll(self.cell, self.layers, embedded, state, needed)
+        hidden, after = unroll(self.cell, self.layers, embedded, plain_state(state), needed)
         projection = self.weights.get("projection.weight")
-        return Reading(hidden if projection is None else hidden @ projection.T, state, values)
+        return Reading(hidden if projection is None else hidden @ projection.T, after, values)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """See ``Backend``; an adaptive softmax gives log-probabilities."""
@@ -177,7 +177,7 @@ class EngineBackend:
         clamps: Clamps | None = None,
     ) -> Reading:
         """See ``PlainBackend``. Gates are written out in blocks of words, to bound memory."""
-        decoder, packed = self.decoder, self.decoder.pack(state)
+        decoder, packed = self.decoder, self.decoder.pack(plain_state(state))
         if not record and not clamps:
             hidden, after = decoder.read(ids, packed)
             return Reading(hidden, decoder.unpack(after), {})
@@ -191,10 +191,12 @@ class EngineBackend:
         # Of no words at all one empty block is read, for the shapes.
         for first in range(0, max(1, len(ids)), BLOCK):
             here = slice(first, first + BLOCK)
-            block_clamps = {name: (scale[here], offset[here]) for name, (scale, offset) in affine.items()}
+            block_clamps = {
+                name: (scale[here], offset[here]) for name, (scale, offset) in affine.items()
+            }
             seen = decoder.trace(ids[here], packed, list(record), block_clamps)
             for name, recorded in values.items():
-                recorded[here] = seen.points[name]
+                recorded[here] = seen.values[name]
             blocks.append(seen.hidden)
             packed = seen.state
         return Reading(np.concatenate(blocks), decoder.unpack(packed), values)

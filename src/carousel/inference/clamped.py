@@ -11,18 +11,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from carousel.cells import Array
 from carousel.errors import LensError
 from carousel.inference.backend import BLOCK, NumPyBackend, PlainBackend, Reading
-from carousel.inference.state import ClampedState, State
+from carousel.inference.state import ClampedState, State, plain_state
 from carousel.storage.config import Config
 
 Coefficients = tuple[np.ndarray, np.ndarray]
-"""``(scale, offset)``, broadcastable to ``[T, B, n]``: a value becomes ``scale * value + offset``."""
+"""``(scale, offset)``, broadcastable to ``[T, B, n]``: for ``scale * value + offset``."""
 
 
 class Change(Protocol):
@@ -173,10 +173,7 @@ class ClampedBackend:
         self.held_names = tuple(dict.fromkeys(name for i in self.interventions for name in i.names))
         self.frozen_names = tuple(
             dict.fromkeys(
-                name
-                for i in self.interventions
-                if isinstance(i.change, Freeze)
-                for name in i.names
+                name for i in self.interventions if isinstance(i.change, Freeze) for name in i.names
             )
         )
         self.longest = max((len(word) for i in self.interventions for word in i.words), default=1)
@@ -191,7 +188,7 @@ class ClampedBackend:
         """See ``Backend``."""
         H = self.config.hidden_size
         return ClampedState(
-            self.backend.initial_state(batch),
+            plain_state(self.backend.initial_state(batch)),
             np.broadcast_to(np.asarray(position, dtype=np.int64), (1, batch)),
             np.full((self.longest - 1, batch), -1, dtype=np.int64),
             np.full((len(self.frozen_names), batch, H), np.nan, dtype=np.float32),
@@ -199,13 +196,15 @@ class ClampedBackend:
 
     def read(self, ids: np.ndarray, state: State, record: Sequence[str] = ()) -> Reading:
         """See ``Backend``. Where a gate is frozen or a function is called, word by word."""
-        assert isinstance(state, ClampedState), "a state of another model: use initial_state"
+        if not isinstance(state, ClampedState):
+            raise TypeError("a state of a model without clamps: take initial_state of this one")
         block = 1 if self.by_word else BLOCK
-        hidden, values = [], {name: [] for name in record}
+        hidden: list[np.ndarray] = []
+        values: dict[str, list[np.ndarray]] = {name: [] for name in record}
         # Of no words at all one empty block is read, for the shapes.
         for first in range(0, max(1, len(ids)), block):
             reading = self._read_block(ids[first : first + block], state, record)
-            state = reading.state
+            state = cast(ClampedState, reading.state)
             hidden.append(reading.hidden)
             for name, blocks in values.items():
                 blocks.append(reading.values[name])
@@ -239,8 +238,7 @@ class ClampedBackend:
         frozen = state.frozen
         if self.frozen_names and len(ids):
             frozen = np.stack([reading.values[name][-1] for name in self.frozen_names])
-        inner: Any = reading.state
-        after = ClampedState(inner, state.position + len(ids), recent, frozen)
+        after = ClampedState(plain_state(reading.state), state.position + len(ids), recent, frozen)
         return Reading(reading.hidden, after, {name: reading.values[name] for name in record})
 
     def _compose(
@@ -284,7 +282,9 @@ class ClampedBackend:
             for intervention, mask in zip(self.interventions, active, strict=True):
                 if name not in intervention.names or not mask[t].any():
                     continue
-                units = np.arange(value.shape[1]) if intervention.units is None else intervention.units
+                units = (
+                    np.arange(value.shape[1]) if intervention.units is None else intervention.units
+                )
                 rows = np.flatnonzero(mask[t])
                 held = np.ix_(rows, units)
                 value = value.copy()

@@ -146,7 +146,7 @@ class RecurrentLM:
         )
 
     def clamped(self, interventions: Sequence[Intervention]) -> RecurrentLM:
-        """This model with its gates held; the weights are shared, and this model stays as it is.
+        """The model with its gates held. The weights are shared; the model itself stays as it is.
 
         On a model that is held already, the new interventions act after the old ones.
         """

@@ -13,6 +13,7 @@ import numpy as np
 
 from carousel.cells import Array, HiddenState, LSTMState
 
+
 class ClampedState(NamedTuple):
     """The state of a model under interventions: the model's own, and where in the text it stands.
 
@@ -48,7 +49,8 @@ def take_sequences(state: S, rows: Sequence[int] | np.ndarray) -> S:
     >>> take_sequences(state, [1, 1]).h.ravel().tolist()
     [2.0, 2.0]
     """
-    return _map(lambda part: part[:, rows], state)
+    taken: S = _map(lambda part: part[:, rows], state)
+    return taken
 
 
 def where_sequences(chosen: np.ndarray, state: S, other: S) -> S:
@@ -57,7 +59,8 @@ def where_sequences(chosen: np.ndarray, state: S, other: S) -> S:
     def choose(one: np.ndarray, two: np.ndarray) -> np.ndarray:
         return np.where(chosen.reshape(1, -1, *[1] * (one.ndim - 2)), one, two)
 
-    return _map(choose, state, other)
+    chosen_state: S = _map(choose, state, other)
+    return chosen_state
 
 
 def _map(function: Any, *states: Any) -> Any:
@@ -67,3 +70,14 @@ def _map(function: Any, *states: Any) -> Any:
         for together in zip(*states, strict=True)
     ]
     return type(first)(*parts)
+
+
+def plain_state(state: State) -> HiddenState | LSTMState:
+    """A state of a model as it is.
+
+    Raises:
+        TypeError: it is the state of a model whose gates are held.
+    """
+    if isinstance(state, ClampedState):
+        raise TypeError("a state of a model that is held by clamps goes on under them only")
+    return state

@@ -132,9 +132,7 @@ class Belt:
             raise LensError("only the last layer's memory is read by the decoder directly")
         if model is None or tokenizer is None:
             raise LensError("a loaded trace has no decoder: give load() the model")
-        a, b = (
-            find_word(tokenizer.tokens(), w, "the vocabulary")[0] for w in (first, second)
-        )
+        a, b = (find_word(tokenizer.tokens(), w, "the vocabulary")[0] for w in (first, second))
         weights = model.weights
         if config.cutoffs:
             apart = difference(weights, config.vocab_size, config.cutoffs, a, b)

@@ -180,7 +180,7 @@ class Clamp:
     ) -> Clamp:
         """The gate is what it was in another run, at the same position or at ``source``.
 
-        Activation patching: Vig et al. 2020 (arXiv:2004.12265), Meng et al. 2022 (arXiv:2202.05262).
+        Activation patching: Vig et al. 2020 (arXiv:2004.12265).
         """
         return cls(name, trace, "patch", layer, at, units, source)
 
@@ -427,12 +427,13 @@ def _from_traces(clamp: Clamp, names: Sequence[str], units: np.ndarray | None) -
         or not all(isinstance(trace, Trace) for trace in traces)
     ):
         raise LensError(f"how={clamp.kind!r} wants a trace as value")
-    chosen = slice(None) if units is None else units
-    tables = {
-        name: [trace[name][:, chosen] for trace in traces]  # type: ignore[union-attr, call-overload, index]
-        for name in names
-    }
+    tables = {name: [_columns(trace, name, units) for trace in traces] for name in names}
     if clamp.kind == "mean":
         means = {name: np.concatenate(rows).mean(0) for name, rows in tables.items()}
         return Affine(np.zeros(1, dtype=np.float32), means)
     return Patch({name: rows[0] for name, rows in tables.items()}, clamp.source)
+
+
+def _columns(trace: Any, name: str, units: np.ndarray | None) -> np.ndarray:
+    values: np.ndarray = trace[name]
+    return values if units is None else values[:, units]

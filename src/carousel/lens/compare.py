@@ -7,10 +7,10 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
+from carousel.inference.model import RecurrentLM
 from carousel.lens.clamp import Clamp, bind_clamp
 from carousel.lens.names import cell_of, find_word
 from carousel.lens.trace import Trace, trace_texts
-from carousel.inference.model import RecurrentLM
 from carousel.text.tokenizer import Tokenizer
 
 
@@ -40,9 +40,7 @@ class Comparison:
         return None
 
 
-def compare_texts(
-    model: RecurrentLM, tokenizer: Tokenizer, first: str, second: str
-) -> Comparison:
+def compare_texts(model: RecurrentLM, tokenizer: Tokenizer, first: str, second: str) -> Comparison:
     """Read two texts and align them: equal words pair up, replaced ones one by one."""
     a, b = trace_texts(model, tokenizer, [first, second])
     pairs = align(a.words, b.words)

@@ -37,7 +37,7 @@ def read_streams(
     *,
     on_progress: ProgressCallback | None = None,
 ) -> Iterator[Stretch]:
-    """The values of the gates and states ``names`` (``"layers.0.h"``, ...) after each of ``ids [N]``, once each.
+    """The values of ``names`` (``"layers.0.h"``, ...) after each of ``ids [N]``, once each.
 
     The text is read in up to 64 streams side by side, each after a warm-up on what stands before
     it; a line end stands before the text. Stretches of one stream come in order, and those of

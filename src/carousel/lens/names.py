@@ -25,7 +25,7 @@ def full_names(config: Config) -> list[str]:
 
 
 def find_full_name(config: Config, name: str | tuple[str, int]) -> str:
-    """The full name, ``layers.0.f``, that ``"layers.0.forget"``, ``"layers.0.f"`` or ``("forget", 0)`` means.
+    """The full name (``layers.0.f``) that ``"layers.0.forget"`` or ``("forget", 0)`` means.
 
     A bare ``"forget"`` is enough for a model of one layer.
 

@@ -21,13 +21,13 @@ import numpy as np
 
 from carousel.cells import GRU, LSTM, Array, Weights, split
 from carousel.errors import LensError
-from carousel.lens.names import cell_of, find_word
-from carousel.lens.trace import LINE_START, show_token
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import take_sequences
-from carousel.text.tokenizer import Tokenizer
+from carousel.lens.names import cell_of, find_word
+from carousel.lens.trace import LINE_START, show_token
 from carousel.predict.word_index import word_index
 from carousel.softmax import softmax
+from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import initial_state, unroll
 
 COLUMNS = 256

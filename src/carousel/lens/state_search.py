@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from carousel.errors import LensError, TextError
+from carousel.inference.model import RecurrentLM
 from carousel.lens.corpus_states import read_streams
 from carousel.lens.names import DERIVED, check_layer, find_name
 from carousel.lens.trace import LINE_START, trace_text
-from carousel.inference.model import RecurrentLM
-from carousel.text.tokenizer import Tokenizer
 from carousel.text.corpus import build_corpus, default_cache
 from carousel.text.files import ProgressCallback
+from carousel.text.tokenizer import Tokenizer
 
 FORMAT = 1
 ROWS = 2**16

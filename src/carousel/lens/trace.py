@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carousel.errors import FolderError, LensError
-from carousel.lens.names import DERIVED, cell_of, find_full_name, find_name, full_names
 from carousel.inference.model import RecurrentLM
+from carousel.lens.names import DERIVED, cell_of, find_full_name, find_name, full_names
 from carousel.predict.next_words import Prediction
 from carousel.softmax import softmax
 from carousel.storage.atomic import write_file

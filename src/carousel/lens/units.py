@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import LensError
+from carousel.inference.model import RecurrentLM
 from carousel.lens.clamp import Clamp, hold
 from carousel.lens.trace import Trace
-from carousel.inference.model import RecurrentLM
 from carousel.text.tokenizer import Tokenizer
 
 LEFT_OUT = -1

@@ -58,7 +58,15 @@ def generate(
         raise SettingsError("an empty stop text would stop at once")
     ids = encode_known(tokenizer, text)
     return _pieces(
-        model, tokenizer, ids, max_tokens, temperature, top_k, top_p, np.random.default_rng(seed), stop
+        model,
+        tokenizer,
+        ids,
+        max_tokens,
+        temperature,
+        top_k,
+        top_p,
+        np.random.default_rng(seed),
+        stop,
     )
 
 

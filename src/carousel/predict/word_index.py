@@ -18,7 +18,9 @@ class WordIndex:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.mask = np.array([tokenizer.is_word(i) for i in range(tokenizer.vocab_size)], dtype=bool)
+        self.mask = np.array(
+            [tokenizer.is_word(i) for i in range(tokenizer.vocab_size)], dtype=bool
+        )
         """``[V]`` of bool: the tokens that are words (start with a letter)."""
         self.count = int(self.mask.sum())
         """How many words there are."""

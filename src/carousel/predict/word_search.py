@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carousel.inference.state import State, take_sequences
 from carousel.inference.model import RecurrentLM
+from carousel.inference.state import State, take_sequences
 from carousel.softmax import log_softmax, log_sum_exp
 from carousel.text.tokenizer import Tokenizer
 
