@@ -1,4 +1,4 @@
-"""Clamps act the same however a text is read: at once, word by word, in a batch, on both backends."""
+"""Clamps act the same however a text is read: at once, by word, in a batch, on both backends."""
 
 import numpy as np
 import pytest

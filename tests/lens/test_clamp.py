@@ -8,7 +8,7 @@ import pytest
 import carousel
 from carousel.cells import CELLS
 from carousel.errors import LensError, UntouchedWarning
-from carousel.lens.clamp import Clamp, hold, parse_clamp
+from carousel.lens.clamp import Clamp, hold
 from carousel.lens.trace import trace_text
 from front_door import parts
 
@@ -183,17 +183,6 @@ def test_a_patch_beyond_the_other_run(make_model):
     short = model.trace("the cat")
     with pytest.raises(LensError, match="the other run has no word 3"):
         traced(model, Clamp("forget", short))
-
-
-def test_clamps_as_text():
-    assert parse_clamp("forget=1@friend") == Clamp("forget", 1.0, "set", at=["friend"])
-    assert parse_clamp("layers.1.input*0.5@friend,3") == Clamp(
-        "layers.1.input", 0.5, "scale", at=["friend", 3]
-    )
-    assert parse_clamp("o=-2") == Clamp("o", -2.0, "set")
-    for bad in ("forget", "forget=", "=1", "forget=open@friend", "@friend"):
-        with pytest.raises(LensError, match="write GATE=VALUE@WORD"):
-            parse_clamp(bad)
 
 
 def test_the_shipped_model_forgets_what_no_gate_let_in():

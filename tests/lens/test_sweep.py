@@ -18,13 +18,10 @@ def test_each_value_is_a_clamp_of_its_own(make_model, backend, kind):
     clamp = Clamp("forget", 1.0, kind, at="cat")
     sweep = lm.sweep(TEXT, clamp, values, compare=("pie", "pizza"))
     for number, value in enumerate(values):
-        one = Clamp(
-            "forget",
-            1.0 if kind == "toward" else value,
-            kind,
-            at=2,
-            strength=value if kind == "toward" else 1.0,
-        )
+        if kind == "toward":
+            one = Clamp.toward("forget", 1.0, value, at=2)
+        else:
+            one = Clamp("forget", value, kind, at=2)
         effect = lm.effect(TEXT, one, compare=("pie", "pizza"))
         np.testing.assert_allclose(sweep.logits[number], effect.after.logits[-1], atol=1e-5)
         assert sweep.difference[number] == pytest.approx(effect.difference_after, abs=1e-5)

@@ -8,12 +8,16 @@ no sum (see ``lens.span`` for gradients).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from carousel.adaptive_softmax import difference
 from carousel.errors import LensError
 from carousel.lens.names import cell_of, check_layer, find_word
-from carousel.lens.trace import Trace
+
+if TYPE_CHECKING:
+    from carousel.lens.trace import Trace
 
 
 class Belt:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from carousel.inference.model import RecurrentLM
-from carousel.lens.clamp import Clamp, hold, parse_clamp
+from carousel.lens.clamp import Clamp, hold
+from carousel.lens.clamp_syntax import parse_clamp
 from carousel.lens.names import find_word
 from carousel.lens.trace import Trace, show_token, trace_text
 from carousel.softmax import softmax
