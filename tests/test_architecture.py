@@ -33,6 +33,7 @@ FLOORS = [
     "training.data",
     "training.run",
     "training.job",
+    "training.api",
     "",  # carousel itself: the public names
     "convert",
     "study",

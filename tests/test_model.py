@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import carousel
 from carousel.cells import CELLS
-from carousel.errors import FolderError, SettingsError
+from carousel.errors import FolderError
 from carousel.lens.trace import Trace
 from carousel.model import LanguageModel
 from carousel.predict.word_index import word_index
@@ -92,12 +92,6 @@ def test_importing_loads_no_torch():
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_training_without_torch_is_one_clear_line(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"pip install 'carousel-lstm\[train\]'"):
-        carousel.train("x.txt")
 
 
 def test_words_are_told_from_marks(make_model):

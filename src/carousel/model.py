@@ -358,3 +358,29 @@ class LanguageModel:
         from carousel.lens.compare import compare_texts
 
         return compare_texts(self.model, self.tokenizer, first, second)
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    backend: BackendName = "auto",
+    threads: int | None = 1,
+) -> LanguageModel:
+    """Open a model folder, or by its name a model that comes with the package.
+
+    Args:
+        path: a model folder; ``stories-rnn``, ``stories-gru`` or ``stories-lstm``; None for the
+            last of these.
+        backend: ``"engine"`` for the C++ kernels, ``"numpy"`` for NumPy, ``"auto"`` for the kernels
+            where they are on this machine.
+        threads: how many threads may share a product; None for as many as there are cores, where
+            that is faster.
+
+    Raises:
+        FolderError: no model there, or a damaged one.
+        EngineError: an unknown backend.
+
+    >>> load("stories-gru").config.cell
+    'gru'
+    """
+    return LanguageModel.load(path, backend=backend, threads=threads)
