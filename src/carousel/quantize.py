@@ -12,6 +12,7 @@ import numpy as np
 
 from carousel.errors import SettingsError
 from carousel.evaluate import evaluate
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import DTYPES, store
@@ -77,7 +78,7 @@ def quantize(
     config = replace(before.config, dtype=dtype)
     extra = {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
     sizes = [_weights_size(folder)]
-    stored = store({name: before.weights[name] for name in config.weight_shapes()}, dtype)
+    stored = store({name: before.model.weights[name] for name in config.weight_shapes()}, dtype)
     write_folder(out, config, stored, before.tokenizer, extra=extra, force=force)
     after = LanguageModel.load(out)
     sizes.append(_weights_size(Path(out)))
@@ -85,12 +86,12 @@ def quantize(
     if files:
         for number, model in enumerate((before, after)):
             perplexities[number] = evaluate(
-                model, files, on_progress=_half(on_progress, number)
+                model.model, model.tokenizer, files, on_progress=_half(on_progress, number)
             ).perplexity
-    return Report(*sizes, *measure_speed([before, after]), *perplexities)
+    return Report(*sizes, *measure_speed([before.model, after.model]), *perplexities)
 
 
-def measure_speed(models: Sequence[LanguageModel]) -> list[float]:
+def measure_speed(models: Sequence[RecurrentLM]) -> list[float]:
     """Words per second of single steps of each model, the median over rounds that take turns."""
     ids = np.random.default_rng(0).integers(0, min(m.config.vocab_size for m in models), 997)
     steppers = [_stepper(model) for model in models]
@@ -106,7 +107,7 @@ def measure_speed(models: Sequence[LanguageModel]) -> list[float]:
     return [median(found) for found in speeds]
 
 
-def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
+def _stepper(model: RecurrentLM) -> Callable[[np.ndarray], object]:
     """A function that reads one word and predicts the next, and keeps the state."""
     decoder = model.decoder
     if decoder is not None:

@@ -21,11 +21,13 @@ import numpy as np
 
 from carousel.cells import GRU, LSTM, Array, Weights, split
 from carousel.errors import LensError
-from carousel.lens.clamp import Held
-from carousel.lens.names import find_word, names_of
+from carousel.inference.model import RecurrentLM
+from carousel.inference.state import take_sequences
+from carousel.lens.names import cell_of, find_word
 from carousel.lens.trace import LINE_START, show_token
-from carousel.model import LanguageModel
+from carousel.predict.word_index import word_index
 from carousel.softmax import softmax
+from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import initial_state, unroll
 
 COLUMNS = 256
@@ -63,7 +65,8 @@ class Span:
 
 
 def measure_span(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     text: str,
     of: str | tuple[str, str] | None = None,
     *,
@@ -74,6 +77,7 @@ def measure_span(
 
     Args:
         model: the model, not one that is held by clamps.
+        tokenizer: its tokenizer.
         text: the text.
         of: a word, whose log-probability is measured; two, whose logits are subtracted; None for
             the likeliest next word.
@@ -83,19 +87,19 @@ def measure_span(
     Raises:
         LensError: a word that is not in the vocabulary, or a model under clamps.
     """
-    ids = np.array([model.tokenizer.eol_id, *model.tokenizer.encode(text)])
-    tokens = model.tokenizer.tokens()
+    ids = np.array([tokenizer.eol_id, *tokenizer.encode(text)])
+    tokens = tokenizer.tokens()
     given = () if of is None else (of,) if isinstance(of, str) else of
     chosen = [find_word(tokens, word, "the vocabulary")[0] for word in given]
     if not chosen:
-        logits, _ = model.read(ids[1:].tolist())
-        chosen = [int(logits.argmax())]
+        hidden = model.read(ids[:, None], model.initial_state()).hidden[-1, 0]
+        chosen = [int(model.logits(hidden).argmax())]
     against = np.array(chosen[1:]) if len(chosen) > 1 else None
     score, gradient = embedding_gradients(model, ids[:, None], np.array(chosen[:1]), against)
     change = None
     if replacements:
         rng = np.random.default_rng(seed)
-        change = replacement_changes(model, ids, replacements, rng)
+        change = replacement_changes(model, tokenizer, ids, replacements, rng)
     return Span(
         words=[LINE_START, *(show_token(tokens[i]) for i in ids[1:])],
         compared=tuple(tokens[i] for i in chosen),
@@ -106,7 +110,7 @@ def measure_span(
 
 
 def embedding_gradients(
-    model: LanguageModel, ids: np.ndarray, word: np.ndarray, against: np.ndarray | None = None
+    model: RecurrentLM, ids: np.ndarray, word: np.ndarray, against: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores ``[B]`` after ``ids [T, B]``, and their gradients ``[T, B, E]``, in float64.
 
@@ -117,7 +121,7 @@ def embedding_gradients(
         LensError: the model is held by clamps (a gate that is held has no gradient), or decodes by
             an adaptive softmax.
     """
-    if isinstance(model, Held):
+    if model.interventions:
         raise LensError("a gate that is held has no gradient: give the model without its clamps")
     if model.config.cutoffs:
         raise LensError("no gradients through an adaptive softmax; replacements tell the change")
@@ -127,7 +131,7 @@ def embedding_gradients(
               for layer in model.layers]  # fmt: skip
     inputs, values = [weights["embedding.weight"][ids]], []
     for layer in layers:
-        room: dict[str, list[np.ndarray]] = {name: [] for name in names_of(config)}
+        room: dict[str, list[np.ndarray]] = {name: [] for name in cell_of(config).names}
 
         def record(point: str, t: int, value: Array, room: Any = room) -> Array:
             room[point.rpartition(".")[2]].append(value)
@@ -158,7 +162,11 @@ def embedding_gradients(
 
 
 def replacement_changes(
-    model: LanguageModel, ids: np.ndarray, replacements: int, rng: np.random.Generator
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
+    ids: np.ndarray,
+    replacements: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """``[T]``: how the prediction after ``ids [T]`` changes when each id is replaced by another.
 
@@ -167,9 +175,8 @@ def replacement_changes(
     the one that stood there. What stands before the replaced word is read once for all.
     """
     T = len(ids)
-    tokenizer = model.tokenizer
-    words = np.flatnonzero(model.word_mask)
-    if tokenizer.kind not in ("words", "whitespace") or len(words) < 2:
+    words = np.flatnonzero(word_index(tokenizer).mask)
+    if not tokenizer.whole_words or len(words) < 2:
         words = np.arange(tokenizer.eol_id + 1, model.config.vocab_size)
     if len(words) < 2:
         raise LensError("a vocabulary of one word has none to replace it by")
@@ -187,20 +194,21 @@ def replacement_changes(
         columns = np.repeat(ids[first:, None], here * replacements, axis=1)
         replaced = np.repeat(np.arange(here), replacements)
         columns[replaced, np.arange(len(replaced))] = drawn[first : first + here].ravel()
-        wide = type(state)(*(np.repeat(part, len(replaced), axis=1) for part in state))
+        wide = take_sequences(state, np.zeros(len(replaced), dtype=np.int64))
         logits, _ = _read_on(model, columns, wide)
         other = softmax(logits.astype(np.float64))
         kl = (as_it_is * (np.log(as_it_is + 1e-300) - np.log(other + 1e-300))).sum(1)
         changes[first : first + here] = kl.reshape(here, replacements).mean(1)
-        _, state = model.hidden(ids[first : first + here, None], state)
+        state = model.read(ids[first : first + here, None], state).state
     return changes
 
 
-def _read_on(model: LanguageModel, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+def _read_on(model: RecurrentLM, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
     """Logits ``[B, V]`` after ``ids [T, B]``, read in blocks so that memory stays bounded."""
-    for at in range(0, len(ids), BLOCK):
-        hidden, state = model.hidden(ids[at : at + BLOCK], state)
-    return model.logits(hidden[-1]), state
+    for first in range(0, len(ids), BLOCK):
+        reading = model.read(ids[first : first + BLOCK], state)
+        state = reading.state
+    return model.logits(reading.hidden[-1]), state
 
 
 # -- backwards through the recurrence, cell by cell ------------------------------------------------

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from carousel.errors import LensError, TextError
-from carousel.lens.clamp import Held
+from carousel.inference.model import RecurrentLM
 from carousel.lens.corpus_states import read_streams
 from carousel.lens.names import DERIVED, check_layer, find_name
 from carousel.lens.trace import LINE_START, trace_text
-from carousel.model import LanguageModel
 from carousel.text.corpus import build_corpus, default_cache
 from carousel.text.files import ProgressCallback
+from carousel.text.tokenizer import Tokenizer
 
 FORMAT = 1
 ROWS = 2**16
@@ -72,9 +72,15 @@ class StateIndex:
     """Which units are on after each token of a corpus; made by ``index_states``."""
 
     def __init__(
-        self, model: LanguageModel, point: str, threshold: float, ids: np.ndarray, bits: np.ndarray
+        self,
+        model: RecurrentLM,
+        tokenizer: Tokenizer,
+        point: str,
+        threshold: float,
+        ids: np.ndarray,
+        bits: np.ndarray,
     ) -> None:
-        self.model = model
+        self.model, self.tokenizer = model, tokenizer
         self.point = point
         """Of which gate or state: ``layers.0.h``."""
         self.threshold = threshold
@@ -103,7 +109,7 @@ class StateIndex:
         Raises:
             LensError: no such words, or no unit is on over all of them.
         """
-        trace = trace_text(self.model, text, only=[self.point], logits=False)
+        trace = trace_text(self.model, self.tokenizer, text, only=[self.point], logits=False)
         first, last = words
         if not 1 <= first <= last < len(trace):
             raise LensError(
@@ -188,8 +194,8 @@ class StateIndex:
         )
 
     def _show(self, start: int, end: int, units: list[int]) -> Place:
-        tokenizer, ids = self.model.tokenizer, self.ids
-        around = CONTEXT if tokenizer.kind in ("words", "whitespace") else 5 * CONTEXT
+        tokenizer, ids = self.tokenizer, self.ids
+        around = CONTEXT if tokenizer.whole_words else 5 * CONTEXT
         before, text, after = (
             tokenizer.decode(ids[low:high].tolist()).replace("\n", LINE_START)
             for low, high in pairwise((max(0, start - around), start, end, end + around))
@@ -202,7 +208,8 @@ class StateIndex:
 
 
 def index_states(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     files: Sequence[Path],
     *,
     name: str = "h",
@@ -228,11 +235,11 @@ def index_states(
     point = f"layers.{check_layer(model.config, layer)}.{short}"
     if not np.isfinite(threshold):
         raise LensError(f"a threshold must be a number, not {threshold}")
-    if isinstance(model, Held):
+    if model.interventions:
         raise LensError("an index is of a model as it is: give the model without its clamps")
-    ids = build_corpus(files, model.tokenizer, encoding_errors=encoding_errors, cache=cache).ids
+    ids = build_corpus(files, tokenizer, encoding_errors=encoding_errors, cache=cache).ids
     folder = cache or default_cache()
-    path = folder / f"{_key(model, point, threshold, ids)}.bits"
+    path = folder / f"{_key(model, tokenizer, point, threshold, ids)}.bits"
     width = -(-model.config.hidden_size // 8)
     try:
         # A file under this name is whole: it was renamed there after its last byte.
@@ -245,12 +252,12 @@ def index_states(
             f"the states can't be kept in {folder}: {error.strerror or error}; "
             f"CAROUSEL_CACHE names another folder"
         ) from None
-    return StateIndex(model, point, threshold, ids, bits)
+    return StateIndex(model, tokenizer, point, threshold, ids, bits)
 
 
 def _write(
     path: Path,
-    model: LanguageModel,
+    model: RecurrentLM,
     point: str,
     threshold: float,
     ids: np.ndarray,
@@ -271,8 +278,10 @@ def _write(
         aside.unlink(missing_ok=True)
 
 
-def _key(model: LanguageModel, point: str, threshold: float, ids: np.ndarray) -> str:
-    about = [FORMAT, point, threshold, model.config.to_json(), model.tokenizer.to_json()]
+def _key(
+    model: RecurrentLM, tokenizer: Tokenizer, point: str, threshold: float, ids: np.ndarray
+) -> str:
+    about = [FORMAT, point, threshold, model.config.to_json(), tokenizer.to_json()]
     digest = hashlib.sha256(json.dumps(about).encode())
     for name in sorted(model.weights):
         digest.update(np.ascontiguousarray(model.weights[name]).data)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import LensError
+from carousel.inference.model import RecurrentLM
 from carousel.lens.clamp import Clamp, hold
 from carousel.lens.trace import Trace
-from carousel.model import LanguageModel
+from carousel.text.tokenizer import Tokenizer
 
 LEFT_OUT = -1
 """The label of a word that takes no part."""
@@ -259,9 +260,10 @@ class Ablation:
 
 
 def ablate_units(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     clamp: Clamp,
-    measure: Callable[[LanguageModel], float | np.ndarray],
+    measure: Callable[[RecurrentLM], float | np.ndarray],
     *,
     draws: int = 20,
     seed: int = 0,
@@ -272,6 +274,7 @@ def ablate_units(
 
     Args:
         model: the model.
+        tokenizer: its tokenizer.
         clamp: what is done, with the found units in ``units``.
         measure: from a model to a number or several: accuracies, a mean difference in logits.
         draws: how many times others are drawn; never any of the found ones.
@@ -292,7 +295,7 @@ def ablate_units(
     rng = np.random.default_rng(seed)
 
     def held(units: np.ndarray) -> np.ndarray:
-        with hold(model, dataclasses.replace(clamp, units=units.tolist())) as changed:
+        with hold(model, tokenizer, dataclasses.replace(clamp, units=units.tolist())) as changed:
             return np.asarray(measure(changed), dtype=np.float64)
 
     return Ablation(

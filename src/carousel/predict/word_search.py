@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carousel.cells import State
-from carousel.model import LanguageModel
+from carousel.inference.model import RecurrentLM
+from carousel.inference.state import State, take_sequences
 from carousel.softmax import log_softmax, log_sum_exp
 from carousel.text.tokenizer import Tokenizer
 
@@ -31,7 +31,8 @@ class Alphabet(NamedTuple):
 
 
 def search_words(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     logits: np.ndarray,
     state: State,
     k: int,
@@ -45,9 +46,9 @@ def search_words(
     several ways in which byte pairs can spell a word are added up. With a ``prefix`` the
     probabilities are those among the words that were found to continue it.
     """
-    alphabet = _alphabet(model.tokenizer)
-    if model.tokenizer.kind == "chars" and not line_start:
-        logits, state = _read_space(model, logits, state)
+    alphabet = _alphabet(tokenizer)
+    if tokenizer.kind == "chars" and not line_start:
+        logits, state = _read_space(model, tokenizer, logits, state)
     beams: list[tuple[float, str]] = [(0.0, "")]
     width = max(32, 4 * k)
     found: dict[str, float] = {}
@@ -77,7 +78,7 @@ def search_words(
         if not grown or (len(enough) == k and np.exp(grown[0][0]) < enough[-1]):
             break
         rows = [row for _, _, row, _ in grown]
-        state = type(state)(*(part[:, rows, :] for part in state))
+        state = take_sequences(state, rows)
         scores, state = model.step([token for *_, token in grown], state)
         beams = [(so_far, word) for so_far, word, _, _ in grown]
         allowed = alphabet.go_on
@@ -88,8 +89,10 @@ def search_words(
     return best_words
 
 
-def _read_space(model: LanguageModel, logits: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-    space = model.tokenizer.id(" ")
+def _read_space(
+    model: RecurrentLM, tokenizer: Tokenizer, logits: np.ndarray, state: State
+) -> tuple[np.ndarray, State]:
+    space = tokenizer.id(" ")
     if space is None:
         return logits, state
     scores, state = model.step([space], state)
