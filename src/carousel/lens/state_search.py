@@ -69,7 +69,7 @@ class SearchResult:
 
 
 class StateIndex:
-    """Which units are on after each token of a corpus; kept_numbers by ``index_states``."""
+    """Which units are on after each token of a corpus; made by ``index_states``."""
 
     def __init__(
         self,
