@@ -143,7 +143,8 @@ class _Statistics:
         self.counted = self.words.copy()
         self.counted[tokenizer.unknown_id] = True
         total = sum(
-            int(self.counted[ids[at : at + 2**20]].sum()) for at in range(0, len(ids), 2**20)
+            int(self.counted[ids[start : start + 2**20]].sum())
+            for start in range(0, len(ids), 2**20)
         )
         self.stride = max(1, -(-total // MOST_TYPED))
         tokens = tokenizer.tokens()
@@ -152,8 +153,8 @@ class _Statistics:
 
     def add(self, hidden: np.ndarray, where: np.ndarray) -> None:
         rows = max(1, LOGIT_BYTES // (4 * self.model.config.vocab_size))
-        for at in range(0, len(hidden), rows):
-            self._add(hidden[at : at + rows], where[at : at + rows])
+        for first in range(0, len(hidden), rows):
+            self._add(hidden[first : first + rows], where[first : first + rows])
 
     def _add(self, hidden: np.ndarray, where: np.ndarray) -> None:
         targets = self.ids[where].astype(np.int64)

@@ -27,7 +27,7 @@ ROUND_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
-class Report:
+class QuantizationReport:
     """What a model was before, and what it is after. Values that were not measured are None."""
 
     bytes_before: int
@@ -49,7 +49,7 @@ def quantize(
     on: Sequence[str | Path] = (),
     force: bool = False,
     on_progress: ProgressCallback | None = None,
-) -> Report:
+) -> QuantizationReport:
     """Write the float32 model ``source`` to the folder ``out`` with its matrices in ``dtype``.
 
     Args:
@@ -88,7 +88,7 @@ def quantize(
             perplexities[number] = evaluate(
                 model.model, model.tokenizer, files, on_progress=_half(on_progress, number)
             ).perplexity
-    return Report(*sizes, *measure_speed([before.model, after.model]), *perplexities)
+    return QuantizationReport(*sizes, *measure_speed([before.model, after.model]), *perplexities)
 
 
 def measure_speed(models: Sequence[RecurrentLM]) -> list[float]:
@@ -97,14 +97,14 @@ def measure_speed(models: Sequence[RecurrentLM]) -> list[float]:
     steppers = [_stepper(model) for model in models]
     speeds: list[list[float]] = [[] for _ in models]
     for turn in range(ROUNDS + 1):
-        for step, found in zip(steppers, speeds, strict=True):
+        for step, measured in zip(steppers, speeds, strict=True):
             steps, start = 0, time.perf_counter()
             while (taken := time.perf_counter() - start) < ROUND_SECONDS or not steps:
                 step(ids[steps % len(ids), None])
                 steps += 1
             if turn:  # the first round warms up
-                found.append(steps / taken)
-    return [median(found) for found in speeds]
+                measured.append(steps / taken)
+    return [median(measured) for measured in speeds]
 
 
 def _stepper(model: RecurrentLM) -> Callable[[np.ndarray], object]:

@@ -5,13 +5,13 @@ import pytest
 
 from carousel.cells import CELLS
 from carousel.lens import corpus_states as module
-from carousel.lens.corpus_states import read_streams
+from carousel.lens.corpus_states import read_states
 
 
 def gather(model, ids, points, **more):
     H = model.config.hidden_size
     made = {point: np.full((len(ids), H), np.nan) for point in points}
-    for start, values in read_streams(model.model, ids, points, **more):
+    for start, values in read_states(model.model, ids, points, **more):
         for point, array in values.items():
             rows = made[point][start : start + len(array)]
             assert np.isnan(rows).all()

@@ -10,7 +10,7 @@ from carousel.cells import CELLS, Weights
 from carousel.errors import LensError
 from carousel.lens import saliency as module
 from carousel.lens.clamp import Clamp
-from carousel.lens.saliency import embedding_gradients, measure_span, replacement_changes
+from carousel.lens.saliency import embedding_gradients, measure_saliency, replacement_changes
 from carousel.predict.word_index import word_index
 from carousel.softmax import softmax
 from carousel.unroll import initial_state, unroll
@@ -77,7 +77,7 @@ def test_the_gradient_is_the_one_of_automatic_differentiation(
 
 def test_a_small_step_changes_the_score_as_the_gradient_says(make_model):
     model = make_model("lstm-peephole", layers=2)
-    span = measure_span(*parts(model), TEXT, ("burger", "pizza"))
+    span = measure_saliency(*parts(model), TEXT, ("burger", "pizza"))
     at = span.words.index("dog")
     row = model.tokenizer.id("dog")
     step = np.zeros(5)
@@ -86,14 +86,14 @@ def test_a_small_step_changes_the_score_as_the_gradient_says(make_model):
     for sign in (1, -1):
         moved = make_model("lstm-peephole", layers=2)
         moved.model.weights["embedding.weight"][row] += sign * step
-        scores.append(measure_span(*parts(moved), TEXT, ("burger", "pizza")).score)
+        scores.append(measure_saliency(*parts(moved), TEXT, ("burger", "pizza")).score)
     slope = (scores[0] - scores[1]) / 2e-2
     assert slope == pytest.approx(span.gradient[at, 2], rel=1e-2)
 
 
 def test_what_a_span_tells(make_model):
     model = make_model("rnn")
-    span = measure_span(*parts(model), TEXT)
+    span = measure_saliency(*parts(model), TEXT)
     best = model.next_words(TEXT, k=1)[0]
     assert span.words == ["⏎", *TEXT.split()]
     assert span.distance.tolist() == list(range(len(span.words), 0, -1))
@@ -103,11 +103,11 @@ def test_what_a_span_tells(make_model):
         assert np.exp(span.score) == pytest.approx(best.probability, rel=1e-3)
     np.testing.assert_allclose(span.reach, np.sqrt((span.gradient**2).sum(1)))
     assert span.change is None
-    pair = measure_span(*parts(model), TEXT, ("burger", "pizza"))
+    pair = measure_saliency(*parts(model), TEXT, ("burger", "pizza"))
     logits = model.trace(TEXT).logits[-1]
     burger, pizza = (model.tokenizer.id(word) for word in ("burger", "pizza"))
     assert pair.score == pytest.approx(logits[burger] - logits[pizza], abs=1e-5)
-    alone = measure_span(*parts(model), TEXT, "burger")
+    alone = measure_saliency(*parts(model), TEXT, "burger")
     assert np.exp(alone.score) == pytest.approx(softmax(logits)[burger], rel=1e-4)
 
 
@@ -122,7 +122,7 @@ def test_a_shut_gate_ends_the_span(make_model, cell):
         layer.bias_ih[H : 2 * H] = -200
     if cell == "gru":
         layer.bias_ih[H : 2 * H] = -200
-    reach = measure_span(*parts(model), TEXT).reach
+    reach = measure_saliency(*parts(model), TEXT).reach
     assert reach[-1] > 1e-3
     assert reach[:-1].max() < 1e-12
 
@@ -166,26 +166,26 @@ def test_replacing_is_reading_again(make_model, cell, monkeypatch):
 
 def test_replacements_of_a_text_come_from_its_seed(make_model):
     model = make_model("gru")
-    a, b = (measure_span(*parts(model), TEXT, replacements=5, seed=1).change for _ in range(2))
+    a, b = (measure_saliency(*parts(model), TEXT, replacements=5, seed=1).change for _ in range(2))
     np.testing.assert_array_equal(a, b)
     assert a.shape == (1 + len(TEXT.split()),)
     assert (a >= 0).all()
     assert a[-1] > 0
     characters = make_model("lstm", kind="chars")
-    assert measure_span(*parts(characters), "cat", replacements=2).change.shape == (4,)
+    assert measure_saliency(*parts(characters), "cat", replacements=2).change.shape == (4,)
 
 
 def test_what_can_not_be_asked(make_model):
     model = make_model()
     with pytest.raises(LensError, match="'burgre' is not a word of the vocabulary"):
-        measure_span(*parts(model), TEXT, "burgre")
+        measure_saliency(*parts(model), TEXT, "burgre")
     with model.clamp(Clamp("forget", 1.0)) as held:
         with pytest.raises(LensError, match="has no gradient"):
-            measure_span(*parts(held), TEXT, "burger")
+            measure_saliency(*parts(held), TEXT, "burger")
         read_logits(held, [3])
     adaptive = make_model(cutoffs=(8,), tail_sizes=(4,))
     with pytest.raises(LensError, match="adaptive softmax"):
-        measure_span(*parts(adaptive), TEXT, "burger")
+        measure_saliency(*parts(adaptive), TEXT, "burger")
     lone = make_model(text="word")
     with pytest.raises(LensError, match="one word"):
-        measure_span(*parts(lone), "word", replacements=1)
+        measure_saliency(*parts(lone), "word", replacements=1)

@@ -68,18 +68,18 @@ class Belt:
         ``T² H`` numbers: for long texts use ``luggage_at`` or ``amounts``.
         """
         T, H = self.put.shape
-        made = np.zeros((T, T, H))
+        luggage = np.zeros((T, T, H))
         for t in range(T):
-            made[t, : t + 1] = self.luggage_at(t)
-        return made
+            luggage[t, : t + 1] = self.luggage_at(t)
+        return luggage
 
     def amounts(self) -> np.ndarray:
         """``[T, T]``: the same summed over units, ``Σ_units |luggage|``: how much is left."""
         T = len(self.put)
-        made = np.zeros((T, T))
+        amounts = np.zeros((T, T))
         for t in range(T):
-            made[t, : t + 1] = np.abs(self.luggage_at(t)).sum(1)
-        return made
+            amounts[t, : t + 1] = np.abs(self.luggage_at(t)).sum(1)
+        return amounts
 
     def error(self) -> float:
         """The largest relative gap between the account's sum and the memory, over all words.
@@ -101,18 +101,18 @@ class Belt:
         """
         amounts = self.amounts()
         T = len(amounts)
-        made = np.full((T, T), np.nan)
+        retention = np.full((T, T), np.nan)
         for s in range(T):
-            made[s, : T - s] = amounts[s:, s] / max(amounts[s, s], 1e-30)
-        return made
+            retention[s, : T - s] = amounts[s:, s] / max(amounts[s, s], 1e-30)
+        return retention
 
     def half_life_of_words(self) -> list[float]:
         """After how many words half of each word's luggage is gone; infinite if it never is."""
-        made = []
+        half_lives = []
         for row in self.retention():
             gone = np.flatnonzero(row < 0.5)
-            made.append(float(gone[0]) if len(gone) else np.inf)
-        return made
+            half_lives.append(float(gone[0]) if len(gone) else np.inf)
+        return half_lives
 
     def half_life_of_units(self) -> np.ndarray:
         """``[H]``: the half-life in words of each unit, ``ln ½ / mean ln f``, over this text."""

@@ -59,8 +59,8 @@ def parse_clamp(text: str, words: Sequence[str] = ()) -> Clamp:
 
 def _split_setting(setting: str) -> tuple[str, str, str]:
     for sign in "=~*":
-        gate, found, number = setting.partition(sign)
-        if found:
+        gate, written, number = setting.partition(sign)
+        if written:
             return gate, sign, number
     return setting, "", ""
 

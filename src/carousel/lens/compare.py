@@ -87,7 +87,7 @@ def patch_texts(
 
     start = difference(comparison.first)
     gap = difference(comparison.second) - start
-    made = np.full(comparison.distance.shape, np.nan)
+    effects = np.full(comparison.distance.shape, np.nan)
     ids = comparison.first.ids[:, None]
     for gate, name in enumerate(comparison.names):
         for layer in range(model.config.layers):
@@ -98,5 +98,5 @@ def patch_texts(
                 held = model.clamped([bind_clamp(model.config, tokenizer, patch)])
                 reading = held.read(ids, held.initial_state())
                 logits = held.logits(reading.hidden[-1, 0])
-                made[gate, layer, number] = (logits[a] - logits[b] - start) / (gap or np.nan)
-    return made
+                effects[gate, layer, number] = (logits[a] - logits[b] - start) / (gap or np.nan)
+    return effects

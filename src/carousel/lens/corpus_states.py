@@ -21,7 +21,7 @@ BLOCK = 32
 """Tokens that each stream reads at a time."""
 
 
-class Stretch(NamedTuple):
+class StateBlock(NamedTuple):
     """Some tokens in a row of one stream, and what the model made after reading each of them."""
 
     start: int
@@ -30,13 +30,13 @@ class Stretch(NamedTuple):
     """``[n, H]`` by name."""
 
 
-def read_streams(
+def read_states(
     model: RecurrentLM,
     ids: np.ndarray,
     names: Sequence[str],
     *,
     on_progress: ProgressCallback | None = None,
-) -> Iterator[Stretch]:
+) -> Iterator[StateBlock]:
     """The values of ``names`` (``"layers.0.h"``, ...) after each of ``ids [N]``, once each.
 
     The text is read in up to 64 streams side by side, each after a warm-up on what stands before
@@ -64,7 +64,7 @@ def read_streams(
         for stream in range(streams):
             n = min(len(where), N - int(where[0, stream]), length - offset)
             if n > 0:
-                yield Stretch(
+                yield StateBlock(
                     int(where[0, stream]),
                     {name: array[:n, stream] for name, array in reading.values.items()},
                 )

@@ -83,10 +83,10 @@ def find_word(words: list[str], word: str, text: str = "the text") -> list[int]:
     Raises:
         LensError: it is not there; it lists the words that are, or the nearest of many.
     """
-    found = [at for at, other in enumerate(words) if other == word]
-    if not found:
+    positions = [position for position, other in enumerate(words) if other == word]
+    if not positions:
         there = list(dict.fromkeys(words))
         if len(there) > 30:
             there = difflib.get_close_matches(word, there, n=5, cutoff=0.4) or there[:10]
         raise LensError(f"{word!r} is not a word of {text}; there are {', '.join(there)}")
-    return found
+    return positions

@@ -37,7 +37,7 @@ BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Span:
+class Saliency:
     """What the prediction after a text owes to each of its words. Position 0 is the line start."""
 
     words: list[str]
@@ -64,7 +64,7 @@ class Span:
         return np.arange(len(self.words), 0, -1)
 
 
-def measure_span(
+def measure_saliency(
     model: RecurrentLM,
     tokenizer: Tokenizer,
     text: str,
@@ -72,7 +72,7 @@ def measure_span(
     *,
     replacements: int = 0,
     seed: int = 0,
-) -> Span:
+) -> Saliency:
     """How much the prediction after ``text`` owes to each word of it.
 
     Args:
@@ -100,7 +100,7 @@ def measure_span(
     if replacements:
         rng = np.random.default_rng(seed)
         change = replacement_changes(model, tokenizer, ids, replacements, rng)
-    return Span(
+    return Saliency(
         words=[LINE_START, *(show_token(tokens[i]) for i in ids[1:])],
         compared=tuple(tokens[i] for i in chosen),
         score=float(score[0]),
@@ -131,17 +131,17 @@ def embedding_gradients(
               for layer in model.layers]  # fmt: skip
     inputs, values = [weights["embedding.weight"][ids]], []
     for layer in layers:
-        room: dict[str, list[np.ndarray]] = {name: [] for name in cell_of(config).names}
+        recorded: dict[str, list[np.ndarray]] = {name: [] for name in cell_of(config).names}
 
-        def record(point: str, t: int, value: Array, room: Any = room) -> Array:
-            room[point.rpartition(".")[2]].append(value)
+        def record(name: str, t: int, value: Array, recorded: Any = recorded) -> Array:
+            recorded[name.rpartition(".")[2]].append(value)
             return value
 
         like = inputs[0]
         state = initial_state(model.cell, 1, ids.shape[1], config.hidden_size, like)
         outputs, _ = unroll(model.cell, [layer], inputs[-1], state, record)
         inputs.append(outputs)
-        values.append({name: np.stack(steps) for name, steps in room.items()})
+        values.append({name: np.stack(steps) for name, steps in recorded.items()})
     decoder = weights["embedding.weight" if config.tied else "decoder.weight"]
     projection = weights.get("projection.weight")
     read = inputs[-1][-1] if projection is None else inputs[-1][-1] @ projection.T
@@ -155,8 +155,8 @@ def embedding_gradients(
         d_read = decoder[word] - decoder[against]
     d_outputs = np.zeros_like(inputs[-1])
     d_outputs[-1] = d_read if projection is None else d_read @ projection
-    for layer, made, x in zip(layers[::-1], values[::-1], inputs[-2::-1], strict=True):
-        d_outputs = _back_through(model.cell, layer, made, d_outputs)
+    for layer, layer_values, x in zip(layers[::-1], values[::-1], inputs[-2::-1], strict=True):
+        d_outputs = _back_through(model.cell, layer, layer_values, d_outputs)
         assert d_outputs.shape == x.shape
     return score, d_outputs
 
@@ -249,8 +249,8 @@ def _back_through(
         d_x[t] = np.concatenate(from_x, axis=1)
         stacked = np.concatenate(from_h, axis=1)
         d_h = d_h + stacked @ weights.weight_hh[: stacked.shape[1]]
-    made: np.ndarray = d_x @ weights.weight_ih
-    return made
+    d_inputs: np.ndarray = d_x @ weights.weight_ih
+    return d_inputs
 
 
 def _back_gru(cell: GRU, weights: Weights, now: Any, was: Any, d_h: Any, d_c: Any) -> Step:

@@ -21,7 +21,7 @@ import numpy as np
 
 from carousel.errors import LensError, TextError
 from carousel.inference.model import RecurrentLM
-from carousel.lens.corpus_states import read_streams
+from carousel.lens.corpus_states import read_states
 from carousel.lens.names import DERIVED, check_layer, find_name
 from carousel.lens.trace import LINE_START, trace_text
 from carousel.text.corpus import build_corpus, default_cache
@@ -36,7 +36,7 @@ CONTEXT = 8
 
 
 @dataclass(frozen=True)
-class Place:
+class Match:
     """A stretch of a corpus over which units of a phrase are on together."""
 
     start: int
@@ -53,14 +53,14 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found."""
 
     units: list[int]
     """What it was for."""
     together: int
     """Tokens of the corpus at which every one of these units is on."""
-    places: list[Place]
+    places: list[Match]
     """The best: by how many of the units are on, then the longest, then in the corpus's order."""
 
     def table(self) -> dict[str, object]:
@@ -142,7 +142,7 @@ class StateIndex:
         off_before: bool = False,
         off_after: bool = False,
         k: int = 10,
-    ) -> Found:
+    ) -> SearchResult:
         """The places most like words ``first`` to ``last`` of ``text``; see ``find``.
 
         Raises:
@@ -160,7 +160,7 @@ class StateIndex:
         off_before: bool = False,
         off_after: bool = False,
         k: int = 10,
-    ) -> Found:
+    ) -> SearchResult:
         """The ``k`` best places where most of ``units`` are on together over ``length`` tokens.
 
         A place goes on, both ways, for as long as its units stay on. With ``off_before`` and
@@ -179,8 +179,8 @@ class StateIndex:
         scan = _Scan(self.bits, H, units, length, off_before, off_after)
         together, starts = 0, list[int]()
         for first in range(0, len(self.ids), ROWS):
-            found, on = scan.best(first, min(len(self.ids), first + ROWS), k)
-            starts += found
+            best_starts, on = scan.best(first, min(len(self.ids), first + ROWS), k)
+            starts += best_starts
             together += on
         places = []
         for start in starts:
@@ -189,11 +189,11 @@ class StateIndex:
             places.append((low, high, on_there))
         places.sort(key=lambda place: (-len(place[2]), place[0] - place[1], place[0]))
         kept = [places[i] for i in _apart([(low, high) for low, high, _ in places], k)]
-        return Found(
+        return SearchResult(
             sorted({int(unit) for unit in units}), together, [self._show(*place) for place in kept]
         )
 
-    def _show(self, start: int, end: int, units: list[int]) -> Place:
+    def _show(self, start: int, end: int, units: list[int]) -> Match:
         tokenizer, ids = self.tokenizer, self.ids
         around = CONTEXT if tokenizer.whole_words else 5 * CONTEXT
         before, text, after = (
@@ -204,7 +204,7 @@ class StateIndex:
             int((ids[row : min(row + ROWS, start)] == tokenizer.eol_id).sum())
             for row in range(0, start, ROWS)
         )
-        return Place(start, end - start, units, ends + 1, before, text, after)
+        return Match(start, end - start, units, ends + 1, before, text, after)
 
 
 def index_states(
@@ -268,7 +268,7 @@ def _write(
     aside = path.with_suffix(f".{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            for start, values in read_streams(model, ids, [point], on_progress=on_progress):
+            for start, values in read_states(model, ids, [point], on_progress=on_progress):
                 file.seek(start * width)
                 file.write(np.packbits(values[point] > threshold, axis=1).tobytes())
             file.flush()
@@ -313,8 +313,8 @@ class _Scan:
 
     def rows(self, low: int, high: int) -> np.ndarray:
         """The units' bits in rows ``low`` to ``high``: ``[high - low, C]``."""
-        made: np.ndarray = self.bits[low:high][:, self.columns] & self.mask
-        return made
+        unit_bits: np.ndarray = self.bits[low:high][:, self.columns] & self.mask
+        return unit_bits
 
     def windows(self, first: int, last: int) -> np.ndarray:
         """The units on over ``length`` rows from each of rows ``first`` to ``last`` on, as bits.
@@ -379,11 +379,11 @@ class _Scan:
 def _apart(spans: Iterable[tuple[int, int]], k: int) -> list[int]:
     """Which of ``spans``, best first, to keep so that none overlaps a better one: ``k`` at most."""
     kept: list[tuple[int, int]] = []
-    made = []
+    kept_numbers = []
     for number, (low, high) in enumerate(spans):
         if all(high <= a or b <= low for a, b in kept):
             kept.append((low, high))
-            made.append(number)
-            if len(made) == k:
+            kept_numbers.append(number)
+            if len(kept_numbers) == k:
                 break
-    return made
+    return kept_numbers

@@ -169,9 +169,9 @@ class Trace:
         arrays = dict(self.values) | {"ids": self.ids}
         if self.logits is not None:
             arrays["logits"] = self.logits
-        made = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         about = {"config": self.config.to_json(), "words": json.dumps(self.words)}
-        write_file(path, save(made, metadata={"carousel": "trace", **about}))
+        write_file(path, save(contiguous, metadata={"carousel": "trace", **about}))
 
     @classmethod
     def load(

@@ -94,7 +94,7 @@ def separations(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Units:
+class SelectedUnits:
     """The units found; all but ``chosen_effect`` is from the half that did not choose them."""
 
     units: np.ndarray
@@ -153,7 +153,7 @@ def find_units(
     shuffles: int = 1000,
     draws: int = 1000,
     seed: int = 0,
-) -> Units:
+) -> SelectedUnits:
     """The ``count`` units that go most with a label.
 
     The rows are cut into halves; the units of the largest effect in one are judged in the other.
@@ -205,7 +205,7 @@ def find_units(
     chosen = best[0]
     largest = np.abs(g_second[1:]).max(1)
     drawn = [rng.choice(H, count, replace=False) for _ in range(draws)]
-    return Units(
+    return SelectedUnits(
         units=chosen,
         chosen_effect=g_first[0, chosen],
         effect=g_second[0, chosen],
@@ -288,10 +288,10 @@ def ablate_units(
     """
     if clamp.units is None:
         raise LensError("the clamp names no units: there is nothing to set against random ones")
-    found = np.unique(np.asarray(clamp.units, dtype=np.int64))
-    others = np.setdiff1d(np.arange(model.config.hidden_size), found)
-    if len(found) > len(others):
-        raise LensError(f"only {len(others)} other units to draw {len(found)} from")
+    chosen = np.unique(np.asarray(clamp.units, dtype=np.int64))
+    others = np.setdiff1d(np.arange(model.config.hidden_size), chosen)
+    if len(chosen) > len(others):
+        raise LensError(f"only {len(others)} other units to draw {len(chosen)} from")
     rng = np.random.default_rng(seed)
 
     def held(units: np.ndarray) -> np.ndarray:
@@ -302,7 +302,7 @@ def ablate_units(
         before=np.asarray(measure(model), dtype=np.float64),
         found=held(np.asarray(clamp.units, dtype=np.int64)),
         random=np.array(
-            [held(rng.choice(others, len(found), replace=False)) for _ in range(draws)]
+            [held(rng.choice(others, len(chosen), replace=False)) for _ in range(draws)]
         ),
     )
 
@@ -345,12 +345,12 @@ def _ranks(x: np.ndarray) -> np.ndarray:
     ordered = np.take_along_axis(x, order, axis=0)
     fresh = np.ones((n, H), dtype=bool)
     fresh[1:] = ordered[1:] != ordered[:-1]
-    at = np.arange(n)[:, None]
-    begins = np.maximum.accumulate(np.where(fresh, at, 0), axis=0)
+    rows = np.arange(n)[:, None]
+    begins = np.maximum.accumulate(np.where(fresh, rows, 0), axis=0)
     # A run ends before the next begins: the same, read from the end.
     last = np.ones((n, H), dtype=bool)
     last[:-1] = fresh[1:]
-    ends = np.minimum.accumulate(np.where(last, at, n)[::-1], axis=0)[::-1]
+    ends = np.minimum.accumulate(np.where(last, rows, n)[::-1], axis=0)[::-1]
     ranks = np.empty((n, H))
     np.put_along_axis(ranks, order, (begins + ends) / 2 + 1, axis=0)
     return ranks

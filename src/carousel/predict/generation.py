@@ -109,7 +109,7 @@ def _pieces(
         token = int(rng.choice(len(p), p=p))
         ids.append(token)
         text = tokenizer.decode(ids)[before:]
-        ends = [at for end in stop if (at := text.find(end)) >= 0]
+        ends = [start for end in stop if (start := text.find(end)) >= 0]
         if ends:
             yield text[len(shown) : min(ends)]
             return

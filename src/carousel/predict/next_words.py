@@ -90,8 +90,8 @@ def rank_words(
     prefix = tokenizer.normalize(prefix or "")
     if not tokenizer.whole_words:
         logits = model.logits(hidden)
-        found = search_words(model, tokenizer, logits, state, k, prefix, line_start=line_start)
-        return [Prediction(word, p) for word, p in found]
+        words = search_words(model, tokenizer, logits, state, k, prefix, line_start=line_start)
+        return [Prediction(word, p) for word, p in words]
     index = word_index(tokenizer)
     if prefix:
         candidates = index.with_prefix(prefix)

@@ -51,7 +51,7 @@ def search_words(
         logits, state = _read_space(model, tokenizer, logits, state)
     beams: list[tuple[float, str]] = [(0.0, "")]
     width = max(32, 4 * k)
-    found: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
     allowed = alphabet.begin_line if line_start else alphabet.begin
     scores = logits[None, :]
     for _ in range(LONGEST_WORD):
@@ -65,7 +65,7 @@ def search_words(
                 tokens = tokens[np.array(fits, dtype=bool)]
             if word and len(word) >= len(prefix):
                 ends = -np.expm1(min(0.0, float(log_sum_exp(log_p[row, alphabet.go_on]))))
-                found[word] = found.get(word, 0.0) + float(np.exp(so_far) * ends)
+                probabilities[word] = probabilities.get(word, 0.0) + float(np.exp(so_far) * ends)
             best = tokens[np.argsort(-log_p[row, tokens], kind="stable")[:width]]
             grown += [
                 (so_far + float(log_p[row, t]), word + alphabet.surfaces[t], row, int(t))
@@ -73,7 +73,7 @@ def search_words(
             ]
         grown.sort(key=lambda beam: -beam[0])
         grown = grown[:width]
-        enough = sorted(found.values(), reverse=True)[:k]
+        enough = sorted(probabilities.values(), reverse=True)[:k]
         # A longer word can't be likelier than its beginning.
         if not grown or (len(enough) == k and np.exp(grown[0][0]) < enough[-1]):
             break
@@ -82,9 +82,9 @@ def search_words(
         scores, state = model.step([token for *_, token in grown], state)
         beams = [(so_far, word) for so_far, word, _, _ in grown]
         allowed = alphabet.go_on
-    best_words = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:k]
+    best_words = sorted(probabilities.items(), key=lambda item: (-item[1], item[0]))[:k]
     if prefix:
-        total = sum(found.values())
+        total = sum(probabilities.values())
         best_words = [(word, p / total) for word, p in best_words if total > 0]
     return best_words
 
