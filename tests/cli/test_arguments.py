@@ -6,7 +6,6 @@ import pytest
 
 from carousel.cli import run
 from carousel.cli.arguments import is_model
-from carousel.storage.model_folder import write_folder
 
 LONG = "krish likes pizza but his friend likes burger so " * 8 + "his friend orders"
 
@@ -16,7 +15,7 @@ def ask(tmp_path, monkeypatch, capsys, make_model):
     """Predict in a folder with a model and a folder of texts; the answer as data."""
     monkeypatch.chdir(tmp_path)
     model = make_model()
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
+    model.save(tmp_path / "model")
     for name in ("pizza", "likes/pizza"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "krish").write_text("a file")

@@ -3,14 +3,13 @@
 import json
 
 from carousel.cli import run
-from carousel.storage.model_folder import write_folder
 
 
 def test_listed_and_cleared(tmp_path, monkeypatch, capsys, make_model):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CAROUSEL_CACHE", str(tmp_path / "cache"))
     model = make_model()
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
+    model.save(tmp_path / "model")
     (tmp_path / "text.txt").write_text("the cat sat on the mat\n" * 30)
     assert run(["cache"]) == 0
     assert "Kept: 0 texts" in capsys.readouterr().out

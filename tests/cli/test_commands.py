@@ -12,7 +12,6 @@ import carousel
 from carousel.cli import COMMANDS, run
 from carousel.model import LanguageModel
 from carousel.pretrained import PRETRAINED
-from carousel.storage.model_folder import write_folder
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n"
 SHORT = "--epochs 1 --hidden-size 8 --embedding-size 6 --set batch=2 --set bptt=8"
@@ -24,7 +23,7 @@ def call(tmp_path, monkeypatch, capsys, make_model):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text(TEXT * 20)
     model = make_model()
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
+    model.save(tmp_path / "model")
 
     def call(*arguments):
         assert run(list(arguments)) == 0

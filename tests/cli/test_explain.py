@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 import pytest
 
 from carousel.cli import run
-from carousel.storage.model_folder import write_folder
 
 A = "krish likes pizza but he does not like burger so he orders"
 B = "krish likes pizza but his friend likes burger so his friend orders"
@@ -24,7 +23,7 @@ def call(tmp_path, monkeypatch, capsys, make_model):
     monkeypatch.setenv("COLUMNS", "80")
     for name, cell in (("model", "lstm"), ("plain", "rnn")):
         model = make_model(cell)
-        write_folder(tmp_path / name, model.config, model.weights, model.tokenizer)
+        model.save(tmp_path / name)
 
     def call(*arguments):
         assert run(list(arguments)) == 0

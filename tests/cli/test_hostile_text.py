@@ -13,7 +13,6 @@ from safetensors.numpy import save_file
 
 from carousel.cli import COMMANDS, run
 from carousel.cli.prompt import Suggester, SuggestionCompleter, run_prompt
-from carousel.storage.model_folder import write_folder
 
 HOSTILE = [
     "clear\x1b[2J", "red\x9b31m", "bell\x07\x08", "title\x1b]0;owned\x07", "order\u202eabc\u2066",
@@ -72,7 +71,7 @@ def place(tmp_path_factory, make_model):
     (folder / "text.txt").write_text(f"{TEXT.replace(chr(0), '')}\n" * 40)
     for name, cell in ((FOLDER, "lstm"), ("other", "gru")):
         model = make_model(cell, kind="whitespace", text=TEXT)
-        write_folder(folder / name, model.config, model.weights, model.tokenizer)
+        model.save(folder / name)
     for cell in ("rnn", "gru", "lstm"):
         (folder / "taken\x1b[31m" / f"stories-{cell}").mkdir(parents=True)
         (folder / "taken\x1b[31m" / f"stories-{cell}" / "file").touch()

@@ -6,7 +6,6 @@ import json
 import pytest
 
 from carousel.cli import run
-from carousel.storage.model_folder import write_folder
 
 LINES = "the cat\nzyx wvu\n\nthe dog ran to the piza"
 
@@ -16,7 +15,7 @@ def place(tmp_path, monkeypatch, make_model):
     monkeypatch.chdir(tmp_path)
     for name, text in (("model", None), ("tiny", "ja nein\n")):
         model = make_model(**({} if text is None else {"text": text}))
-        write_folder(tmp_path / name, model.config, model.weights, model.tokenizer)
+        model.save(tmp_path / name)
     (tmp_path / "lines.txt").write_text(LINES)
     return tmp_path
 
@@ -49,7 +48,9 @@ def test_an_object_a_line(place, capsys):
     assert [row["text"] for row in rows] == LINES.split("\n")
     assert [len(row["predictions"]) for row in rows] == [5, 0, 5, 5]
     assert "is known" in rows[1]["error"]
-    assert rows[3]["unknown"] == [{"word": "piza", "start": 19, "end": 23, "nearest": ["pizza", "pita"]}]
+    assert rows[3]["unknown"] == [
+        {"word": "piza", "start": 19, "end": 23, "nearest": ["pizza", "pita"]}
+    ]
 
 
 def test_fewer_words_than_five_are_given(place, capsys):

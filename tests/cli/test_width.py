@@ -4,7 +4,6 @@ import pytest
 from rich.cells import cell_len
 
 from carousel.cli import COMMANDS, run
-from carousel.storage.model_folder import write_folder
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n"
 SHORT = "--epochs 1 --hidden-size 8 --embedding-size 6 --set batch=2 --set bptt=8"
@@ -24,7 +23,7 @@ def test_it_fits(line, columns, tmp_path, monkeypatch, capsys, make_model):
     monkeypatch.setenv("CAROUSEL_CACHE", "cache")
     (tmp_path / "text.txt").write_text(TEXT * 20)
     model = make_model()
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
+    model.save(tmp_path / "model")
     assert run(line.split()) == 0
     said = capsys.readouterr()
     widest = max((said.out + said.err).splitlines(), key=cell_len)

@@ -30,15 +30,12 @@ def evaluate(model: str, files: Sequence[str], encoding_errors: str, as_json: bo
 
     from carousel.cli.output import print_facts, print_json
     from carousel.cli.progress import progress_bar
-    from carousel.evaluate import evaluate as evaluate_files
     from carousel.model import LanguageModel
-    from carousel.text.files import find_files
 
     opened = LanguageModel.load(model)
-    found = find_files(files)
     with progress_bar("evaluating") as on_progress:
-        evaluation = evaluate_files(
-            opened, found, encoding_errors=encoding_errors, on_progress=on_progress
+        evaluation = opened.evaluate(
+            files, encoding_errors=encoding_errors, on_progress=on_progress
         )
     table = asdict(evaluation)
     if as_json:

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 @click.option(
     "--clamp",
     "clamps",
-    metavar="GATE=VALUE@WORD",
+    metavar="CLAMP",
     multiple=True,
-    help="Hold a gate and see what changes: forget=1@friend. May be repeated.",
+    help="Hold a gate and see what changes. forget=1@friend sets it at a word, forget*0.5@3 scales "
+    "it at a position, forget:3,7=1@5-8 sets two units at a range, forget~1:0.5 moves it half the "
+    "way to 1 everywhere. May be repeated.",
 )
 @click.option("--compare", metavar="WORD,WORD", help="Weigh two next words against each other.")
 @click.option(
@@ -73,7 +75,9 @@ def explain(
         # A clamp that was asked for and changes nothing is a mistake in the command.
         warnings.simplefilter("error", UntouchedWarning)
         try:
-            explanation = Explanation.of(opened, texts, clamps=clamps, compare=pair)
+            explanation = Explanation.of(
+                opened.model, opened.tokenizer, texts, clamps=clamps, compare=pair
+            )
         except UntouchedWarning as warning:
             raise LensError(str(warning)) from None
     unknown = {text: note_unknown_words(opened.tokenizer, text) for text in texts}

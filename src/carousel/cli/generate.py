@@ -62,13 +62,11 @@ def generate(
 
     from carousel.cli.arguments import open_model
     from carousel.cli.output import note_unknown_words, print_json
-    from carousel.predict.generation import generate as generate_pieces
     from carousel.text.printable import printable_text
 
     opened, given = open_model(arguments, model)
     text = given or ""
-    pieces = generate_pieces(
-        opened,
+    pieces = opened.stream(
         text,
         max_tokens=max_tokens,
         temperature=temperature,

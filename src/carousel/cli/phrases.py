@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from carousel.cli.parameters import COUNT, MODEL, NUMBER, WHOLE, as_json
 
 if TYPE_CHECKING:
-    from carousel.model import LanguageModel
+    from carousel.lens.state_search import SearchResult, StateIndex
 
 LONGEST = 120
 """Characters of a place that are shown."""
@@ -78,14 +78,14 @@ def phrases(
     found_files = find_files(files)
     with progress_bar("reading") as on_progress:
         index = index_states(
-            opened, found_files, name=name, layer=layer, threshold=threshold,
-            on_progress=on_progress,
+            opened.model, opened.tokenizer, found_files, name=name, layer=layer,
+            threshold=threshold, on_progress=on_progress,
         )  # fmt: skip
     matches = index.find_phrase(text, stretch, off_before=off_before, off_after=off_after, k=k)
     if as_json:
         print_json(matches.table())
     else:
-        show_matches(opened, index, matches, threshold)
+        show_matches(index, matches)
 
 
 def parse_stretch(words: str) -> tuple[int, int]:
@@ -102,7 +102,7 @@ def parse_stretch(words: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[-1])
 
 
-def show_matches(model: LanguageModel, index: Any, matches: Any, threshold: float) -> None:
+def show_matches(index: StateIndex, matches: SearchResult) -> None:
     """Print the units of a phrase, and the places where they are on together."""
     from rich.text import Text
 
@@ -113,11 +113,11 @@ def show_matches(model: LanguageModel, index: Any, matches: Any, threshold: floa
     units = matches.units
     listed = ", ".join(map(str, units[:20])) + (" ..." if len(units) > 20 else "")
     print_line(
-        f"{len(units)} units of {index.point} above {threshold:g}: {listed}\n"
+        f"{len(units)} units of {index.point} above {index.threshold:g}: {listed}\n"
         f"All on together at {matches.together:,} of {len(index.ids):,} tokens\n"
     )
     console = Console()
-    gap = " " if model.tokenizer.kind in ("words", "whitespace") else ""
+    gap = " " if index.tokenizer.whole_words else ""
     for place in matches.places:
         head = f"{len(place.units):>3} on for {place.length:>3}, line {place.line:>7,}  "
         before, phrase, after = map(

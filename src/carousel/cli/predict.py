@@ -11,10 +11,6 @@ from carousel.cli.parameters import MODEL, WHOLE, as_json, model_option
 
 if TYPE_CHECKING:
     from carousel.model import LanguageModel
-    from carousel.predict.next_words import Prediction
-
-K = 5
-"""How many words are shown where ``-k`` is not given and the model knows as many."""
 
 
 @click.command()
@@ -33,7 +29,7 @@ K = 5
     metavar="FILE",
     help="Answer each line of this file in a line of its own; - is standard input.",
 )
-@click.option("-k", type=WHOLE, help=f"Number of words to show.  [default: {K}]")
+@click.option("-k", type=WHOLE, default=5, show_default=True, help="Number of words to show.")
 @click.option("--prefix", metavar="LETTERS", help="The beginning of the next word.")
 @click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
 @as_json
@@ -41,7 +37,7 @@ def predict(
     arguments: Sequence[str],
     model: str | None,
     lines_file: str | None,
-    k: int | None,
+    k: int,
     prefix: str | None,
     complete: bool,
     as_json: bool,
@@ -63,7 +59,7 @@ def predict(
     if text is None:
         from carousel.cli.prompt import run_prompt
 
-        run_prompt(opened, k or K)
+        run_prompt(opened, k)
         return
     answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete)
     if as_json:
@@ -77,20 +73,14 @@ def predict(
 
 
 def predict_text(
-    model: LanguageModel, text: str, *, k: int | None, prefix: str | None, complete: bool
+    model: LanguageModel, text: str, *, k: int, prefix: str | None, complete: bool
 ) -> dict[str, Any]:
-    """Return the predictions after a text, and its unknown words, as plain data.
-
-    ``k`` None means five words, or as many as the model knows.
-    """
+    """Return the predictions after a text, and its unknown words, as plain data."""
     from dataclasses import asdict
 
     from carousel.cli.output import note_unknown_words
-    from carousel.predict.next_words import predict_next
 
-    if k is None:
-        k = min(K, count_words(model))
-    predictions: list[Prediction] = predict_next(model, text, k=k, prefix=prefix, complete=complete)
+    predictions = model.next_words(text, k, prefix, complete=complete)
     known_part = model.tokenizer.split_prefix(text)[0] if complete else text
     unknown = note_unknown_words(model.tokenizer, known_part)
     return {
@@ -98,13 +88,6 @@ def predict_text(
         "predictions": [{"word": word, "probability": p} for word, p in predictions],
         "unknown": [asdict(word) for word in unknown],
     }
-
-
-def count_words(model: LanguageModel) -> int:
-    """Return how many words a model can suggest at most."""
-    if model.tokenizer.kind in ("words", "whitespace"):
-        return max(1, int(model.word_mask.sum()))
-    return model.config.vocab_size
 
 
 def show_predictions(predictions: Sequence[tuple[str, float]]) -> None:

@@ -10,10 +10,8 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 
-from carousel.cli.predict import count_words
 from carousel.model import LanguageModel
 from carousel.predict.next_words import Prediction
-from carousel.predict.session import Session
 from carousel.text.printable import printable_word
 from carousel.text.unknown_words import find_unknown_words
 
@@ -22,9 +20,8 @@ class Suggester:
     """Keeps a session at the last whole word, so that each keystroke reads at most one more."""
 
     def __init__(self, model: LanguageModel, k: int) -> None:
-        self.model = model
-        self.k = min(k, count_words(model))
-        self.session = Session(model)
+        self.model, self.k = model, k
+        self.session = model.session()
         self.read = ""
         """The text that the session has read."""
 

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from carousel.draw.svg.canvas import DARK, LIGHT, Canvas, stack
 from carousel.storage.atomic import write_file
-from carousel.text.printable import printable_text
 
 STYLE = """
 :root{color-scheme:light dark;LIGHT}
@@ -104,16 +103,11 @@ class Report(ABC):
         return f"<div>{self.picture().to_string()}</div>"
 
 
-def escape(text: str) -> str:
-    """Return text as HTML that shows it: neither markup nor a control character acts."""
-    return html.escape(printable_text(text))
-
-
 def page(title: str, parts: Iterable[str]) -> str:
     """A whole HTML page of sections."""
     light, dark = ("".join(f"--{k}:{v};" for k, v in table.items()) for table in (LIGHT, DARK))
     style = STYLE.replace("LIGHT", light).replace("DARK", dark)
-    shown = escape(title)
+    shown = html.escape(title)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         # Nothing is fetched, whatever a text may hold.
@@ -129,8 +123,8 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 def section(heading: str, about: str, *parts: str) -> str:
     """A heading, a sentence on how to read what follows, and what follows."""
-    words = f"<p>{escape(about)}</p>" if about else ""
-    return f"<section><h2>{escape(heading)}</h2>{words}{''.join(parts)}</section>"
+    words = f"<p>{html.escape(about)}</p>" if about else ""
+    return f"<section><h2>{html.escape(heading)}</h2>{words}{''.join(parts)}</section>"
 
 
 def figure(canvas: Canvas) -> str:
@@ -141,7 +135,7 @@ def figure(canvas: Canvas) -> str:
 def steps(canvases: Sequence[tuple[str, Canvas]]) -> str:
     """Drawings to step through by their names, the last one first; all of them without a script."""
     parts = (
-        f'<figure data-word="{escape(word)}">{canvas.to_string("page")}</figure>'
+        f'<figure data-word="{html.escape(word)}">{canvas.to_string("page")}</figure>'
         for word, canvas in canvases
     )
     return f'<div class="steps">{"".join(parts)}</div>'
@@ -149,16 +143,16 @@ def steps(canvases: Sequence[tuple[str, Canvas]]) -> str:
 
 def rows(caption: str, head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     """A table; all but the first column stand to the right."""
-    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    heads = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     right = ' class="n"'
     lines = "".join(
         "<tr>"
         + "".join(
-            f"<td{right if number else ''}>{escape(cell)}</td>"
+            f"<td{right if number else ''}>{html.escape(cell)}</td>"
             for number, cell in enumerate(line)
         )
         + "</tr>"
         for line in body
     )
-    above = f"<h3>{escape(caption)}</h3>" if caption else ""
+    above = f"<h3>{html.escape(caption)}</h3>" if caption else ""
     return f"{above}<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>"

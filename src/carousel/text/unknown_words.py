@@ -56,7 +56,7 @@ def find_nearest(tokenizer: Tokenizer, word: str, count: int = 2) -> tuple[str, 
 
     Compared are words that begin with the same letter and have nearly the same length.
     """
-    if tokenizer.kind not in ("words", "whitespace") or not word:
+    if not tokenizer.whole_words or not word:
         return ()
     normalized = tokenizer.normalize(word)
     candidates = [

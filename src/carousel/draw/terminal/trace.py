@@ -57,9 +57,9 @@ def show_trace(
 
 def show_effect(effect: Effect, heading: str) -> Iterator[Text]:
     """What clamps changed in the prediction at a text's end, in a few lines."""
-    yield Text(printable(heading), style="bold")
+    yield Text(heading, style="bold")
     if effect.compared:
-        a, b = map(printable, effect.compared)
+        a, b = effect.compared
         yield Text(
             f"  logit({a}) - logit({b}): {effect.difference_before:+.2f} before, "
             f"{effect.difference_after:+.2f} after"
