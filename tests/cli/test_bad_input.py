@@ -128,6 +128,15 @@ def test_bytes_on_standard_input(place, capsys, monkeypatch):
         assert said in error
 
 
+def test_errors_about_standard_input_name_it(place, capsys, monkeypatch):
+    for bad, said in ((b"", "standard input is empty"), (b"a\0b", "standard input is not a text"),
+                      (b"caf\xe9 x", "standard input is not UTF-8 text: byte 3")):  # fmt: skip
+        for line in ("evaluate model -", "train - --out new"):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bad), encoding="utf-8"))
+            assert run(line.split()) == 2
+            assert capsys.readouterr().err.startswith(f"carousel: {said}")
+
+
 def test_an_empty_text_predicts_the_start_of_a_line(place, capsys):
     assert run(["predict", "model", "", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["predictions"]) == 5

@@ -22,6 +22,8 @@ CHUNK = 2**20
 LONGEST_PIECE = 2**20
 """Characters after which a line is handed on in pieces, so that memory stays bounded."""
 SNIFFED = 8192
+_SPOOLED: set[Path] = set()
+"""Copies of standard input."""
 
 ProgressCallback = Callable[[int, int], None]
 """``on_progress(done, total)``, in bytes on disk."""
@@ -91,7 +93,7 @@ def read_pieces(
                 on_progress(before + min(at, size), total)
             yield piece
         if not some:
-            raise TextError(f"{path} is empty: there is no text in it")
+            raise TextError(f"{_shown(path)} is empty: there is no text in it")
         before += size
         if on_progress:
             on_progress(before, total)
@@ -111,12 +113,12 @@ def _read_file(path: Path, encoding_errors: str) -> Iterator[tuple[str, int]]:
                 waiting = len(decoder.getstate()[0])
                 nul = chunk.find(b"\0")
                 if nul >= 0:
-                    raise TextError(f"{path} is not a text file: byte {offset + nul} is 0")
+                    raise TextError(f"{_shown(path)} is not a text file: byte {offset + nul} is 0")
                 try:
                     decoded = decoder.decode(chunk, final=not chunk)
                 except UnicodeDecodeError as error:
                     raise TextError(
-                        f"{path} is not UTF-8 text: byte {offset - waiting + error.start} "
+                        f"{_shown(path)} is not UTF-8 text: byte {offset - waiting + error.start} "
                         f"can't be read; convert it, or use --encoding-errors replace"
                     ) from None
                 text += newlines.decode(decoded, final=not chunk)
@@ -135,9 +137,9 @@ def _read_file(path: Path, encoding_errors: str) -> Iterator[tuple[str, int]]:
             if text:
                 yield text + "\n", raw.tell()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TextError(f"{path} is not a whole .gz file: {error}") from None
+        raise TextError(f"{_shown(path)} is not a whole .gz file: {error}") from None
     except OSError as error:
-        raise TextError(f"{path} can't be read: {error.strerror or error}") from None
+        raise TextError(f"{_shown(path)} can't be read: {error.strerror or error}") from None
 
 
 def _is_text(path: Path, root: Path) -> bool:
@@ -153,9 +155,25 @@ def _is_text(path: Path, root: Path) -> bool:
 
 
 def _spool(stream: IO[bytes]) -> Path:
-    """Standard input can be read only once; training reads its text twice."""
+    """Copy standard input, which can be read only once, to a file; training reads its text twice.
+
+    Raises:
+        TextError: there is no room for the copy.
+    """
     with tempfile.NamedTemporaryFile(prefix="carousel-", suffix=".txt", delete=False) as copy:
-        shutil.copyfileobj(stream, copy)
-    path = Path(copy.name)
-    atexit.register(path.unlink, missing_ok=True)
+        path = Path(copy.name)
+        atexit.register(path.unlink, missing_ok=True)
+        try:
+            shutil.copyfileobj(stream, copy)
+        except OSError as error:
+            raise TextError(
+                f"standard input can't be copied to {path.parent}: {error.strerror or error}; "
+                "TMPDIR names another folder"
+            ) from None
+    _SPOOLED.add(path)
     return path
+
+
+def _shown(path: Path) -> str:
+    """The name of a file in an error: nobody knows the copy of standard input by its name."""
+    return "standard input" if path in _SPOOLED else str(path)
