@@ -170,3 +170,25 @@ def test_completion_offers_commands_flags_values_and_models(typed, offered):
     }
     done = call(env=environment)
     assert offered in {line.split(",")[-1] for line in done.stdout.decode().splitlines()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_names_that_are_not_utf_8(tmp_path):
+    text, model, small = (os.fsencode(tmp_path) + b"/caf\xe9" + end for end in (b".txt", b"", b"8"))
+    with open(text, "wb") as file:
+        file.write(b"the cat sat on the mat\n" * 40)
+    size = "--hidden-size 8 --embedding-size 8 --epochs 1".split()
+    for arguments in (
+        ["train", text, "--out", model, *size],
+        ["info", model],
+        ["info", model, "--json"],
+        ["predict", model, "the cat"],
+        ["evaluate", model, text],
+        ["quantize", model, "--to", "int8", "--out", small],
+        ["explain", model, "the cat", "--svg", model + b".svg"],
+    ):
+        done = call(*arguments)
+        assert done.returncode == 0, done.stderr
+    done = call("info", b"nothing\xe9")
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1

@@ -53,11 +53,12 @@ def compare(
     from carousel.cli.arguments import open_models
     from carousel.cli.explain import parse_pair, show_report
     from carousel.cli.output import note_unknown_words
-    from carousel.explain.model_comparison import SideBySide
+    from carousel.explain.model_comparison import ModelComparison
 
     models, text = open_models(arguments, model_names)
     pair = None if compare_words is None else parse_pair(compare_words)
-    comparison = SideBySide.of(models, text, compare=pair)
+    parts = {name: (model.model, model.tokenizer) for name, model in models.items()}
+    comparison = ModelComparison.of(parts, text, compare=pair)
     unknown = {
         name: note_unknown_words(model.tokenizer, text, name=name) for name, model in models.items()
     }

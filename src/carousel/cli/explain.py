@@ -11,7 +11,7 @@ import click
 from carousel.cli.parameters import MODEL, PATH, Number, as_json, model_option
 
 if TYPE_CHECKING:
-    from carousel.explain.html_report import Report
+    from carousel.explain.visualization import Visualization
     from carousel.text.unknown_words import UnknownWord
 
 
@@ -99,7 +99,7 @@ def parse_pair(words: str) -> tuple[str, str]:
 
 
 def show_report(
-    report: Report,
+    report: Visualization,
     html: Path | None,
     svg: Path | None,
     png: Path | None,

@@ -27,7 +27,7 @@ class TerminalScreen:
         self.console = console
         self.reading = Progress(
             TextColumn("{task.description:<11}"),
-            BarColumn(bar_width=16),
+            BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -68,31 +68,29 @@ class TerminalScreen:
         if self.task is None:
             self.reading.stop()
             self.training.start()
-            self.task = self.training.add_task("train", total=1.0, **run_fields(Run()))
+            self.task = self.training.add_task("training", total=1.0, **run_fields(Run()))
         self.training.update(self.task, completed=progress.fraction, **run_fields(progress))
 
     def on_validation(self, progress: Run, *, best: bool) -> None:
         """One line a validation, which stays."""
         assert progress.valid_loss is not None
-        line = (
-            f"{progress.fraction:4.0%}  epoch {progress.epoch:.2f}  "
-            f"train {progress.train_loss:.3f}  valid {progress.valid_loss:.3f}  "
-            f"ppl {math.exp(min(progress.valid_loss, 700)):.1f}{'  best' if best else ''}"
+        self.say(
+            f"{progress.fraction:4.0%}  epoch {progress.epoch:6.2f}  "
+            f"train {progress.train_loss:.4f}  valid {progress.valid_loss:.4f}  "
+            f"perplexity {math.exp(min(progress.valid_loss, 700)):9.2f}  "
+            f"{progress.tokens_per_second:9,.0f} tokens/s{'  best so far' if best else ''}"
         )
-        speed = f"  {progress.tokens_per_second:,.0f} tokens/s"
-        # The line is whole in 60 columns; the speed is shown where there is room for it.
-        self.say(line + speed if len(line + speed) <= self.console.width else line)
 
 
 def training_bars(console: Console) -> Progress:
-    """Bars of 60 columns: loss, perplexity, tokens a second and the time left; one task a run."""
+    """Bars that show loss, perplexity, tokens/s and the time left; one task a run."""
     return Progress(
-        TextColumn("{task.description:<5}"),
-        BarColumn(bar_width=8),
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=20),
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("loss {task.fields[loss]}"),
         TextColumn("ppl {task.fields[perplexity]}"),
-        TextColumn("{task.fields[speed]}/s"),
+        TextColumn("{task.fields[speed]} tokens/s"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
