@@ -38,7 +38,7 @@ def prepare(folder):
     for name in MODELS:
         words = f"train {folder}/notes.txt --out {folder}/models/{name} {SMALL}"
         assert run(words.split()) == 0
-    vocab = ["<unk>", "<eos>", *"see you tomorrow at the station soon tom".split()]
+    vocab = ["<unk>", "<eos>", *["see", "you", "tomorrow", "at", "the", "station", "soon", "tom"]]
     (folder / "vocab.txt").write_text("\n".join(vocab))
     (folder / "vocab.json").write_text(str(vocab).replace("'", '"'))
     rng = np.random.default_rng(0)

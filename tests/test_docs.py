@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from documented import LONG, arguments_of, commands, prepare, shortened
 
 from carousel.cli import COMMANDS, run
+from documented import LONG, arguments_of, commands, prepare, shortened
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ def field_docstrings(cls: type) -> dict[str, str]:
     found = {}
     for scope in ast.walk(body):
         statements = scope.body if isinstance(scope, ast.ClassDef | ast.FunctionDef) else []
-        for statement, text in zip(statements, statements[1:], strict=False):
+        for statement, text in itertools.pairwise(statements):
             if not isinstance(text, ast.Expr) or not isinstance(text.value, ast.Constant):
                 continue
             if isinstance(statement, ast.AnnAssign | ast.Assign):

@@ -96,6 +96,11 @@ def test_bytes_that_are_not_utf_8(bad):
         assert done.returncode == 2
         assert done.stderr.startswith(b"carousel: the text is not UTF-8: byte ")
         assert done.stderr.count(b"\n") == 1
+    for arguments in (["predict", "krish", "--prefix", bad], ["generate", "--stop", bad],
+                      ["explain", "x", "--clamp", bad], ["train", "x", "--cell", bad]):  # fmt: skip
+        done = call(*arguments)
+        assert done.returncode == 2
+        assert done.stderr.endswith(b": it is not UTF-8\n")
     for command in ("predict", "generate", "explain"):
         for environment in ({}, {"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}):
             done = call(command, "-", input=bad, env=environment)
@@ -177,7 +182,7 @@ def test_names_that_are_not_utf_8(tmp_path):
     text, model, small = (os.fsencode(tmp_path) + b"/caf\xe9" + end for end in (b".txt", b"", b"8"))
     with open(text, "wb") as file:
         file.write(b"the cat sat on the mat\n" * 40)
-    size = "--hidden-size 8 --embedding-size 8 --epochs 1".split()
+    size = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "1"]
     for arguments in (
         ["train", text, "--out", model, *size],
         ["info", model],

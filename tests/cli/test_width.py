@@ -9,8 +9,8 @@ TEXT = "the cat sat on the mat and the dog ran to the cat\n"
 SHORT = "--epochs 1 --hidden-size 8 --embedding-size 6 --set batch=2 --set bptt=8"
 LINES = [
     *(f"{command} --help" for command in COMMANDS), "--help", "info", "info model", "predict the",
-    "evaluate model text.txt", f"train text.txt --out new {SHORT}", "compare stories-rnn stories-gru likes",
-    "explain krish", "quantize model --to int8 --out small --on text.txt", "cache",
+    "evaluate model text.txt", f"train text.txt --out new {SHORT}", "explain krish",
+    "compare stories-rnn stories-gru likes", "quantize model --to int8 --out small --on text.txt", "cache",
     "phrases model the --words 1 --in text.txt --threshold 0.01",
 ]  # fmt: skip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from carousel.cli.parameters import MODEL, PATH, as_json
+from carousel.cli.parameters import MODEL, PATH, TEXT, as_json
 
 
 @click.command()
@@ -29,6 +29,7 @@ from carousel.cli.parameters import MODEL, PATH, as_json
 @click.option(
     "--compare",
     "compare_words",
+    type=TEXT,
     metavar="WORD,WORD",
     help="The two next words to compare.",
 )

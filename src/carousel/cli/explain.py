@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carousel.cli.parameters import MODEL, PATH, Number, as_json, model_option
+from carousel.cli.parameters import MODEL, PATH, TEXT, Number, as_json, model_option
 
 if TYPE_CHECKING:
     from carousel.explain.visualization import Visualization
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 @click.option(
     "--clamp",
     "clamps",
+    type=TEXT,
     metavar="CLAMP",
     multiple=True,
     help="Hold a gate and see what changes. forget=1@friend sets it at a word, forget*0.5@3 scales "
     "it at a position, forget:3,7=1@5-8 sets two units at a range, forget~1:0.5 moves it half the "
     "way to 1 everywhere. May be repeated.",
 )
-@click.option("--compare", metavar="WORD,WORD", help="Weigh two next words against each other.")
+@click.option(
+    "--compare", type=TEXT, metavar="WORD,WORD", help="Weigh two next words against each other."
+)
 @click.option(
     "--units",
     type=Number(whole=True, minimum=0),

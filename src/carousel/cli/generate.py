@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from carousel.cli.parameters import MODEL, NUMBER, WHOLE, as_json, model_option
+from carousel.cli.parameters import MODEL, NUMBER, TEXT, WHOLE, as_json, model_option
 
 
 @click.command()
@@ -44,7 +44,9 @@ from carousel.cli.parameters import MODEL, NUMBER, WHOLE, as_json, model_option
     help="Sample among the likeliest tokens that together have this probability.",
 )
 @click.option("--seed", type=WHOLE, help="Random seed. The same seed gives the same text.")
-@click.option("--stop", metavar="TEXT", multiple=True, help="End before this text comes up.")
+@click.option(
+    "--stop", type=TEXT, metavar="TEXT", multiple=True, help="End before this text comes up."
+)
 @as_json
 def generate(
     arguments: Sequence[str],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from carousel.cli.parameters import PATH, as_json, force
+from carousel.cli.parameters import PATH, TEXT, as_json, force
 
 
 @click.command("import")
@@ -27,10 +27,12 @@ from carousel.cli.parameters import PATH, as_json, force
     help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json).",
 )
 @click.option("--out", type=PATH, metavar="DIR", required=True, help="The model folder to write.")
-@click.option("--rnn", metavar="NAME", help="Name of the recurrent module.")
-@click.option("--embedding", metavar="NAME", help="Name of the embedding.")
-@click.option("--decoder", metavar="NAME", help="Name of the last linear layer.")
-@click.option("--projection", metavar="NAME", help="Name of a linear layer between them.")
+@click.option("--rnn", type=TEXT, metavar="NAME", help="Name of the recurrent module.")
+@click.option("--embedding", type=TEXT, metavar="NAME", help="Name of the embedding.")
+@click.option("--decoder", type=TEXT, metavar="NAME", help="Name of the last linear layer.")
+@click.option(
+    "--projection", type=TEXT, metavar="NAME", help="Name of a linear layer between them."
+)
 @click.option(
     "--tokenizer",
     "--tokens",
@@ -39,8 +41,8 @@ from carousel.cli.parameters import PATH, as_json, force
     help="How text is split into tokens.",
 )
 @click.option("--lowercase", is_flag=True, help="Convert texts to lower case.")
-@click.option("--eol", metavar="TOKEN", help="The token that ends a line.")
-@click.option("--unk", metavar="TOKEN", help="The token of unknown words.")
+@click.option("--eol", type=TEXT, metavar="TOKEN", help="The token that ends a line.")
+@click.option("--unk", type=TEXT, metavar="TOKEN", help="The token of unknown words.")
 @click.option("--add-eol", is_flag=True, help="Add an end of line that is never predicted.")
 @force
 @as_json

@@ -36,6 +36,23 @@ class Number(click.ParamType[float]):
         return "N" if self.convert_to is int else "X"
 
 
+class Text(click.ParamType[str]):
+    """Text for a model. Bytes that are not UTF-8 are refused; in names of files they may stand."""
+
+    name = "text"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        """Return ``value``, if it is UTF-8."""
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail("it is not UTF-8", parameter, context)
+        return text
+
+
 class ModelName(click.ParamType[str]):
     """A model folder, or the name of a model that comes with Carousel; completed as both."""
 
@@ -50,6 +67,7 @@ class ModelName(click.ParamType[str]):
 
 
 MODEL = ModelName()
+TEXT = Text()
 WHOLE = Number(whole=True)
 COUNT = Number(whole=True, minimum=1)
 NUMBER = Number()

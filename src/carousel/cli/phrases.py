@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carousel.cli.parameters import COUNT, MODEL, NUMBER, WHOLE, as_json
+from carousel.cli.parameters import COUNT, MODEL, NUMBER, TEXT, WHOLE, as_json
 
 if TYPE_CHECKING:
     from carousel.lens.state_search import SearchResult, StateIndex
@@ -21,6 +21,7 @@ LONGEST = 120
 @click.argument("text", metavar="TEXT", help="A text that holds the phrase.")
 @click.option(
     "--words",
+    type=TEXT,
     metavar="FIRST:LAST",
     required=True,
     help="Which words of the text are the phrase, counted from 1.",
@@ -35,7 +36,12 @@ LONGEST = 120
     help="Where to search: a file, folder or glob. May be repeated.",
 )
 @click.option(
-    "--name", metavar="NAME", default="hidden", show_default=True, help="The gate or state."
+    "--name",
+    type=TEXT,
+    metavar="NAME",
+    default="hidden",
+    show_default=True,
+    help="The gate or state.",
 )
 @click.option(
     "--layer", type=WHOLE, default=-1, show_default=True, help="Its layer; -1 is the last."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carousel.cli.parameters import MODEL, WHOLE, as_json, model_option
+from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, model_option
 
 if TYPE_CHECKING:
     from carousel.model import LanguageModel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Answer each line of this file in a line of its own; - is standard input.",
 )
 @click.option("-k", type=WHOLE, default=5, show_default=True, help="Number of words to show.")
-@click.option("--prefix", metavar="LETTERS", help="The beginning of the next word.")
+@click.option("--prefix", type=TEXT, metavar="LETTERS", help="The beginning of the next word.")
 @click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
 @as_json
 def predict(

@@ -11,7 +11,7 @@ import click
 from carousel.cli.parameters import MODEL, PATH, as_json, force
 
 if TYPE_CHECKING:
-    from carousel.quantize import Report
+    from carousel.quantize import QuantizationReport
 
 NUMBER_FORMATS = {"int8": "int8", "bf16": "bfloat16"}
 """The values of ``--to`` and the names of the number formats."""
@@ -62,7 +62,7 @@ def quantize(
         print_facts([*describe_report(report), ("saved in", str(out))])
 
 
-def describe_report(report: Report) -> list[tuple[str, str]]:
+def describe_report(report: QuantizationReport) -> list[tuple[str, str]]:
     """Return the lines that say what fewer bits cost and gained."""
     smaller = report.bytes_before / report.bytes_after
     faster = report.words_per_second_after / report.words_per_second_before

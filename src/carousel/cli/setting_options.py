@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from carousel.cli.parameters import NUMBER, WHOLE
+from carousel.cli.parameters import NUMBER, TEXT, WHOLE
 from carousel.training.settings import RENAMED, Setting, describe_settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -32,7 +32,7 @@ def _option(setting: Setting, name: str, *, hidden: bool) -> Callable[[Function]
     if setting.type is bool:
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
         return click.option(flag, name, default=None, help=_help(setting), hidden=hidden)
-    kind: Any = {int: WHOLE, float: NUMBER}.get(setting.type, str)
+    kind: Any = {int: WHOLE, float: NUMBER}.get(setting.type, TEXT)
     metavar = "NAME" if setting.type is str else None
 
     def complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:

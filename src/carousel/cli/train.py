@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carousel.cli.parameters import PATH, as_json, encoding_errors, force
+from carousel.cli.parameters import PATH, TEXT, as_json, encoding_errors, force
 from carousel.cli.setting_options import setting_options
 from carousel.errors import SettingsError
 
@@ -47,10 +47,13 @@ INTERRUPTED = 130
     multiple=True,
     help="Test on this file at the end.",
 )
-@click.option("--recipe", metavar="NAME", help="Settings: a TOML file, or characters or stories.")
+@click.option(
+    "--recipe", type=TEXT, metavar="NAME", help="Settings: a TOML file, or characters or stories."
+)
 @click.option(
     "--set",
     "pairs",
+    type=TEXT,
     metavar="KEY=VALUE",
     multiple=True,
     help="A setting, as a recipe writes it: --set batch_size=64. May be repeated.",
