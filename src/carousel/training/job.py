@@ -219,7 +219,7 @@ def train_on(
         run.remove()
     if folder is not None and keeper.ours:
         return LanguageModel.load(folder)
-    return LanguageModel(config, network.export(), texts.tokenizer)
+    return LanguageModel.from_weights(config, network.export(), texts.tokenizer)
 
 
 def make_config(
