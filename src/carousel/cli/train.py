@@ -89,8 +89,8 @@ def train(
 
     need_torch()
     from carousel.training.job import resume_training, train_model
-    from carousel.training.run.distributed import is_first
-    from carousel.training.run.progress_reporter import TerminalScreen
+    from carousel.training.run.distributed import is_main_process
+    from carousel.training.run.progress_reporter import ConsoleReporter
 
     given: dict[str, Any] = {
         "tokens": tokens,
@@ -117,9 +117,9 @@ def train(
     # A system that ends its processes is to be heard as Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=json_)
-    with TerminalScreen(console) as screen:
+    with ConsoleReporter(console) as reporter:
         if resume is not None:
-            folder, model = resume, resume_training(resume, screen=screen)
+            folder, model = resume, resume_training(resume, reporter=reporter)
         else:
             assert files is not None
             assert out is not None
@@ -134,9 +134,9 @@ def train(
                 force=force,
                 encoding_errors=encoding_errors,
                 tensorboard=tensorboard,
-                screen=screen,
+                reporter=reporter,
             )
-    if is_first():
+    if is_main_process():
         show_outcome(console, folder, model, as_json=json_)
 
 

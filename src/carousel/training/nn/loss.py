@@ -1,7 +1,7 @@
 """Cross-entropy losses that never hold the logits of a whole batch.
 
-``log_softmax`` of a large vocabulary needs ``[T * B, V]`` logits, and their gradient the same again.
-The losses here go over a batch in chunks. While the logits of a chunk are at hand, their gradient
+The softmax of a large vocabulary takes ``[T * B, V]`` logits, and their gradient as much again. The
+losses here go over a batch in chunks. While the logits of a chunk are at hand, their gradient
 ``softmax - onehot`` is made too, in the same memory, and multiplied into the gradients of the
 inputs. So the gradients are made in the forward pass, and the backward pass only hands them on.
 
