@@ -9,7 +9,7 @@ import torch
 from carousel.storage.config import Config
 from carousel.training.nn.network import Network
 from carousel.training.run import loop
-from carousel.training.run.checkpoint import Files
+from carousel.training.run.checkpoint import FileStore
 from carousel.training.run.distributed import join
 from carousel.training.run.loop import fit
 from carousel.training.settings import Settings
@@ -23,16 +23,16 @@ class Watcher:
     def __init__(self, stop_at=None):
         self.stop_at, self.seen = stop_at, 0
 
-    def on_start(self, progress, rows):
+    def on_train_begin(self, progress, rows):
         self.seen = len(rows)
 
-    def say(self, line):
+    def print(self, line):
         raise AssertionError(line)
 
     def on_progress(self, progress):
         pass
 
-    def on_validation(self, progress, *, best):
+    def on_validation(self, progress, *, is_best):
         self.seen += 1
         if self.seen == self.stop_at:
             self.run.stop.asked = True
@@ -77,16 +77,16 @@ def main(folder):
             "dropout": train(group, dropout=0.3),
             "dropout_again": train(group, dropout=0.3),
         }
-        store = Files(folder / "two", print) if group.rank == 0 else None
+        store = FileStore(folder / "two", print) if group.rank == 0 else None
         _, stopped = train(group, store=store, stop_at=2, dropout=0.3)
-        assert stopped.stopped == "interrupted"
+        assert stopped.stop_reason == "interrupted"
         runs["resumed"] = train(group, store=store, dropout=0.3)
-        store = Files(folder / "one", print) if group.rank == 0 else None
+        store = FileStore(folder / "one", print) if group.rank == 0 else None
         train(group, store=store, stop_at=2)  # one process alone will go on with it
-        store = Files(folder / "alone", print) if group.rank == 0 else None
+        store = FileStore(folder / "alone", print) if group.rank == 0 else None
         runs["grown"] = train(group, store=store)  # which one process alone has begun
         for name, (weights, outcome) in runs.items():
-            assert outcome.stopped == "finished"
+            assert outcome.stop_reason == "finished"
             save_file(weights, folder / f"{name}-{group.rank}.safetensors")
 
 

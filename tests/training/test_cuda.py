@@ -16,7 +16,7 @@ from carousel.training.nn.loss import (
     linear_cross_entropy,
     sampled_cross_entropy,
 )
-from carousel.training.nn.network import FUSED, SPARSE_FROM, Network
+from carousel.training.nn.network import FUSED, SPARSE_MIN_VOCAB, Network
 from carousel.training.nn.output_layer import choose_tail_sizes
 from carousel.training.run.validation import autocast
 
@@ -112,7 +112,7 @@ def test_the_sampled_loss_comes_to_the_full_one():
     torch.testing.assert_close(found, full, rtol=0.01, atol=0.0)
 
 
-def make_network(cell="lstm", cutoffs=(), words=SPARSE_FROM, embedding_std=0.1):
+def make_network(cell="lstm", cutoffs=(), words=SPARSE_MIN_VOCAB, embedding_std=0.1):
     torch.manual_seed(0)
     sizes = {"embedding_size": 16, "hidden_size": 16, "layers": 2}
     tails = choose_tail_sizes(16, len(cutoffs), tied=True)
@@ -176,12 +176,12 @@ def test_a_small_run(text, tmp_path, monkeypatch, cell, softmax):
     settings = QUICK | {"device": "cuda", "cell": cell, "softmax": softmax, "learning_rate": 0.02}
     losses = []
 
-    class Screen(job.Silence):
-        def on_validation(self, progress, *, best):
+    class Screen(job.NoProgress):
+        def on_validation(self, progress, *, is_best):
             losses.append(progress.valid_loss)
 
     out = tmp_path / "model"
-    model = train_model([text], out=out, settings=settings | {"dropout": 0.1}, screen=Screen())
+    model = train_model([text], out=out, settings=settings | {"dropout": 0.1}, reporter=Screen())
     assert losses[-1] < losses[0] < np.log(model.config.vocab_size) + 1
     logits, _ = model.read(model.tokenizer.encode("the cat"))
     assert np.isfinite(logits).all()
@@ -191,14 +191,14 @@ def test_a_run_that_was_killed_goes_on(text, tmp_path):
     class KilledError(Exception):
         pass
 
-    class Killer(job.Silence):
-        def on_validation(self, progress, *, best):
+    class Killer(job.NoProgress):
+        def on_validation(self, progress, *, is_best):
             raise KilledError
 
     settings = QUICK | {"device": "cuda", "dropout": 0.2}
     whole = train_model([text], settings=settings)
     with pytest.raises(KilledError):
-        train_model([text], out=tmp_path / "m", settings=settings, screen=Killer())
+        train_model([text], out=tmp_path / "m", settings=settings, reporter=Killer())
     model = resume_training(tmp_path / "m")
     for name, weight in whole.weights.items():
         np.testing.assert_allclose(model.weights[name], weight, rtol=1e-3, atol=1e-4, err_msg=name)

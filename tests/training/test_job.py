@@ -11,9 +11,9 @@ import torch
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
 from carousel.training import job
-from carousel.training.data.splits import FEWEST_TOKENS
+from carousel.training.data.splits import MIN_TRAIN_TOKENS
 from carousel.training.job import (
-    Silence,
+    NoProgress,
     choose_device,
     choose_precision,
     resume_training,
@@ -27,11 +27,11 @@ QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch_size": 2, 
 QUICK |= {"device": "cpu"}  # where a run that goes on ends as one that was not stopped, to the bit
 
 
-class Listener(Silence):
+class Listener(NoProgress):
     def __init__(self):
         self.said = []
 
-    def say(self, line):
+    def print(self, line):
         self.said.append(line)
 
 
@@ -87,7 +87,7 @@ def test_the_held_out_end_does_not_decide_which_words_are_known(tmp_path):
 
 def test_a_split_in_order_with_a_test(text):
     listener = Listener()
-    train(text, settings={"valid_fraction": 0.1, "test_fraction": 0.1}, screen=listener)
+    train(text, settings={"valid_fraction": 0.1, "test_fraction": 0.1}, reporter=listener)
     tokens = len((LINES * 20).split()) + 60
     assert any(f"{round(0.8 * tokens)} tokens to train on" in line for line in listener.said)
     assert any(line.startswith("test: ") for line in listener.said)
@@ -97,7 +97,7 @@ def test_a_short_text_shrinks_the_batch_and_says_so(tmp_path):
     path = tmp_path / "short.txt"
     path.write_text(LINES * 3)
     listener = Listener()
-    train(path, settings={"batch_size": 64, "bptt": 64}, screen=listener)
+    train(path, settings={"batch_size": 64, "bptt": 64}, reporter=listener)
     assert any("it shrinks to" in line for line in listener.said)
 
 
@@ -155,11 +155,11 @@ def full_disk(path, data):
 
 def test_an_interrupt_keeps_a_model_and_says_so(text, tmp_path):
     class Impatient(Listener):
-        def on_validation(self, progress: Progress, *, best: bool) -> None:
+        def on_validation(self, progress: Progress, *, is_best: bool) -> None:
             raise KeyboardInterrupt
 
     listener = Impatient()
-    train(text, out=tmp_path / "m", screen=listener, settings={"epochs": 50.0})
+    train(text, out=tmp_path / "m", reporter=listener, settings={"epochs": 50.0})
     assert any("Interrupted; the best model so far is kept" in line for line in listener.said)
     assert carousel.load(tmp_path / "m").next_words("the", 1)
 
@@ -170,7 +170,7 @@ def test_an_interrupt_before_the_first_validation_keeps_a_model(text, tmp_path, 
 
     monkeypatch.setattr("carousel.training.run.loop.measure_loss", stop)
     listener = Listener()
-    train(text, out=tmp_path / "m", screen=listener)
+    train(text, out=tmp_path / "m", reporter=listener)
     assert any("not validated yet" in line for line in listener.said)
     carousel.load(tmp_path / "m")
 
@@ -186,7 +186,7 @@ class Killer(Listener):
         super().__init__()
         self.left = at
 
-    def on_validation(self, progress: Progress, *, best: bool) -> None:
+    def on_validation(self, progress: Progress, *, is_best: bool) -> None:
         self.left -= 1
         if self.left == 0:
             raise KilledError
@@ -216,10 +216,10 @@ def test_a_run_with_force_that_was_killed_goes_on_and_then_replaces(text, tmp_pa
     with RunFolder(out), pytest.raises(FolderError, match="being trained by another process"):
         train(text, out=out, force=True)
     with pytest.raises(KilledError):
-        resume_training(out, screen=Killer(2))
+        resume_training(out, reporter=Killer(2))
     assert files_of(out)["model.safetensors"] != before["model.safetensors"]
     screen = Listener()
-    model = resume_training(out, screen=screen)
+    model = resume_training(out, reporter=screen)
     assert any(line.startswith("Goes on at step") for line in screen.said)
     for name, weight in whole.weights.items():
         np.testing.assert_array_equal(weight, model.weights[name])
@@ -237,7 +237,7 @@ def rows_of(folder):
 
 def test_tied_weights_of_other_width_say_that_a_projection_goes_in(text):
     listener = Listener()
-    model = train(text, screen=listener)
+    model = train(text, reporter=listener)
     assert model.config.projection_size == 6
     assert any("a projection from 8 to 6" in line for line in listener.said)
 
@@ -268,13 +268,13 @@ def test_other_tokens(text, kind):
     model = train(text, settings={"tokenizer": kind, "vocab_size": 300 if kind == "bpe" else None})
     assert model.tokenizer.kind == kind
     assert model.next_words("the c", 1)
-    assert FEWEST_TOKENS == 8
+    assert MIN_TRAIN_TOKENS == 8
 
 
 @pytest.mark.parametrize("softmax", ["adaptive", "sampled"])
 def test_few_words_have_a_full_softmax_and_it_is_said(text, softmax):
     screen = Listener()
-    model = train(text, settings={"softmax": softmax}, screen=screen)
+    model = train(text, settings={"softmax": softmax}, reporter=screen)
     assert any("the softmax is full" in line for line in screen.said)
     assert model.config.cutoffs == ()
 
@@ -291,7 +291,7 @@ def test_an_adaptive_model_is_whole_on_disk(text, tmp_path, monkeypatch, tied):
 
 def test_the_softmax_follows_vocabulary_and_device():
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    large = job.LARGE_VOCABULARY
+    large = job.ADAPTIVE_MIN_VOCAB
     found = [job.choose_softmax("auto", size, cpu) for size in (large - 1, large)]
     assert found == ["full", "adaptive"]
     assert job.choose_softmax("auto", large, gpu) == "full"

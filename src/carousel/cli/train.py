@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,45 +85,61 @@ def train(
     The best model on validation is in the folder at every moment. Ctrl-C stops the run and keeps
     that model. A run that was interrupted or killed continues with --resume.
     """
-    import signal
-
-    from carousel.cli.console import Console
     from carousel.cli.needs import need_torch
 
     given = {name: value for name, value in settings.items() if value is not None}
-    given |= parse_settings(pairs)
     if resume is not None:
         refuse_others(context)
     elif not files:
         raise SettingsError("no text was named: give a FILE, or --resume DIR to continue a run")
     elif out is None:
         raise SettingsError("no folder was named for the model: give --out DIR")
+    options = {
+        "valid": valid,
+        "test": test,
+        "recipe": recipe,
+        "settings": given | parse_settings(pairs),
+        "force": force,
+        "encoding_errors": encoding_errors,
+        "tensorboard": tensorboard,
+    }
     need_torch()
+    return run_training(files, out, resume, options, as_json=as_json)
+
+
+def run_training(
+    files: Sequence[str],
+    out: Path | None,
+    resume: Path | None,
+    options: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    """Begin or continue a run, show its progress and outcome, and return the exit code.
+
+    Args:
+        files: the text to train on.
+        out: the model folder to write.
+        resume: the model folder of the run to continue, or None to begin one.
+        options: further arguments of ``train_model``.
+        as_json: print JSON; progress goes to standard error then.
+    """
+    import signal
+
+    from carousel.cli.console import Console
     from carousel.training.job import resume_training, train_model
-    from carousel.training.run.distributed import is_first
-    from carousel.training.run.progress_reporter import TerminalScreen
+    from carousel.training.run.distributed import is_main_process
+    from carousel.training.run.progress_reporter import ConsoleReporter
 
     # The signal by which a system ends its processes stops the run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with TerminalScreen(Console(stderr=as_json)) as screen:
+    with ConsoleReporter(Console(stderr=as_json)) as reporter:
         if resume is not None:
-            folder, model = resume, resume_training(resume, screen=screen)
+            folder, model = resume, resume_training(resume, reporter=reporter)
         else:
-            assert out is not None
-            folder = out
-            model = train_model(
-                files,
-                out=out,
-                valid=valid,
-                test=test,
-                recipe=recipe,
-                settings=given,
-                force=force,
-                encoding_errors=encoding_errors,
-                tensorboard=tensorboard,
-                screen=screen,
-            )
-    return show_outcome(folder, model, as_json=as_json) if is_first() else 0
+            assert out is not None  # train has checked it
+            folder, model = out, train_model(files, out=out, reporter=reporter, **options)
+    return show_outcome(folder, model, as_json=as_json) if is_main_process() else 0
 
 
 def refuse_others(context: click.Context) -> None:

@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from carousel.training.data.batches import AHEAD, made_ahead, on_device
+from carousel.training.data.batches import PREFETCH, prefetch, to_device
 
 
 def piece(number):
@@ -25,19 +25,19 @@ def numbers(pieces):
     return found
 
 
-@pytest.mark.parametrize("count", [0, 1, AHEAD, 5 * AHEAD])
+@pytest.mark.parametrize("count", [0, 1, PREFETCH, 5 * PREFETCH])
 def test_the_same_pieces_in_order(count):
-    assert numbers(made_ahead(piece(n) for n in range(count))) == list(range(count))
+    assert numbers(prefetch(piece(n) for n in range(count))) == list(range(count))
     assert threads() == []
 
 
 def test_what_the_thread_runs_into_is_met_by_the_reader_after_what_came_before():
     def failing():
-        yield from map(piece, range(AHEAD + 2))
+        yield from map(piece, range(PREFETCH + 2))
         raise OSError("the text is gone")
 
-    ahead = made_ahead(failing())
-    assert numbers(itertools.islice(ahead, AHEAD + 2)) == list(range(AHEAD + 2))
+    ahead = prefetch(failing())
+    assert numbers(itertools.islice(ahead, PREFETCH + 2)) == list(range(PREFETCH + 2))
     with pytest.raises(OSError, match="the text is gone"):
         next(ahead)
     assert threads() == []
@@ -45,19 +45,19 @@ def test_what_the_thread_runs_into_is_met_by_the_reader_after_what_came_before()
 
 def test_a_reader_that_stops_ends_the_thread():
     made = itertools.count()
-    ahead = made_ahead(piece(n) for n in made)
+    ahead = prefetch(piece(n) for n in made)
     assert threads() == []  # nobody has asked for a piece yet
     next(ahead), next(ahead)
     assert len(threads()) == 1
     ahead.close()
     assert threads() == []
-    # Two were taken, AHEAD wait, and one more was at hand with no place to go.
-    assert next(made) <= 2 + AHEAD + 1
+    # Two were taken, PREFETCH wait, and one more was at hand with no place to go.
+    assert next(made) <= 2 + PREFETCH + 1
 
 
 def test_a_reader_that_fails_ends_the_thread():
     def read():
-        for _ in made_ahead(map(piece, itertools.count())):
+        for _ in prefetch(map(piece, itertools.count())):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -66,7 +66,7 @@ def test_a_reader_that_fails_ends_the_thread():
 
 
 def test_a_cpu_needs_no_thread():
-    pieces = on_device(map(piece, range(5)), torch.device("cpu"))
+    pieces = to_device(map(piece, range(5)), torch.device("cpu"))
     next(pieces)
     assert threads() == []
     assert numbers(pieces) == [1, 2, 3, 4]

@@ -11,11 +11,11 @@ import pytest
 from carousel.errors import SettingsError, TextError
 from carousel.text.tokenizer import train_tokenizer
 from carousel.training.data.splits import (
-    FEWEST_TOKENS,
-    Kept,
+    MIN_TRAIN_TOKENS,
+    CachedIds,
     find_sources,
-    prepare_texts,
-    reopen_texts,
+    prepare_splits,
+    reopen_splits,
 )
 from carousel.training.settings import Settings
 
@@ -28,7 +28,7 @@ class Bars:
     def __init__(self):
         self.shown = []
 
-    def tick(self, what):
+    def progress_bar(self, description):
         self.shown.append(what)
         return lambda done, total: None
 
@@ -46,7 +46,7 @@ def write(path, lines):
 
 
 def prepare(sources, **settings):
-    return prepare_texts(sources, Settings(**settings), Bars())
+    return prepare_splits(sources, Settings(**settings), Bars())
 
 
 def words(texts, ids):
@@ -71,7 +71,7 @@ def test_shares_are_taken_from_the_end_and_nothing_is_lost(folder, valid, test):
         assert texts.test is None
     known = texts.tokenizer.encode("\n".join(LINES) + "\n")
     np.testing.assert_array_equal(whole, known)
-    assert texts.kept.keys() == ({"train"} if valid else {"train", "valid"})
+    assert texts.cached.keys() == ({"train"} if valid else {"train", "valid"})
 
 
 def test_the_held_out_end_decides_nothing_of_the_vocabulary(folder):
@@ -97,7 +97,7 @@ def test_files_of_their_own_leave_the_text_whole(folder):
     assert texts.tokenizer.id(WORDS[99]) is not None
     assert texts.tokenizer.id("new") is None
     assert texts.test.tolist().count(texts.tokenizer.unknown_id) == 6
-    assert texts.kept.keys() == {"train", "valid", "test"}
+    assert texts.cached.keys() == {"train", "valid", "test"}
     # A file that validates and a share that tests: the share is of the text.
     texts = prepare(replace(sources, test=()), valid_fraction=0.2, test_fraction=0.2)
     assert len(texts.train) == 0.8 * PER_LINE * len(LINES)
@@ -129,7 +129,7 @@ def test_paths_hold_wherever_the_run_is_gone_on_with(folder, monkeypatch):
 )
 def test_too_little_text_is_told_with_the_numbers(folder, lines, settings, what):
     path = write(folder / "few.txt", ["a b c"] * lines)
-    needed = FEWEST_TOKENS if what == "train" else 2
+    needed = MIN_TRAIN_TOKENS if what == "train" else 2
     with pytest.raises(
         TextError, match=rf"too little text to {what} on: \d tokens, .* must be {needed}"
     ):
@@ -146,12 +146,12 @@ def begun(folder):
     """A run that was begun: its sources, settings and texts, and a function that reopens them."""
     sources = find_sources([folder / "text.txt"], [write(folder / "valid.txt", LINES[40:60])])
     settings = Settings(test_fraction=0.1)
-    texts = prepare_texts(sources, settings, Bars())
+    texts = prepare_splits(sources, settings, Bars())
     # Copies: what is done to the cache is not to be seen in what is wanted of it.
     wanted = {part: getattr(texts, part).copy() for part in ("train", "valid", "test")}
 
     def again(bars=None, kept=None):
-        found = reopen_texts(sources, settings, bars or Bars(), texts.tokenizer, kept or texts.kept)
+        found = reopen_splits(sources, settings, bars or Bars(), texts.tokenizer, kept or texts.cached)
         for part, ids in wanted.items():
             np.testing.assert_array_equal(getattr(found, part), ids)
         return found
@@ -164,7 +164,7 @@ def test_a_text_is_found_again_in_the_cache_even_when_its_files_are_gone_or_othe
     (folder / "valid.txt").unlink()
     write(folder / "text.txt", ["something else"] * 50)
     bars = Bars()
-    assert again(bars).kept == texts.kept
+    assert again(bars).cached == texts.cached
     assert bars.shown == []  # nothing was tokenized
 
 
@@ -175,8 +175,8 @@ def test_without_its_cache_a_text_is_made_anew_from_the_same_files(begun, folder
     bars = Bars()
     found = again(bars)
     assert bars.shown == ["tokenizing", "tokenizing"]
-    assert {part: kept.digest for part, kept in found.kept.items()} == {
-        part: kept.digest for part, kept in texts.kept.items()
+    assert {part: kept.digest for part, kept in found.cached.items()} == {
+        part: kept.digest for part, kept in texts.cached.items()
     }
 
 
@@ -210,7 +210,7 @@ def damage_ids(path):
 )
 def test_a_damaged_cache_is_never_believed(begun, folder, damage):
     texts, again = begun
-    damage(Path(texts.kept["train"].path))
+    damage(Path(texts.cached["train"].path))
     (folder / "text.txt").unlink()
     with pytest.raises(TextError, match=r"text\.txt is not there any more"):
         again()
@@ -218,8 +218,8 @@ def test_a_damaged_cache_is_never_believed(begun, folder, damage):
 
 def test_a_cache_that_rotted_is_made_anew_from_the_text(begun, folder):
     texts, again = begun
-    damage_ids(Path(texts.kept["train"].path))
-    assert again().kept == texts.kept
+    damage_ids(Path(texts.cached["train"].path))
+    assert again().cached == texts.cached
 
 
 def test_of_several_files_the_error_tells_how_many(folder):
@@ -229,7 +229,7 @@ def test_of_several_files_the_error_tells_how_many(folder):
     shutil.rmtree(folder / "cache")
     write(files[2], ["other"])
     with pytest.raises(TextError, match=r"0\.txt with the 2 after it is not the text"):
-        reopen_texts(sources, Settings(), Bars(), texts.tokenizer, texts.kept)
+        reopen_splits(sources, Settings(), Bars(), texts.tokenizer, texts.cached)
 
 
 @pytest.mark.parametrize(
@@ -246,20 +246,20 @@ def test_of_several_files_the_error_tells_how_many(folder):
 )
 def test_what_can_not_be_opened_is_made_anew(begun, change):
     texts, again = begun
-    odd = {part: replace(kept, **change) for part, kept in texts.kept.items()}
+    odd = {part: replace(kept, **change) for part, kept in texts.cached.items()}
     if "tokens" in change:  # the digest is that of the text: it is the same one
         odd = {
-            part: Kept(k.path, k.dtype, k.tokens, texts.kept[part].digest)
+            part: CachedIds(k.path, k.dtype, k.tokens, texts.cached[part].digest)
             for part, k in odd.items()
         }
-    assert again(kept=odd).kept == texts.kept
+    assert again(kept=odd).cached == texts.cached
 
 
 def test_the_tokenizer_is_not_learned_a_second_time(begun, folder):
     texts, _ = begun
     sources = find_sources([folder / "text.txt"])
     other = train_tokenizer("words", ["ab and"])
-    found = reopen_texts(sources, Settings(), Bars(), other, {})
+    found = reopen_splits(sources, Settings(), Bars(), other, {})
     assert found.tokenizer is other
     assert len(set(found.train.tolist())) == 4  # ab, and, the line's end, the unknown word
     assert texts.tokenizer.vocab_size > other.vocab_size

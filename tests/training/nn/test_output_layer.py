@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from carousel.training.nn import output_layer as module
 from carousel.training.nn.output_layer import (
-    FullDecoder,
+    FullSoftmax,
     choose_cutoffs,
     choose_tail_sizes,
-    count_words,
+    count_tokens,
 )
 
 
@@ -31,10 +31,10 @@ def rows_read(counts, cutoffs):
 def test_no_other_parting_of_the_same_places_is_cheaper(words, steepness, most):
     counts = np.ceil(1e6 * np.arange(1, words + 1) ** -steepness)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MOST_CLUSTERS", most)
-        patch.setattr(module, "PLACES", 12)
+        patch.setattr(module, "MAX_CLUSTERS", most)
+        patch.setattr(module, "CANDIDATES", 12)
         found = choose_cutoffs(counts)
-        places = module.places(words)
+        places = cutoffs.candidate_cutoffs(words)
     others = [rows_read(counts, cut) for n in range(most + 1) for cut in combinations(places, n)]
     assert rows_read(counts, found) == pytest.approx(min(others))
 
@@ -57,13 +57,13 @@ def test_widths_of_the_clusters():
 
 def test_words_are_counted_in_stretches():
     ids = np.array([3, 1, 3, 0], dtype=np.uint16)
-    assert count_words(ids, 5).tolist() == [1, 1, 0, 2, 0]
+    assert count_tokens(ids, 5).tolist() == [1, 1, 0, 2, 0]
 
 
 def test_sampled_in_training_and_exact_elsewhere(monkeypatch):
     monkeypatch.setattr(module, "SAMPLES", 4)
     torch.manual_seed(0)
-    sampled, full = FullDecoder(6, 30, None, sampled=True), FullDecoder(6, 30, None)
+    sampled, full = FullSoftmax(6, 30, None, sampled=True), FullSoftmax(6, 30, None)
     full.load_state_dict(sampled.state_dict())
     x, y = torch.randn(5, 6), torch.arange(5)
     assert sampled.loss(x, y) != full.loss(x, y)

@@ -11,8 +11,8 @@ import torch
 from safetensors.numpy import load_file
 
 from carousel.training.data.streams import Streams
-from carousel.training.run.checkpoint import Files, find_checkpoints
-from carousel.training.run.distributed import Alone, Processes, is_first
+from carousel.training.run.checkpoint import FileStore, find_checkpoints
+from carousel.training.run.distributed import SingleProcess, ProcessGroup, is_main_process
 from two_processes import train
 
 HERE = Path(__file__).parents[2]
@@ -42,8 +42,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     for name in ("one", "two", "alone"):
         (folder / name).mkdir()
-    _, stopped = train(Alone(), store=Files(folder / "alone", print), stop_at=2)
-    assert stopped.stopped == "interrupted"
+    _, stopped = train(SingleProcess(), store=FileStore(folder / "alone", print), stop_at=2)
+    assert stopped.stop_reason == "interrupted"
     done = launch(HERE / "two_processes.py", folder, folder=folder)
     assert done.returncode == 0, done.stderr
     return folder
@@ -66,7 +66,7 @@ def test_both_end_with_the_same_weights(folder, name):
 
 
 def test_two_are_one_to_rounding(folder):
-    close(train(Alone())[0], load_file(folder / "plain-0.safetensors"))
+    close(train(SingleProcess())[0], load_file(folder / "plain-0.safetensors"))
 
 
 @pytest.mark.parametrize("again", ["dropout_again", "resumed"])
@@ -85,7 +85,7 @@ def test_another_number_goes_on(folder):
     plain = load_file(folder / "plain-0.safetensors")
     close(plain, load_file(folder / "grown-0.safetensors"))
     assert find_checkpoints(folder / "one")
-    close(plain, train(Alone(), store=Files(folder / "one", print))[0])
+    close(plain, train(SingleProcess(), store=FileStore(folder / "one", print))[0])
 
 
 def test_one_writes_and_speaks(tmp_path):
@@ -116,7 +116,7 @@ def test_an_error_is_one_line(tmp_path):
 
 @pytest.mark.parametrize(("size", "count"), [(2, 5), (3, 3), (4, 10), (3, 1)])
 def test_shares_are_even_and_whole(size, count):
-    shares = [Processes(rank, size, rank).share(count) for rank in range(size)]
+    shares = [ProcessGroup(rank, size, rank).share(count) for rank in range(size)]
     assert [i for share in shares for i in range(count)[share]] == list(range(count))
     widths = [share.stop - share.start for share in shares]
     assert max(widths) - min(widths) <= 1
@@ -124,13 +124,13 @@ def test_shares_are_even_and_whole(size, count):
 
 def test_streams_of_a_share_are_those_of_the_whole():
     ids = np.arange(53)
-    whole = list(Streams(ids, 5).pieces(4))
+    whole = list(Streams(ids, 5).batches(4))
     for share in (slice(0, 3), slice(3, 5)):
         part = Streams(ids, 5, share)
-        for (x, y), (mine_x, mine_y) in zip(whole, part.pieces(4), strict=True):
+        for (x, y), (mine_x, mine_y) in zip(whole, part.batches(4), strict=True):
             assert torch.equal(x[:, share], mine_x)
             assert torch.equal(y[:, share], mine_y)
 
 
 def test_alone_is_first():
-    assert is_first()
+    assert is_main_process()

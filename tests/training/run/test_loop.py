@@ -13,9 +13,9 @@ from carousel.errors import FolderError, TrainingError
 from carousel.storage.config import Config
 from carousel.training.nn.network import Network
 from carousel.training.run import loop as module
-from carousel.training.run.checkpoint import Checkpoint, Files, Memory, find_checkpoints
+from carousel.training.run.checkpoint import Checkpoint, FileStore, MemoryStore, find_checkpoints
 from carousel.training.run.loop import fit
-from carousel.training.run.optimizer import schedule
+from carousel.training.run.optimizer import learning_rate_factor
 from carousel.training.run.validation import measure_loss
 from carousel.training.settings import Settings
 
@@ -40,16 +40,16 @@ class Watcher:
         self.losses, self.best, self.progress, self.said = [], [], [], []
         self.then = on_validation
 
-    def on_start(self, progress, rows):
+    def on_train_begin(self, progress, rows):
         self.losses = [row["valid_loss"] for row in rows]
 
-    def say(self, line):
+    def print(self, line):
         self.said.append(line)
 
     def on_progress(self, progress):
         self.progress.append(progress.fraction)
 
-    def on_validation(self, progress, *, best):
+    def on_validation(self, progress, *, is_best):
         self.losses.append(progress.valid_loss)
         self.best.append(best)
         if self.then:
@@ -67,7 +67,7 @@ def run(train=CYCLE, valid=CYCLE[:100], network=None, watcher=None, store=None, 
 def test_a_cycle_is_learned(optimizer):
     rate = 0.02 if optimizer == "adamw" else 1.0
     _, watcher, outcome = run(optimizer=optimizer, learning_rate=rate, epochs=30.0)
-    assert outcome.stopped == "finished"
+    assert outcome.stop_reason == "finished"
     assert watcher.losses[0] > outcome.best_loss
     assert outcome.best_loss < 0.2  # of log(5) nats that guessing costs
     assert watcher.progress[-1] == 1
@@ -90,7 +90,7 @@ def test_the_best_weights_are_the_ones_that_stay():
 
 def test_training_stops_early_when_validation_gets_no_better():
     _, watcher, outcome = run(valid=NOISE[:60], patience=3)
-    assert outcome.stopped == "early"
+    assert outcome.stop_reason == "early"
     assert watcher.best[-4:] == [True, False, False, False]
 
 
@@ -100,7 +100,7 @@ def test_an_interrupt_keeps_the_best_so_far():
             raise KeyboardInterrupt
 
     network, watcher, outcome = run(watcher=Watcher(stop))
-    assert outcome.stopped == "interrupted"
+    assert outcome.stop_reason == "interrupted"
     assert watcher.progress == [] or max(watcher.progress) < 0.6
     assert measure_loss(network, CYCLE[:100], CPU, bptt=10) == pytest.approx(outcome.best_loss)
 
@@ -111,7 +111,7 @@ def test_an_interrupt_before_any_validation_keeps_the_weights(monkeypatch):
 
     monkeypatch.setattr(module, "measure_loss", stop)
     _, _, outcome = run()
-    assert outcome.stopped == "interrupted"
+    assert outcome.stop_reason == "interrupted"
     assert outcome.best_loss == math.inf
 
 
@@ -119,7 +119,7 @@ def test_minutes_end_the_run_and_its_schedule(monkeypatch):
     clock = iter(np.arange(0, 1e6, 0.5))
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
     _, watcher, outcome = run(epochs=None, max_minutes=2.0, patience=0)
-    assert outcome.stopped == "finished"
+    assert outcome.stop_reason == "finished"
     assert watcher.progress[-1] == 1
     assert outcome.rows[-1]["learning_rate"] < 1e-3
     assert outcome.rows[-1]["seconds"] == pytest.approx(120, abs=5)
@@ -142,12 +142,12 @@ def test_the_loss_is_the_mean_over_contiguous_streams():
 
 
 def test_the_schedule_rises_then_falls_to_nothing():
-    values = [schedule(at, 0.1) for at in np.linspace(0, 1, 101)]
+    values = [learning_rate_factor(at, 0.1) for at in np.linspace(0, 1, 101)]
     assert values[5] == pytest.approx(0.5)
     assert max(values) == values[10] == 1
     assert values[-1] == pytest.approx(0, abs=1e-12)
     assert all(a >= b for a, b in itertools.pairwise(values[10:]))
-    assert schedule(0.0, 0.0) == 1
+    assert learning_rate_factor(0.0, 0.0) == 1
 
 
 class KilledError(Exception):
@@ -193,14 +193,14 @@ def finished(store, kills=(), **table):
     ids=str,
 )
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path, monkeypatch, table):
-    monkeypatch.setattr(module, "LOOK_EVERY", 7)
+    monkeypatch.setattr(module, "DIVERGENCE_STEPS", 7)
     whole, _, expected = finished(None, patience=3, **table)
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 0.0)
-    store = Files(tmp_path, print)
+    monkeypatch.setattr(module, "CHECKPOINT_INTERVAL", 0.0)
+    store = FileStore(tmp_path, print)
     again, watcher, found = finished(store, [1, 2, 5, 9, 13], patience=3, **table)
     for name, weight in whole.export().items():
         np.testing.assert_array_equal(weight, again.export()[name])
-    assert (found.stopped, found.best_loss) == (expected.stopped, expected.best_loss)
+    assert (found.stop_reason, found.best_loss) == (expected.stop_reason, expected.best_loss)
     assert watcher.losses == [row["valid_loss"] for row in found.rows]
     for ours, theirs in zip(found.rows, expected.rows, strict=True):
         for clock in ("seconds", "tokens_per_second"):
@@ -233,14 +233,14 @@ def steps_of(watcher):
 
 @pytest.mark.parametrize(("value", "what"), [(math.nan, "not finite"), (1e4, "has exploded to")])
 def test_a_lost_loss_goes_back_and_on_with_half_the_rate(monkeypatch, value, what):
-    monkeypatch.setattr(module, "LOOK_EVERY", 5)
+    monkeypatch.setattr(module, "DIVERGENCE_STEPS", 5)
     _, watcher, outcome = run(network=spoil(make_network(), 41, value), patience=0)
     (line,) = watcher.said
     assert what in line
     assert "with half the rate (1 of 3 times)" in line
     ((at, back, *_),) = steps_of(watcher)
     assert back < 41 <= at <= 50
-    assert outcome.stopped == "finished"
+    assert outcome.stop_reason == "finished"
     assert outcome.best_loss < math.log(5)
     _, plain, expected = run(patience=0)
     for row, usual in zip(outcome.rows, expected.rows, strict=True):
@@ -251,7 +251,7 @@ def test_a_lost_loss_goes_back_and_on_with_half_the_rate(monkeypatch, value, wha
 
 def test_a_loss_that_is_lost_for_good_ends_the_run_and_what_was_kept_stays(tmp_path):
     network, watcher = make_network(), Watcher()
-    store = Files(tmp_path, watcher.say)
+    store = FileStore(tmp_path, watcher.say)
     loss = network.loss
 
     def spoilt(*given):
@@ -272,7 +272,7 @@ def test_a_loss_that_is_lost_for_good_ends_the_run_and_what_was_kept_stays(tmp_p
 
 
 def test_weights_that_are_not_finite_are_no_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr(module, "CHECKPOINT_INTERVAL", 0.0)
     network = make_network()
     steps = itertools.count(1)
 
@@ -280,13 +280,13 @@ def test_weights_that_are_not_finite_are_no_checkpoint(tmp_path, monkeypatch):
         if next(steps) == 30:
             network.decoder.bias.data[0] = math.inf
 
-    store = Files(tmp_path, print)
+    store = FileStore(tmp_path, print)
     save = store.save
     monkeypatch.setattr(store, "save", lambda checkpoint: (save(checkpoint), lose()))
     _, watcher, outcome = run(network=network, store=store, epochs=5.0)
     (line,) = watcher.said
     assert "not finite; back to step" in line
-    assert outcome.stopped == "finished"
+    assert outcome.stop_reason == "finished"
 
 
 @pytest.mark.parametrize("where", ["a step", "a validation"])
@@ -301,9 +301,9 @@ def test_a_stop_that_is_asked_for_waits_until_the_run_is_whole(tmp_path, where):
         return found
 
     network.loss = interrupted
-    store = Files(tmp_path, print)
+    store = FileStore(tmp_path, print)
     _, _, outcome = run(network=network, store=store, epochs=5.0)
-    assert outcome.stopped == "interrupted"
+    assert outcome.stop_reason == "interrupted"
     found, _, _ = run(network=make_network(), store=store, epochs=5.0)
     expected, _, _ = run(epochs=5.0)
     for name, weight in expected.export().items():
@@ -322,12 +322,12 @@ COUNTERS = [
 
 @pytest.mark.parametrize(("change", "said"), COUNTERS, ids=[said for _, said in COUNTERS])
 def test_counters_that_can_not_be_are_refused(change, said):
-    class Changed(Memory):
-        def load(self, plan):
-            found = super().load(plan)
+    class Changed(MemoryStore):
+        def load(self, spec):
+            found = super().load(spec)
             if found is not None:
                 found.counters = found.counters | change
-                plan.check(found)
+                spec.check(found)
             return found
 
     store = Changed()
@@ -337,7 +337,7 @@ def test_counters_that_can_not_be_are_refused(change, said):
 
 
 def test_moments_and_random_states_that_can_not_be_are_refused():
-    store = Memory()
+    store = MemoryStore()
     run(store=store, epochs=5.0)
     for name, part, said in (
         ("optimizer.1.step", None, "weight 1, some lacks"),
@@ -346,8 +346,8 @@ def test_moments_and_random_states_that_can_not_be_are_refused():
         tensors = dict(store.last.tensors)
         tensors[name] = part
         tensors = {key: value for key, value in tensors.items() if value is not None}
-        changed = Memory()
+        changed = MemoryStore()
         changed.last = Checkpoint(tensors, store.last.counters)
-        changed.load = lambda plan, it=changed.last: plan.check(it)
+        changed.load = lambda spec, it=changed.last: spec.check(it)
         with pytest.raises(FolderError, match=said):
             run(store=changed, epochs=5.0)

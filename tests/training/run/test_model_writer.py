@@ -12,7 +12,7 @@ from carousel.errors import SettingsError
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
 from carousel.text.tokenizer import train_tokenizer
-from carousel.training.job import Silence
+from carousel.training.job import NoProgress
 from carousel.training.nn.network import Network
 from carousel.training.run import model_writer as module
 from carousel.training.run.model_writer import Keeper
@@ -22,14 +22,14 @@ from carousel.training.settings import Settings
 TOKENIZER = train_tokenizer("words", ["a b c"])
 
 
-class Screen(Silence):
+class Screen(NoProgress):
     def __init__(self):
         self.said, self.shown = [], []
 
-    def say(self, line):
+    def print(self, line):
         self.said.append(line)
 
-    def on_validation(self, progress, *, best):
+    def on_validation(self, progress, *, is_best):
         self.shown.append((progress.step, best))
 
 
@@ -68,7 +68,7 @@ def validate(keeper, step, loss, best):
 def test_the_best_model_stays_and_all_validations_are_told(tmp_path):
     keeper = make(tmp_path / "m")
     mark(keeper, 7)
-    keeper.on_start(Progress(), [])
+    keeper.on_train_begin(Progress(), [])
     assert kept(tmp_path / "m") == 7  # a model is there before the first step
     assert steps(tmp_path / "m") == []
     for step, loss, best in ((10, 3.0, True), (20, 2.0, True), (30, 2.5, False), (40, 2.2, False)):
@@ -86,12 +86,12 @@ def test_the_best_model_stays_and_all_validations_are_told(tmp_path):
 
 def test_a_run_that_goes_on_neither_loses_nor_doubles_a_line(tmp_path):
     first = make(tmp_path / "m")
-    first.on_start(Progress(), [])
-    rows = [validate(first, step, 4 - step / 10, True).row() for step in (10, 20)]
+    first.on_train_begin(Progress(), [])
+    rows = [validate(first, step, 4 - step / 10, True).to_row() for step in (10, 20)]
     # Killed between this validation and the checkpoint that would have told of it.
     validate(first, 30, 1.0, True)
     again = make(tmp_path / "m")
-    again.on_start(Progress(step=20, fraction=0.5, best_loss=2.0), rows)
+    again.on_train_begin(Progress(step=20, fraction=0.5, best_loss=2.0), rows)
     assert "Goes on at step 20, 50% of the run" in again.screen.said
     assert kept(tmp_path / "m") == 30
     validate(again, 30, 1.0, True)
@@ -110,7 +110,7 @@ def test_a_model_that_was_there_stays_until_another_is_validated(tmp_path):
 
     keeper = make(tmp_path / "m", replaces=True)
     mark(keeper, 6)
-    keeper.on_start(Progress(), [])
+    keeper.on_train_begin(Progress(), [])
     assert same()
     keeper.finish(Outcome("interrupted", math.inf))
     keeper.close()
@@ -120,12 +120,12 @@ def test_a_model_that_was_there_stays_until_another_is_validated(tmp_path):
     ]
     # The same run, gone on with before its first validation, and after it.
     again = make(tmp_path / "m", replaces=True)
-    again.on_start(Progress(step=3), [])
+    again.on_train_begin(Progress(step=3), [])
     assert same()
     done = validate(again, 10, 2.0, True)
     assert kept(tmp_path / "m") == 10
     once_more = make(tmp_path / "m", replaces=True)
-    once_more.on_start(done, [done.row()])
+    once_more.on_train_begin(done, [done.to_row()])
     assert once_more.ours
     validate(once_more, 20, 2.5, False)
     assert kept(tmp_path / "m") == 10
@@ -135,7 +135,7 @@ def test_a_model_that_was_there_stays_until_another_is_validated(tmp_path):
 def test_interrupted_before_a_validation_a_new_folder_has_the_weights_as_they_are(tmp_path):
     keeper = make(tmp_path / "m")
     mark(keeper, 1)
-    keeper.on_start(Progress(), [])
+    keeper.on_train_begin(Progress(), [])
     mark(keeper, 2)
     keeper.finish(Outcome("interrupted", math.inf))
     keeper.close()
@@ -146,7 +146,7 @@ def test_interrupted_before_a_validation_a_new_folder_has_the_weights_as_they_ar
 def test_a_folder_that_was_taken_away_comes_back_with_the_best_weights(tmp_path):
     keeper = make(tmp_path / "m")
     mark(keeper, 20)  # as the loop has them in the network when a run goes on
-    keeper.on_start(Progress(step=25, best_loss=2.0), [{"step": 10}, {"step": 20}])
+    keeper.on_train_begin(Progress(step=25, best_loss=2.0), [{"step": 10}, {"step": 20}])
     assert kept(tmp_path / "m") == 20
     assert steps(tmp_path / "m") == [10, 20]
 
@@ -154,7 +154,7 @@ def test_a_folder_that_was_taken_away_comes_back_with_the_best_weights(tmp_path)
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     keeper = make(None, tensorboard=True)
-    keeper.on_start(Progress(), [])
+    keeper.on_train_begin(Progress(), [])
     validate(keeper, 10, 2.0, True)
     validate(keeper, 20, 3.0, False)
     keeper.finish(Outcome("early", 2.0))
@@ -181,7 +181,7 @@ def test_tensorboard_lies_beside_the_model_and_goes_on_where_the_run_does(tmp_pa
     monkeypatch.setattr(module, "_find_writer", lambda: Writer)
     for at in (0, 20):
         keeper = make(tmp_path / "m", tensorboard=True)
-        keeper.on_start(Progress(step=at), [])
+        keeper.on_train_begin(Progress(step=at), [])
         validate(keeper, at + 10, 2.0, True)
         keeper.close()
     assert [(w.folder, w.purge_step, w.closed) for w in made] == [
