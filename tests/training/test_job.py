@@ -10,16 +10,12 @@ import torch
 
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
-from carousel.training import job
 from carousel.training.data.splits import MIN_TRAIN_TOKENS
-from carousel.training.job import (
-    NoProgress,
-    choose_device,
-    choose_precision,
-    resume_training,
-    train_model,
-)
+from carousel.training.job import resume_training, train_model
+from carousel.training.nn import architecture
+from carousel.training.run.device import choose_device, choose_precision
 from carousel.training.run.progress import Progress
+from carousel.training.run.progress_reporter import NoProgress
 from carousel.training.run.run_folder import RunFolder
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
@@ -66,8 +62,8 @@ def test_a_folder_with_everything_in_it(text, tmp_path):
 def test_the_saved_recipe_makes_the_same_model_again(text, tmp_path):
     first = train(text, out=tmp_path / "a", settings={"cell": "rnn", "dropout": 0.1})
     again = train_model([text], recipe=str(tmp_path / "a" / "recipe.toml"))
-    for name, weight in first.weights.items():
-        np.testing.assert_array_equal(weight, again.weights[name])
+    for name, weight in first.model.weights.items():
+        np.testing.assert_array_equal(weight, again.model.weights[name])
 
 
 def test_five_lines_of_python(text, tmp_path):
@@ -180,7 +176,7 @@ class KilledError(Exception):
 
 
 class Killer(Listener):
-    """Ends the run in its n-th validation, before the screen has shown it."""
+    """Ends the run in its n-th validation, before the reporter has shown it."""
 
     def __init__(self, at):
         super().__init__()
@@ -190,6 +186,12 @@ class Killer(Listener):
         self.left -= 1
         if self.left == 0:
             raise KilledError
+
+
+def logits_after(model, text):
+    ids = np.array(model.tokenizer.encode(text))[:, None]
+    reading = model.model.read(ids, model.model.initial_state())
+    return model.model.logits(reading.hidden[-1, 0])
 
 
 def files_of(folder):
@@ -218,11 +220,11 @@ def test_a_run_with_force_that_was_killed_goes_on_and_then_replaces(text, tmp_pa
     with pytest.raises(KilledError):
         resume_training(out, reporter=Killer(2))
     assert files_of(out)["model.safetensors"] != before["model.safetensors"]
-    screen = Listener()
-    model = resume_training(out, reporter=screen)
-    assert any(line.startswith("Goes on at step") for line in screen.said)
-    for name, weight in whole.weights.items():
-        np.testing.assert_array_equal(weight, model.weights[name])
+    reporter = Listener()
+    model = resume_training(out, reporter=reporter)
+    assert any(line.startswith("Goes on at step") for line in reporter.said)
+    for name, weight in whole.model.weights.items():
+        np.testing.assert_array_equal(weight, model.model.weights[name])
     assert [row.get("step", "test") for row in rows_of(out)] == [
         row.get("step", "test") for row in rows_of(tmp_path / "whole")
     ]
@@ -273,26 +275,26 @@ def test_other_tokens(text, kind):
 
 @pytest.mark.parametrize("softmax", ["adaptive", "sampled"])
 def test_few_words_have_a_full_softmax_and_it_is_said(text, softmax):
-    screen = Listener()
-    model = train(text, settings={"softmax": softmax}, reporter=screen)
-    assert any("the softmax is full" in line for line in screen.said)
+    reporter = Listener()
+    model = train(text, settings={"softmax": softmax}, reporter=reporter)
+    assert any("the softmax is full" in line for line in reporter.said)
     assert model.config.cutoffs == ()
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_an_adaptive_model_is_whole_on_disk(text, tmp_path, monkeypatch, tied):
-    monkeypatch.setattr(job, "choose_cutoffs", lambda counts: (4, 7))
+    monkeypatch.setattr(architecture, "choose_cutoffs", lambda counts: (4, 7))
     settings = {"softmax": "adaptive", "tie_embeddings": tied}
     model = train(text, out=tmp_path / "model", settings=settings)
     assert model.config.cutoffs == (4, 7)
-    logits, _ = model.read(model.tokenizer.encode("the cat"))
+    logits = logits_after(model, "the cat")
     assert np.exp(logits).sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_the_softmax_follows_vocabulary_and_device():
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    large = job.ADAPTIVE_MIN_VOCAB
-    found = [job.choose_softmax("auto", size, cpu) for size in (large - 1, large)]
+    large = architecture.ADAPTIVE_MIN_VOCAB
+    found = [architecture.choose_softmax("auto", size, cpu) for size in (large - 1, large)]
     assert found == ["full", "adaptive"]
-    assert job.choose_softmax("auto", large, gpu) == "full"
-    assert job.choose_softmax("sampled", 10, gpu) == "sampled"
+    assert architecture.choose_softmax("auto", large, gpu) == "full"
+    assert architecture.choose_softmax("sampled", 10, gpu) == "sampled"

@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from carousel.errors import FolderError
 from carousel.training.run.checkpoint import (
     Checkpoint,
+    CheckpointSpec,
     FileStore,
     MemoryStore,
-    CheckpointSpec,
-    remove_partial_files,
     find_checkpoints,
+    remove_partial_files,
 )
 
 TENSORS = {
@@ -21,7 +21,9 @@ TENSORS = {
     "n": torch.tensor(5),
     "bytes": torch.tensor([1, 255], dtype=torch.uint8),
 }
-SPEC = CheckpointSpec({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()})
+SPEC = CheckpointSpec(
+    {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()}
+)
 
 
 def moment(step):

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from carousel.training.data.streams import Streams
 from carousel.training.run.checkpoint import FileStore, find_checkpoints
-from carousel.training.run.distributed import SingleProcess, ProcessGroup, is_main_process
+from carousel.training.run.distributed import ProcessGroup, SingleProcess, is_main_process
 from two_processes import train
 
 HERE = Path(__file__).parents[2]
@@ -115,22 +115,22 @@ def test_an_error_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "count"), [(2, 5), (3, 3), (4, 10), (3, 1)])
-def test_shares_are_even_and_whole(size, count):
-    shares = [ProcessGroup(rank, size, rank).share(count) for rank in range(size)]
-    assert [i for share in shares for i in range(count)[share]] == list(range(count))
-    widths = [share.stop - share.start for share in shares]
+def test_shards_are_even_and_whole(size, count):
+    shards = [ProcessGroup(rank, size, rank).shard(count) for rank in range(size)]
+    assert [i for shard in shards for i in range(count)[shard]] == list(range(count))
+    widths = [shard.stop - shard.start for shard in shards]
     assert max(widths) - min(widths) <= 1
 
 
-def test_streams_of_a_share_are_those_of_the_whole():
+def test_streams_of_a_shard_are_those_of_the_whole():
     ids = np.arange(53)
     whole = list(Streams(ids, 5).batches(4))
-    for share in (slice(0, 3), slice(3, 5)):
-        part = Streams(ids, 5, share)
+    for shard in (slice(0, 3), slice(3, 5)):
+        part = Streams(ids, 5, shard)
         for (x, y), (mine_x, mine_y) in zip(whole, part.batches(4), strict=True):
-            assert torch.equal(x[:, share], mine_x)
-            assert torch.equal(y[:, share], mine_y)
+            assert torch.equal(x[:, shard], mine_x)
+            assert torch.equal(y[:, shard], mine_y)
 
 
-def test_alone_is_first():
+def test_a_single_process_is_the_main_one():
     assert is_main_process()

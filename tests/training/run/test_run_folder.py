@@ -12,7 +12,7 @@ from carousel.errors import CarouselError, FolderError
 from carousel.text.tokenizer import train_tokenizer
 from carousel.training.data.splits import CachedIds, Sources
 from carousel.training.run.checkpoint import Checkpoint, FileStore
-from carousel.training.run.run_folder import RunRecord, RunFolder
+from carousel.training.run.run_folder import RunFolder, RunRecord
 from carousel.training.settings import Settings
 
 TOKENIZER = train_tokenizer("words", ["a b c"])

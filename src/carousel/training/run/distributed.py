@@ -1,7 +1,9 @@
 """One run in several processes, on one machine or on many, as ``torchrun`` starts them.
 
 Each process reads its own part of the streams, and PyTorch's DistributedDataParallel averages the
-gradients, so that all processes have the same weights at every step. Only process 0 writes files
+gradients, so that all processes have the same weights at every step. (One all_reduce of all
+gradients in a row, which it replaced, took 0.77 to 1.36 times as long: the more, the larger the
+gradients are beside a step's work.) Only process 0 writes files
 and shows progress. Its clock counts for all, and a signal to any of them stops all.
 """
 
@@ -215,7 +217,16 @@ class ProcessGroup:
 
         The weights of process 0 become those of all.
         """
-        return DistributedDataParallel(_LossModule(network))
+        loss_function: LossFunction = DistributedDataParallel(_LossModule(network))
+        # After its first backward pass DistributedDataParallel puts the gradients into buckets
+        # anew, and of three processes or more the order of a sum hangs on the bucket. With one pass
+        # over a single word now, all steps of all runs have the same buckets, so that a resumed
+        # run ends with the same bits.
+        word = torch.zeros(1, 1, dtype=torch.long, device=network.embedding.weight.device)
+        loss, _ = loss_function(word, word, network.initial_state(1))
+        loss.backward()  # type: ignore[no-untyped-call]
+        network.zero_grad(set_to_none=True)
+        return loss_function
 
     def share_store(self, store: CheckpointStore) -> CheckpointStore:
         """A store of which process 0 keeps the checkpoints, and from which all load."""
