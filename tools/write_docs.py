@@ -5,16 +5,13 @@ make docs
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import dataclasses
-import inspect
 import io
 import os
 from pathlib import Path
 
 from carousel.cli import COMMANDS, run
-from carousel.training.settings import Settings
+from carousel.training.settings import describe_settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -91,17 +88,10 @@ def help_of(command: str) -> str:
 
 def settings_table() -> str:
     """Every setting with its default and meaning, from the class that holds them."""
-    (body,) = ast.parse(inspect.getsource(Settings)).body
-    assert isinstance(body, ast.ClassDef)
-    meaning = {
-        field.target.id: " ".join(text.value.value.split())
-        for field, text in zip(body.body, body.body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
-    }
     rows = [
-        f"| `{field.name}` | {'' if field.default is None else field.default} "
-        f"| {meaning[field.name]} |"
-        for field in dataclasses.fields(Settings)
+        f"| `{setting.name}` | {'' if setting.default is None else setting.default} "
+        f"| {setting.help} |"
+        for setting in describe_settings()
     ]
     return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])
 

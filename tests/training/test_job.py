@@ -6,14 +6,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import torch
 
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
 from carousel.training.data.splits import MIN_TRAIN_TOKENS
 from carousel.training.job import resume_training, train_model
 from carousel.training.nn import architecture
-from carousel.training.run.device import choose_device, choose_precision
 from carousel.training.run.progress import Progress
 from carousel.training.run.progress_reporter import NoProgress
 from carousel.training.run.run_folder import RunFolder
@@ -255,16 +253,6 @@ def test_tensorboard_that_is_not_installed(text, tmp_path, monkeypatch):
         train(text, out=tmp_path / "m", tensorboard=True)
 
 
-def test_devices():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    absent = "mps" if not torch.mps.is_available() else "cuda"
-    with pytest.raises(SettingsError, match=f"device {absent} is not in this machine"):
-        choose_device(absent)
-    assert choose_precision("float32", torch.device("cpu")) == "float32"
-    assert choose_precision("auto", torch.device("cpu")) in ("float32", "bfloat16")
-
-
 @pytest.mark.parametrize("kind", ["chars", "bpe", "whitespace"])
 def test_other_tokens(text, kind):
     model = train(text, settings={"tokenizer": kind, "vocab_size": 300 if kind == "bpe" else None})
@@ -289,12 +277,3 @@ def test_an_adaptive_model_is_whole_on_disk(text, tmp_path, monkeypatch, tied):
     assert model.config.cutoffs == (4, 7)
     logits = logits_after(model, "the cat")
     assert np.exp(logits).sum() == pytest.approx(1, abs=1e-5)
-
-
-def test_the_softmax_follows_vocabulary_and_device():
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    large = architecture.ADAPTIVE_MIN_VOCAB
-    found = [architecture.choose_softmax("auto", size, cpu) for size in (large - 1, large)]
-    assert found == ["full", "adaptive"]
-    assert architecture.choose_softmax("auto", large, gpu) == "full"
-    assert architecture.choose_softmax("sampled", 10, gpu) == "sampled"

@@ -19,9 +19,9 @@ HERE = Path(__file__).parents[2]
 TEXT = "the cat sat on the mat and the dog ran to the cat .\n" * 60
 
 
-def launch(*arguments, folder):
-    """Run a program in two processes of one thread each; a free port is chosen by the launcher."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+def launch(*arguments, folder, processes=2):
+    """Run a program in processes of one thread each; a free port is chosen by the launcher."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -61,26 +61,43 @@ def close(a, b):
 
 
 @pytest.mark.parametrize("name", ["plain", "dropout", "resumed", "grown"])
+@pytest.mark.slow
 def test_both_end_with_the_same_weights(folder, name):
     same(*(load_file(folder / f"{name}-{rank}.safetensors") for rank in range(2)))
 
 
+@pytest.mark.slow
 def test_two_are_one_to_rounding(folder):
     close(train(SingleProcess())[0], load_file(folder / "plain-0.safetensors"))
 
 
 @pytest.mark.parametrize("again", ["dropout_again", "resumed"])
+@pytest.mark.slow
 def test_the_same_number_gives_the_same_bits(folder, again):
     """Also where the run was stopped in its middle, and with dropout."""
     first, second = (load_file(folder / f"{name}-0.safetensors") for name in ("dropout", again))
     same(first, second)
 
 
+@pytest.mark.slow
+def test_three_processes_give_the_same_bits_too(tmp_path):
+    """Where the order of a sum matters."""
+    for name in ("one", "two", "alone"):
+        (tmp_path / name).mkdir()
+    done = launch(HERE / "two_processes.py", tmp_path, folder=tmp_path, processes=3)
+    assert done.returncode == 0, done.stderr
+    first = load_file(tmp_path / "dropout-0.safetensors")
+    for name in ("dropout-2", "dropout_again-1", "resumed-0"):
+        same(first, load_file(tmp_path / f"{name}.safetensors"))
+
+
+@pytest.mark.slow
 def test_dropout_is_of_each_process_s_own(folder):
     plain, dropped = (load_file(folder / f"{n}-0.safetensors") for n in ("plain", "dropout"))
     assert not np.allclose(plain["embedding.weight"], dropped["embedding.weight"])
 
 
+@pytest.mark.slow
 def test_another_number_goes_on(folder):
     plain = load_file(folder / "plain-0.safetensors")
     close(plain, load_file(folder / "grown-0.safetensors"))
@@ -88,6 +105,7 @@ def test_another_number_goes_on(folder):
     close(plain, train(SingleProcess(), store=FileStore(folder / "one", print))[0])
 
 
+@pytest.mark.slow
 def test_one_writes_and_speaks(tmp_path):
     (tmp_path / "t.txt").write_text(TEXT)
     sizes = ["--hidden-size", 6, "--embedding-size", 4, "--epochs", 2, "--device", "cpu"]
@@ -101,6 +119,7 @@ def test_one_writes_and_speaks(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "model", "t.txt"]
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line(tmp_path):
     (tmp_path / "t.txt").write_text(TEXT)
     few = ["--set", "batch=1", "--device", "cpu"]

@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from carousel.cells import CELLS
-from carousel.errors import FolderError, TrainingError
+from carousel.errors import TrainingError
 from carousel.storage.config import Config
 from carousel.training.nn.network import Network
 from carousel.training.run import loop as module
 from carousel.training.run.callbacks import Callback
-from carousel.training.run.checkpoint import Checkpoint, FileStore, MemoryStore, find_checkpoints
+from carousel.training.run.checkpoint import FileStore, find_checkpoints
 from carousel.training.run.loop import fit
-from carousel.training.run.optimizer import learning_rate_factor
 from carousel.training.run.validation import measure_loss
 from carousel.training.settings import Settings
 
@@ -124,31 +123,6 @@ def test_minutes_end_the_run_and_its_schedule(monkeypatch):
     assert recorder.progress[-1] == 1
     assert outcome.rows[-1]["learning_rate"] < 1e-3
     assert outcome.rows[-1]["seconds"] == pytest.approx(120, abs=5)
-
-
-def test_the_loss_is_the_mean_over_contiguous_streams():
-    network = make_network()
-    ids = torch.from_numpy(NOISE[:41].astype(np.int64))[:, None]
-    with torch.no_grad():
-        expected, _ = network.loss(ids[:-1], ids[1:], network.initial_state(1))
-    assert measure_loss(network, NOISE[:41], CPU, bptt=40) == pytest.approx(expected.item())
-    # Carried state: short pieces of the same stream give the same.
-    state, total = network.initial_state(1), 0.0
-    for at in range(0, 40, 8):
-        part = ids[at : at + 9]
-        with torch.no_grad():
-            loss, state = network.loss(part[:-1], part[1:], state)
-        total += loss.item() / 5
-    assert total == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_the_schedule_rises_then_falls_to_nothing():
-    values = [learning_rate_factor(at, 0.1) for at in np.linspace(0, 1, 101)]
-    assert values[5] == pytest.approx(0.5)
-    assert max(values) == values[10] == 1
-    assert values[-1] == pytest.approx(0, abs=1e-12)
-    assert all(a >= b for a, b in itertools.pairwise(values[10:]))
-    assert learning_rate_factor(0.0, 0.0) == 1
 
 
 class KilledError(Exception):
@@ -313,50 +287,3 @@ def test_a_stop_that_is_asked_for_waits_until_the_run_is_whole(tmp_path, where):
     expected, _, _ = run(epochs=5.0)
     for name, weight in expected.export().items():
         np.testing.assert_array_equal(weight, found.export()[name])
-
-
-COUNTERS = [
-    ({"step": "3"}, "step can't be '3'"),
-    ({"step": -1}, "step -1 at a rate of 1.0 can't be"),
-    ({"rate": 2.0}, "at a rate of 2.0 can't be"),
-    ({"valid_loss": 3}, "valid_loss can't be 3"),
-    ({"rows": [3]}, "rows must be a list of tables"),
-    ({"more": 1}, "its counters are not step, tokens"),
-]
-
-
-@pytest.mark.parametrize(("change", "said"), COUNTERS, ids=[said for _, said in COUNTERS])
-def test_counters_that_can_not_be_are_refused(change, said):
-    class Changed(MemoryStore):
-        def load(self, spec):
-            found = super().load(spec)
-            if found is not None:
-                found.counters = found.counters | change
-                spec.check(found)
-            return found
-
-    store = Changed()
-    run(store=store, epochs=1.0)
-    with pytest.raises(FolderError, match=said):
-        run(store=store, epochs=1.0)
-
-
-def test_moments_and_random_states_that_can_not_be_are_refused():
-    store = MemoryStore()
-    run(store=store, epochs=5.0)
-    for name, part, said in (
-        ("optimizer.1.step", None, "optimizer's state of weight 1 is incomplete"),
-        (
-            "random.cpu",
-            torch.full_like(torch.get_rng_state(), 255),
-            "not a state of random numbers",
-        ),
-    ):
-        tensors = dict(store.last.tensors)
-        tensors[name] = part
-        tensors = {key: value for key, value in tensors.items() if value is not None}
-        changed = MemoryStore()
-        changed.last = Checkpoint(tensors, store.last.counters)
-        changed.load = lambda spec, it=changed.last: spec.check(it)
-        with pytest.raises(FolderError, match=said):
-            run(store=changed, epochs=5.0)
