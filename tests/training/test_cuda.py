@@ -34,10 +34,10 @@ WORDS = 5000
 CUTOFFS = (100, 1000)
 
 
-def far(found, expected):
+def far(actual, expected):
     """How far a tensor is from another, as a share of its size."""
     expected = expected.double()
-    return ((found.cpu().double() - expected).norm() / expected.norm()).item()
+    return ((actual.cpu().double() - expected).norm() / expected.norm()).item()
 
 
 def losses(tied):
@@ -75,11 +75,11 @@ def test_the_fused_losses_are_those_of_float64(monkeypatch, dtype, rows, tied):
         there = [one.to(CUDA).requires_grad_() for one in given]
         # Autocast, were it heard, would make other numbers of some of the products.
         with torch.autocast("cuda", torch.float16):
-            found = loss(there[0].to(dtype), *there[1:], targets.to(CUDA))
-        assert found.dtype == torch.float32
+            actual = loss(there[0].to(dtype), *there[1:], targets.to(CUDA))
+        assert actual.dtype == torch.float32
         near = 1e-5 if dtype == torch.float32 else 0.02
-        assert far(found.detach(), wanted.detach()) < near
-        ours = torch.autograd.grad(found, there)
+        assert far(actual.detach(), wanted.detach()) < near
+        ours = torch.autograd.grad(actual, there)
         theirs = torch.autograd.grad(wanted, leaves)
         for a, b in zip(ours, theirs, strict=True):
             assert far(a, b) < near
@@ -112,8 +112,8 @@ def test_the_sampled_loss_comes_to_the_full_one():
     x, weight, bias = (torch.randn(s, device=CUDA) for s in ((60, 8), (50, 8), (50,)))
     targets = torch.randint(50, (60,), device=CUDA)
     full = linear_cross_entropy(x, weight, bias, targets)
-    found = sampled_cross_entropy(x, weight, bias, targets, 200_000)
-    torch.testing.assert_close(found, full, rtol=0.01, atol=0.0)
+    actual = sampled_cross_entropy(x, weight, bias, targets, 200_000)
+    torch.testing.assert_close(actual, full, rtol=0.01, atol=0.0)
 
 
 def make_network(cell="lstm", cutoffs=(), words=SPARSE_MIN_VOCAB, embedding_std=0.1):
@@ -139,10 +139,10 @@ def test_a_step_s_gradients_are_a_cpu_s(cell, cutoffs, precision):
     there.zero_grad()
     there.precision = precision
     with there.autocast():
-        found, _ = there.loss(x.to(CUDA), y.to(CUDA), there.initial_state(batch))
-    found.backward()
+        actual, _ = there.loss(x.to(CUDA), y.to(CUDA), there.initial_state(batch))
+    actual.backward()
     near = 1e-2 if precision == "float32" else 0.05  # cuDNN's float32 is TF32
-    assert far(found.detach(), expected.detach()) < near
+    assert far(actual.detach(), expected.detach()) < near
     for (name, a), (_, b) in zip(there.named_parameters(), network.named_parameters(), strict=True):
         assert far(a.grad, b.grad) < near, name
 

@@ -23,10 +23,10 @@ QUICK |= {"device": "cpu"}  # where a run that goes on ends as one that was not 
 
 class Listener(NoProgress):
     def __init__(self):
-        self.said = []
+        self.lines = []
 
     def print(self, line):
-        self.said.append(line)
+        self.lines.append(line)
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_a_split_in_order_with_a_test(text):
     listener = Listener()
     train(text, settings={"valid_fraction": 0.1, "test_fraction": 0.1}, reporter=listener)
     tokens = len((LINES * 20).split()) + 60
-    assert any(f"{round(0.8 * tokens)} tokens to train on" in line for line in listener.said)
-    assert any(line.startswith("test: ") for line in listener.said)
+    assert any(f"{round(0.8 * tokens)} tokens to train on" in line for line in listener.lines)
+    assert any(line.startswith("test: ") for line in listener.lines)
 
 
 def test_a_short_text_shrinks_the_batch_and_says_so(tmp_path):
@@ -92,7 +92,7 @@ def test_a_short_text_shrinks_the_batch_and_says_so(tmp_path):
     path.write_text(LINES * 3)
     listener = Listener()
     train(path, settings={"batch_size": 64, "bptt": 64}, reporter=listener)
-    assert any("it shrinks to" in line for line in listener.said)
+    assert any("it shrinks to" in line for line in listener.lines)
 
 
 @pytest.mark.parametrize("words", ["one two three", "the"])
@@ -154,7 +154,7 @@ def test_an_interrupt_keeps_a_model_and_says_so(text, tmp_path):
 
     listener = Impatient()
     train(text, out=tmp_path / "m", reporter=listener, settings={"epochs": 50.0})
-    assert any("Interrupted; the best model so far is kept" in line for line in listener.said)
+    assert any("Interrupted; the best model so far is kept" in line for line in listener.lines)
     assert carousel.load(tmp_path / "m").next_words("the", 1)
 
 
@@ -165,7 +165,7 @@ def test_an_interrupt_before_the_first_validation_keeps_a_model(text, tmp_path, 
     monkeypatch.setattr("carousel.training.run.loop.measure_loss", stop)
     listener = Listener()
     train(text, out=tmp_path / "m", reporter=listener)
-    assert any("not validated yet" in line for line in listener.said)
+    assert any("not validated yet" in line for line in listener.lines)
     carousel.load(tmp_path / "m")
 
 
@@ -220,7 +220,7 @@ def test_a_run_with_force_that_was_killed_goes_on_and_then_replaces(text, tmp_pa
     assert files_of(out)["model.safetensors"] != before["model.safetensors"]
     reporter = Listener()
     model = resume_training(out, reporter=reporter)
-    assert any(line.startswith("Goes on at step") for line in reporter.said)
+    assert any(line.startswith("Goes on at step") for line in reporter.lines)
     for name, weight in whole.model.weights.items():
         np.testing.assert_array_equal(weight, model.model.weights[name])
     assert [row.get("step", "test") for row in rows_of(out)] == [
@@ -239,7 +239,7 @@ def test_tied_weights_of_other_width_say_that_a_projection_goes_in(text):
     listener = Listener()
     model = train(text, reporter=listener)
     assert model.config.projection_size == 6
-    assert any("a projection from 8 to 6" in line for line in listener.said)
+    assert any("a projection from 8 to 6" in line for line in listener.lines)
 
 
 def test_a_share_that_validates_is_needed(text):
@@ -265,7 +265,7 @@ def test_other_tokens(text, kind):
 def test_few_words_have_a_full_softmax_and_it_is_said(text, softmax):
     reporter = Listener()
     model = train(text, settings={"softmax": softmax}, reporter=reporter)
-    assert any("the softmax is full" in line for line in reporter.said)
+    assert any("the softmax is full" in line for line in reporter.lines)
     assert model.config.cutoffs == ()
 
 

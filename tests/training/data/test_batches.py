@@ -18,11 +18,11 @@ def threads():
 
 
 def numbers(batches):
-    found = []
+    actual = []
     for x, y in batches:
         assert torch.equal(y, x + 1)
-        found.append(int(x[0, 0]))
-    return found
+        actual.append(int(x[0, 0]))
+    return actual
 
 
 @pytest.mark.parametrize("count", [0, 1, PREFETCH, 5 * PREFETCH])

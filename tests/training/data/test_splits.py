@@ -151,12 +151,12 @@ def begun(folder):
     wanted = {part: getattr(splits, part).copy() for part in ("train", "valid", "test")}
 
     def again(bars=None, cached=None):
-        found = reopen_splits(
+        actual = reopen_splits(
             sources, settings, bars or Bars(), splits.tokenizer, cached or splits.cached
         )
         for part, ids in wanted.items():
-            np.testing.assert_array_equal(getattr(found, part), ids)
-        return found
+            np.testing.assert_array_equal(getattr(actual, part), ids)
+        return actual
 
     return splits, again
 
@@ -175,9 +175,9 @@ def test_without_its_cache_a_text_is_made_anew_from_the_same_files(begun, folder
     shutil.rmtree(folder / "cache")
     monkeypatch.setenv("CAROUSEL_CACHE", str(folder / "other"))
     bars = Bars()
-    found = again(bars)
+    actual = again(bars)
     assert bars.shown == ["tokenizing", "tokenizing"]
-    assert {part: cached.digest for part, cached in found.cached.items()} == {
+    assert {part: cached.digest for part, cached in actual.cached.items()} == {
         part: cached.digest for part, cached in splits.cached.items()
     }
 
@@ -261,7 +261,7 @@ def test_the_tokenizer_is_not_learned_a_second_time(begun, folder):
     splits, _ = begun
     sources = find_sources([folder / "text.txt"])
     other = train_tokenizer("words", ["ab and"])
-    found = reopen_splits(sources, Settings(), Bars(), other, {})
-    assert found.tokenizer is other
-    assert len(set(found.train.tolist())) == 4  # ab, and, the line's end, the unknown word
+    actual = reopen_splits(sources, Settings(), Bars(), other, {})
+    assert actual.tokenizer is other
+    assert len(set(actual.train.tolist())) == 4  # ab, and, the line's end, the unknown word
     assert splits.tokenizer.vocab_size > other.vocab_size

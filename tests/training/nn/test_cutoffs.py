@@ -31,10 +31,10 @@ def test_no_other_parting_of_the_same_places_is_cheaper(words, steepness, most):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MAX_CLUSTERS", most)
         patch.setattr(module, "CANDIDATES", 12)
-        found = choose_cutoffs(counts)
+        actual = choose_cutoffs(counts)
         places = module.candidate_cutoffs(words)
     others = [rows_read(counts, cut) for n in range(most + 1) for cut in combinations(places, n)]
-    assert rows_read(counts, found) == pytest.approx(min(others))
+    assert rows_read(counts, actual) == pytest.approx(min(others))
 
 
 def test_few_or_equally_frequent_words_stay_together():

@@ -37,14 +37,14 @@ def make_settings(**table):
 
 class Recorder(Callback):
     def __init__(self, on_validation=None):
-        self.losses, self.best, self.progress, self.said = [], [], [], []
+        self.losses, self.best, self.progress, self.lines = [], [], [], []
         self.then = on_validation
 
     def on_train_begin(self, progress, rows):
         self.losses = [row["valid_loss"] for row in rows]
 
     def on_message(self, message):
-        self.said.append(message)
+        self.lines.append(message)
 
     def on_progress(self, progress):
         self.progress.append(progress.fraction)
@@ -84,8 +84,8 @@ def test_the_best_weights_are_the_ones_that_stay():
     network, recorder, outcome = run(valid=CYCLE[::-1].copy(), patience=0)
     assert recorder.losses[-1] > outcome.best_loss
     assert outcome.best_loss == min(recorder.losses)
-    found = measure_loss(network, CYCLE[::-1].copy(), CPU, bptt=10)
-    assert found == pytest.approx(outcome.best_loss, rel=1e-6)
+    actual = measure_loss(network, CYCLE[::-1].copy(), CPU, bptt=10)
+    assert actual == pytest.approx(outcome.best_loss, rel=1e-6)
 
 
 def test_training_stops_early_when_validation_gets_no_better():
@@ -174,12 +174,12 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path, monkeypatch, table):
     whole, _, expected = finished(None, patience=3, **table)
     monkeypatch.setattr(module, "CHECKPOINT_INTERVAL", 0.0)
     store = FileStore(tmp_path, print)
-    again, recorder, found = finished(store, [1, 2, 5, 9, 13], patience=3, **table)
+    again, recorder, actual = finished(store, [1, 2, 5, 9, 13], patience=3, **table)
     for name, weight in whole.export().items():
         np.testing.assert_array_equal(weight, again.export()[name])
-    assert (found.stop_reason, found.best_loss) == (expected.stop_reason, expected.best_loss)
-    assert recorder.losses == [row["valid_loss"] for row in found.rows]
-    for ours, theirs in zip(found.rows, expected.rows, strict=True):
+    assert (actual.stop_reason, actual.best_loss) == (expected.stop_reason, expected.best_loss)
+    assert recorder.losses == [row["valid_loss"] for row in actual.rows]
+    for ours, theirs in zip(actual.rows, expected.rows, strict=True):
         for clock in ("seconds", "tokens_per_second"):
             ours.pop(clock), theirs.pop(clock)
         assert ours == theirs
@@ -191,11 +191,11 @@ def spoil(network, at, value=math.nan):
     loss, steps = network.loss, itertools.count(1)
 
     def spoilt(*given):
-        found, state = loss(*given)
+        actual, state = loss(*given)
         # Validation asks for no gradients.
-        if found.requires_grad and next(steps) == at:
-            found = found * value
-        return found, state
+        if actual.requires_grad and next(steps) == at:
+            actual = actual * value
+        return actual, state
 
     network.loss = spoilt
     return network
@@ -204,7 +204,7 @@ def spoil(network, at, value=math.nan):
 def steps_of(recorder):
     return [
         [int(word.strip(":;")) for word in line.split() if word.strip(":;").isdigit()]
-        for line in recorder.said
+        for line in recorder.lines
     ]
 
 
@@ -212,7 +212,7 @@ def steps_of(recorder):
 def test_a_lost_loss_goes_back_and_on_with_half_the_rate(monkeypatch, value, what):
     monkeypatch.setattr(module, "DIVERGENCE_STEPS", 5)
     _, recorder, outcome = run(network=spoil(make_network(), 41, value), patience=0)
-    (line,) = recorder.said
+    (line,) = recorder.lines
     assert what in line
     assert "with half the rate (1 of 3 times)" in line
     ((at, back, *_),) = steps_of(recorder)
@@ -223,31 +223,31 @@ def test_a_lost_loss_goes_back_and_on_with_half_the_rate(monkeypatch, value, wha
     for row, usual in zip(outcome.rows, expected.rows, strict=True):
         half = 0.5 if row["step"] > back else 1.0
         assert row["learning_rate"] == pytest.approx(half * usual["learning_rate"])
-    assert plain.said == []
+    assert plain.lines == []
 
 
 def test_a_loss_that_is_lost_for_good_ends_the_run_and_what_was_kept_stays(tmp_path):
     network, recorder = make_network(), Recorder()
-    store = FileStore(tmp_path, recorder.said.append)
+    store = FileStore(tmp_path, recorder.lines.append)
     loss = network.loss
 
     def spoilt(*given):
-        found, state = loss(*given)
-        return (found * math.nan if given[2].h.any() and found.requires_grad else found), state
+        actual, state = loss(*given)
+        return (actual * math.nan if given[2].h.any() and actual.requires_grad else actual), state
 
     network.loss = spoilt
     with pytest.raises(
         TrainingError, match=r"step \d+: the loss is not finite, after going back .* 3 times"
     ):
         run(network=network, recorder=recorder, store=store)
-    assert [line.rpartition("(")[2] for line in recorder.said] == [
+    assert [line.rpartition("(")[2] for line in recorder.lines] == [
         f"{n} of 3 times)" for n in (1, 2, 3)
     ]
     assert find_checkpoints(tmp_path)
     # Who goes on with it all the same begins at the lowered rate, and gives up at once.
     with pytest.raises(TrainingError):
         run(network=network, recorder=(again := Recorder()), store=store)
-    assert again.said == []
+    assert again.lines == []
 
 
 def test_weights_that_are_not_finite_are_no_checkpoint(tmp_path, monkeypatch):
@@ -263,7 +263,7 @@ def test_weights_that_are_not_finite_are_no_checkpoint(tmp_path, monkeypatch):
     save = store.save
     monkeypatch.setattr(store, "save", lambda checkpoint: (save(checkpoint), lose()))
     _, recorder, outcome = run(network=network, store=store, epochs=5.0)
-    (line,) = recorder.said
+    (line,) = recorder.lines
     assert "not finite; back to step" in line
     assert outcome.stop_reason == "finished"
 
@@ -274,16 +274,16 @@ def test_a_stop_that_is_asked_for_waits_until_the_run_is_whole(tmp_path, where):
     loss, calls = network.loss, itertools.count(1)
 
     def interrupted(*given):
-        found = loss(*given)
-        if found[0].requires_grad == (where == "a step") and next(calls) == 3:
+        actual = loss(*given)
+        if actual[0].requires_grad == (where == "a step") and next(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-        return found
+        return actual
 
     network.loss = interrupted
     store = FileStore(tmp_path, print)
     _, _, outcome = run(network=network, store=store, epochs=5.0)
     assert outcome.stop_reason == "interrupted"
-    found, _, _ = run(network=make_network(), store=store, epochs=5.0)
+    actual, _, _ = run(network=make_network(), store=store, epochs=5.0)
     expected, _, _ = run(epochs=5.0)
     for name, weight in expected.export().items():
-        np.testing.assert_array_equal(weight, found.export()[name])
+        np.testing.assert_array_equal(weight, actual.export()[name])

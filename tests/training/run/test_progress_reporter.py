@@ -42,8 +42,8 @@ def test_elsewhere_than_on_a_terminal_there_are_only_lines():
     report(ConsoleReporter(plain))
     lines = plain.file.getvalue().splitlines()
     assert lines[0] == "Goes on at step 30, 25% of the run"
-    said = "25% epoch 1.50 train 2.0000 valid 3.0000 perplexity 20.09 1,234 tokens/s best so far"
-    assert lines[1].split() == said.split()
+    message = "25% epoch 1.50 train 2.0000 valid 3.0000 perplexity 20.09 1,234 tokens/s best so far"
+    assert lines[1].split() == message.split()
     assert lines[2:] == ["back to step 3"]
 
 

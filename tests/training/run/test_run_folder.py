@@ -49,8 +49,8 @@ def test_what_a_run_was_started_with_is_read_back(run, record):
     with run:
         run.begin(record, TOKENIZER)
         save(run)
-    found, tokenizer = run.read()
-    assert found == record
+    actual, tokenizer = run.read()
+    assert actual == record
     assert tokenizer.to_json() == TOKENIZER.to_json()
     run.check_resumable()
 

@@ -83,8 +83,8 @@ COUNTERS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "said"), COUNTERS, ids=[said for _, said in COUNTERS])
-def test_counters_that_can_not_be_are_refused(change, said):
+@pytest.mark.parametrize(("change", "message"), COUNTERS, ids=[message for _, message in COUNTERS])
+def test_counters_that_can_not_be_are_refused(change, message):
     class Changed(MemoryStore):
         def load(self, spec):
             checkpoint = super().load(spec)
@@ -95,14 +95,14 @@ def test_counters_that_can_not_be_are_refused(change, said):
 
     store = Changed()
     run(store)
-    with pytest.raises(FolderError, match=said):
+    with pytest.raises(FolderError, match=message):
         run(store)
 
 
 def test_moments_and_random_states_that_can_not_be_are_refused():
     store = MemoryStore()
     run(store, epochs=5.0)
-    for name, part, said in (
+    for name, part, message in (
         ("optimizer.1.step", None, "optimizer's state of weight 1 is incomplete"),
         (
             "random.cpu",
@@ -116,5 +116,5 @@ def test_moments_and_random_states_that_can_not_be_are_refused():
         changed = MemoryStore()
         changed.last = Checkpoint(tensors, store.last.counters)
         changed.load = lambda spec, it=changed.last: spec.check(it)
-        with pytest.raises(FolderError, match=said):
+        with pytest.raises(FolderError, match=message):
             run(changed, epochs=5.0)
