@@ -18,6 +18,7 @@ NEEDED = ("torch", "matplotlib", "tomli_w")
 """What training needs beyond a plain install."""
 
 
+# Long by the settings, of which each has its own argument.
 def train(
     sources: str | Path | Sequence[str | Path],
     *,

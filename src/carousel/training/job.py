@@ -37,6 +37,7 @@ from carousel.training.run.validation import measure_loss
 from carousel.training.settings import Settings, read_recipe
 
 
+# Long by its arguments and their descriptions: the work is done by what it calls.
 def train_model(
     sources: Sequence[str | Path],
     *,
@@ -194,30 +195,24 @@ def train_on_splits(
         callbacks: told of the run's progress.
     """
     group = group or SingleProcess()
-    settings = _fit_batch(record.settings, len(splits.train), reporter)
-    if settings.batch_size < group.world_size:
-        raise SettingsError(
-            f"a batch of {settings.batch_size} streams can't be shared out to {group.world_size} "
-            f"processes: start fewer, or give a larger batch_size"
-        )
+    settings = _fit_batch(record.settings, len(splits.train), group, reporter)
     network = _make_network(splits, settings, device, reporter)
+    store = None if run is None else FileStore(run.path, reporter.print)
     writer: ModelWriter | None = None
-    store: FileStore | None = None
-    followers: list[Callback] = []
+    writers: list[Callback] = []
     if run is not None:
-        store = FileStore(run.path, reporter.print)
         writer = ModelWriter(
             network, splits.tokenizer, settings, run.model, replaces=record.replaces
         )
-        followers = [writer, LearningCurve(run.model)]
+        writers = [writer, LearningCurve(run.model)]
         if record.tensorboard:
-            followers.append(TensorBoardWriter(run.model))
+            writers.append(TensorBoardWriter(run.model))
     outcome = fit(
         network,
         splits.train,
         splits.valid,
         settings,
-        [*followers, reporter, *callbacks],
+        [*writers, reporter, *callbacks],
         device,
         store,
         group,
@@ -281,15 +276,25 @@ def _describe_outcome(outcome: Outcome, writer: ModelWriter | None) -> str:
     return f"Interrupted: not validated yet; what was in {writer.folder} is kept"
 
 
-def _fit_batch(settings: Settings, tokens: int, reporter: ProgressReporter) -> Settings:
-    """Settings with fewer or shorter streams, if the text is too short for one whole batch."""
+def _fit_batch(
+    settings: Settings, tokens: int, group: Processes, reporter: ProgressReporter
+) -> Settings:
+    """Settings with fewer or shorter streams, if the text is too short for one whole batch.
+
+    Raises:
+        SettingsError: there are more processes than streams.
+    """
     batch_size, bptt = settings.batch_size, settings.bptt
-    if (tokens - 1) // batch_size >= bptt:
-        return settings
-    bptt = min(bptt, tokens - 1)
-    batch_size = max(1, (tokens - 1) // bptt)
-    reporter.print(
-        f"too little text for a batch of {settings.batch_size} x {settings.bptt}: "
-        f"it shrinks to {batch_size} x {bptt}"
-    )
+    if (tokens - 1) // batch_size < bptt:
+        bptt = min(bptt, tokens - 1)
+        batch_size = max(1, (tokens - 1) // bptt)
+        reporter.print(
+            f"too little text for a batch of {settings.batch_size} x {settings.bptt}: "
+            f"it shrinks to {batch_size} x {bptt}"
+        )
+    if batch_size < group.world_size:
+        raise SettingsError(
+            f"a batch of {batch_size} streams can't be shared out to {group.world_size} "
+            f"processes: start fewer, or give a larger batch_size"
+        )
     return replace(settings, batch_size=batch_size, bptt=bptt)

@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from carousel.errors import FolderError
 from carousel.training.run.checkpoint import (
     Checkpoint,
+    CheckpointSpec,
     FileStore,
     MemoryStore,
-    CheckpointSpec,
-    remove_partial_files,
     find_checkpoints,
+    remove_partial_files,
 )
 
 TENSORS = {
@@ -21,7 +21,9 @@ TENSORS = {
     "n": torch.tensor(5),
     "bytes": torch.tensor([1, 255], dtype=torch.uint8),
 }
-SPEC = CheckpointSpec({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()})
+SPEC = CheckpointSpec(
+    {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()}
+)
 
 
 def moment(step):
@@ -33,16 +35,16 @@ def moment(step):
 
 @pytest.fixture
 def files(tmp_path):
-    said = []
-    store = FileStore(tmp_path, said.append)
-    store.said = said
+    message = []
+    store = FileStore(tmp_path, message.append)
+    store.lines = message
     return store
 
 
-def equal(found, expected):
-    assert found.counters == expected.counters
-    assert found.tensors.keys() == expected.tensors.keys()
-    return all(torch.equal(found.tensors[name], part) for name, part in expected.tensors.items())
+def equal(actual, expected):
+    assert actual.counters == expected.counters
+    assert actual.tensors.keys() == expected.tensors.keys()
+    return all(torch.equal(actual.tensors[name], part) for name, part in expected.tensors.items())
 
 
 def test_the_last_two_stay_and_the_last_comes_back(files):
@@ -97,21 +99,21 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_one_is_told_of_and_the_one_before_is_used(files, damage, said):
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_one_is_told_of_and_the_one_before_is_used(files, damage, message):
     files.save(moment(99))
     files.save(moment(100))
     newest = find_checkpoints(files.folder)[-1]
     damage(newest)
     assert equal(files.load(SPEC), moment(99))
-    (line,) = files.said
+    (line,) = files.lines
     assert newest.name in line
     assert "the checkpoint before it is used" in line
     assert "\n" not in line
     # It is gone: what comes next would else be taken for older than it.
     assert not newest.exists()
     damage(find_checkpoints(files.folder)[0])
-    with pytest.raises(FolderError, match=f"no checkpoint can be used: .*{said}"):
+    with pytest.raises(FolderError, match=f"no checkpoint can be used: .*{message}"):
         files.load(SPEC)
     assert len(find_checkpoints(files.folder)) == 1
 

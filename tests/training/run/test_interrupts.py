@@ -32,11 +32,11 @@ def now():
 def test_the_first_signal_asks_and_the_second_interrupts(handlers, first, second):
     handlers(signal.default_int_handler, signal.default_int_handler)
     with handle_interrupts() as stop:
-        stop.look()
+        stop.raise_if_requested()
         signal.raise_signal(first)
-        assert stop.asked
+        assert stop.requested
         with pytest.raises(StopRequestedError):
-            stop.look()
+            stop.raise_if_requested()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(second)
     assert now() == (signal.default_int_handler, signal.default_int_handler)
@@ -49,7 +49,7 @@ def test_the_handlers_are_put_back_and_the_next_run_is_not_asked(handlers):
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     with handle_interrupts() as stop:
-        stop.look()
+        stop.raise_if_requested()
 
 
 def test_signals_with_owners_of_their_own_stay_theirs(handlers):
@@ -60,7 +60,7 @@ def test_signals_with_owners_of_their_own_stay_theirs(handlers):
         assert now() == before
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
             signal.raise_signal(number)
-        stop.look()
+        stop.raise_if_requested()
     assert heard == [signal.SIGINT] * 2
     assert now() == before
 
@@ -71,7 +71,7 @@ def test_another_thread_than_the_main_one_hears_nothing(handlers):
 
     def run():
         with handle_interrupts() as stop:
-            stop.look()
+            stop.raise_if_requested()
             inside.append(now())
 
     thread = threading.Thread(target=run)

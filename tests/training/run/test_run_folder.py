@@ -12,7 +12,7 @@ from carousel.errors import CarouselError, FolderError
 from carousel.text.tokenizer import train_tokenizer
 from carousel.training.data.splits import CachedIds, Sources
 from carousel.training.run.checkpoint import Checkpoint, FileStore
-from carousel.training.run.run_folder import RunRecord, RunFolder
+from carousel.training.run.run_folder import RunFolder, RunRecord
 from carousel.training.settings import Settings
 
 TOKENIZER = train_tokenizer("words", ["a b c"])
@@ -49,8 +49,8 @@ def test_what_a_run_was_started_with_is_read_back(run, record):
     with run:
         run.begin(record, TOKENIZER)
         save(run)
-    found, tokenizer = run.read()
-    assert found == record
+    actual, tokenizer = run.read()
+    assert actual == record
     assert tokenizer.to_json() == TOKENIZER.to_json()
     run.check_resumable()
 

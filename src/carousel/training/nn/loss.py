@@ -207,25 +207,43 @@ def adaptive_cross_entropy(
                 grad[: len(part)] = part
         weight_pairs = _cluster_pairs(cast, len(head), cutoffs)
         grad_pairs = _cluster_pairs(grads[1:], len(head), cutoffs) if needs_gradients else []
-        for n, (narrow, wide) in enumerate(weight_pairs):
-            rows = (cluster == n + 1).nonzero()[:, 0]
-            if not len(rows):
-                continue
-            x_cluster = x.new_zeros(_padded(len(rows)), x.shape[1])
-            x_cluster[: len(rows)] = x[rows]
-            inner = x_cluster @ narrow.T
-            inner_grads = (
-                Gradients(torch.empty_like(inner), grad_pairs[n][1], None)
-                if needs_gradients
-                else None
-            )
-            cluster_targets = targets[rows] - cutoffs[n]
-            total += sum_cross_entropy(inner, wide, None, cluster_targets, inner_grads, scale)
-            if inner_grads is not None:
-                grad_pairs[n][0].add_(inner_grads.x.T @ x_cluster)
-                grads[0].index_add_(0, rows, (inner_grads.x @ narrow)[: len(rows)])
+        _add_cluster_losses(
+            total, x, cluster, targets, cutoffs, weight_pairs, grad_pairs, grads[:1], scale
+        )
     loss = total * scale
     return _with_gradients(loss, grads, inputs) if needs_gradients else loss
+
+
+def _add_cluster_losses(
+    total: Tensor,
+    x: Tensor,
+    cluster: Tensor,
+    targets: Tensor,
+    cutoffs: Sequence[int],
+    weight_pairs: Sequence[tuple[Tensor, Tensor]],
+    grad_pairs: Sequence[tuple[Tensor, Tensor]],
+    x_grad: Sequence[Tensor],
+    scale: float,
+) -> None:
+    """Add to ``total`` the part of the adaptive loss that is inside the clusters.
+
+    ``cluster [N]`` is 0 for a word of the head and ``n + 1`` for one in cluster ``n``. Gradients
+    are added to ``grad_pairs`` and to the one tensor in ``x_grad``; both are empty if none are
+    needed.
+    """
+    for n, (narrow, wide) in enumerate(weight_pairs):
+        rows = (cluster == n + 1).nonzero()[:, 0]
+        if not len(rows):
+            continue
+        x_cluster = x.new_zeros(_padded(len(rows)), x.shape[1])
+        x_cluster[: len(rows)] = x[rows]
+        inner = x_cluster @ narrow.T
+        gradients = Gradients(torch.empty_like(inner), grad_pairs[n][1], None) if x_grad else None
+        cluster_targets = targets[rows] - cutoffs[n]
+        total += sum_cross_entropy(inner, wide, None, cluster_targets, gradients, scale)
+        if gradients is not None:
+            grad_pairs[n][0].add_(gradients.x.T @ x_cluster)
+            x_grad[0].index_add_(0, rows, (gradients.x @ narrow)[: len(rows)])
 
 
 def _cluster_pairs(

@@ -215,7 +215,20 @@ class ProcessGroup:
 
         The weights of process 0 become those of all.
         """
-        return DistributedDataParallel(_LossModule(network))
+        # Measured against one all_reduce of all gradients in a row, two processes over gloo on a
+        # busy machine of two cores, medians of eight turns: 0.93 of a step's time for an LSTM 2x200
+        # with an adaptive softmax over 33,278 words (batch 64x64; 0.90 at 20x35), 0.91 with a full
+        # one over 10,000, 0.78 for 2x650 untied, 1.07 for a character model of 512 units.
+        loss_function: LossFunction = DistributedDataParallel(_LossModule(network))
+        # After its first backward pass DistributedDataParallel puts the gradients into buckets
+        # anew, and of three processes or more the order of a sum hangs on the bucket. With one pass
+        # over a single word now, all steps of all runs have the same buckets, so that a resumed
+        # run ends with the same bits.
+        word = torch.zeros(1, 1, dtype=torch.long, device=network.embedding.weight.device)
+        loss, _ = loss_function(word, word, network.initial_state(1))
+        loss.backward()  # type: ignore[no-untyped-call]
+        network.zero_grad(set_to_none=True)
+        return loss_function
 
     def share_store(self, store: CheckpointStore) -> CheckpointStore:
         """A store of which process 0 keeps the checkpoints, and from which all load."""
