@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -35,7 +36,8 @@ class ProgressReporter(Callback):
     """
 
     def print(self, line: str) -> None:
-        """Show one line, which stays."""
+        """Show one line, which stays; in a file it is not broken at any width."""
+        fits = self.console.is_terminal or "COLUMNS" in os.environ
         raise NotImplementedError
 
     def progress_bar(self, description: str) -> ProgressCallback:
@@ -108,8 +110,9 @@ class ConsoleReporter(ProgressReporter):
         self.training_bar.stop()
 
     def print(self, line: str) -> None:
-        """Show one line, which stays."""
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        """Show one line, which stays; in a file it is not broken at any width."""
+        fits = self.console.is_terminal or "COLUMNS" in os.environ
+        self.console.print(line, highlight=False, markup=False, soft_wrap=not fits)
         self.printed_time = time.monotonic()
 
     def progress_bar(self, description: str) -> ProgressCallback:
