@@ -65,7 +65,7 @@ def arguments_of(line):
 def shortened(arguments):
     """A command as it is shown, for models that are trained for a moment only."""
     if arguments[0] == "phrases":  # a model that was trained for a moment has no strong units
-        return [*arguments, "--threshold", "0.001"]
+        return [*(a for a in arguments if a != "--off-before"), "--threshold", "0.001"]
     if arguments[0] != "train":
         return arguments
     timed = any(argument.startswith("--max-minutes") for argument in arguments)

@@ -1,6 +1,7 @@
 """At the door: every end is an exit code and at most one line, whatever the streams are like."""
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ import pytest
 from carousel import cli
 from carousel.cli import run
 from carousel.errors import FolderError
+from carousel.pretrained import PRETRAINED
 
 COMMAND = [sys.executable, "-m", "carousel"]
 QUESTION = "krish likes pizza but his friend likes burger so his friend orders"
@@ -181,19 +183,23 @@ def test_completion_offers_commands_flags_values_and_models(typed, offered):
 def test_names_that_are_not_utf_8(tmp_path):
     text, model, small = (os.fsencode(tmp_path) + b"/caf\xe9" + end for end in (b".txt", b"", b"8"))
     with open(text, "wb") as file:
-        file.write(b"the cat sat on the mat\n" * 40)
-    size = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "1"]
+        file.write(b"krish likes pizza but he does not like burger\n" * 40)
+    shutil.copytree(PRETRAINED / "stories-lstm", os.fsdecode(model))
     for arguments in (
-        ["train", text, "--out", model, *size],
         ["info", model],
         ["info", model, "--json"],
-        ["predict", model, "the cat"],
+        ["predict", model, "krish likes"],
         ["evaluate", model, text],
         ["quantize", model, "--to", "int8", "--out", small],
-        ["explain", model, "the cat", "--svg", model + b".svg"],
+        ["explain", model, "krish likes", "--svg", model + b".svg"],
     ):
         done = call(*arguments)
         assert done.returncode == 0, done.stderr
-    done = call("info", b"nothing\xe9")
-    assert done.returncode == 2
-    assert done.stderr.count(b"\n") == 1
+    for arguments in (
+        ["info", b"nothing\xe9"],
+        ["train", text, "--out", small + b"x"],
+        ["train", "--resume", model],
+    ):
+        done = call(*arguments)
+        assert done.returncode == 2
+        assert done.stderr.count(b"\n") == 1

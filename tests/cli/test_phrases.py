@@ -10,7 +10,8 @@ TEXT = "the cat sat on the mat and the dog ran to the cat\n"
 
 
 @pytest.fixture
-def folder(make_model, tmp_path):
+def folder(make_model, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     model = make_model(hidden_size=24)
     model.save(tmp_path / "model")
     (tmp_path / "text.txt").write_text(TEXT * 20)

@@ -10,7 +10,8 @@ SHORT = "--epochs 1 --hidden-size 8 --embedding-size 6 --set batch=2 --set bptt=
 LINES = [
     *(f"{command} --help" for command in COMMANDS), "--help", "info", "info model", "predict the",
     "evaluate model text.txt", f"train text.txt --out new {SHORT}", "explain krish",
-    "compare stories-rnn stories-gru likes", "quantize model --to int8 --out small --on text.txt", "cache",
+    "compare stories-rnn stories-gru likes", "cache",
+    "quantize model --to int8 --out small --on text.txt",
     "phrases model the --words 1 --in text.txt --threshold 0.01",
 ]  # fmt: skip
 

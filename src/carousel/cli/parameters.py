@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ class Text(click.ParamType[str]):
         return text
 
 
+class RunFolderPath(click.Path):
+    """A model folder with a training run: its name must be UTF-8, as the checkpoints' reader asks.
+
+    Refused is a name before training, and not after hours of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        return super().convert(TEXT.convert(os.fsdecode(value), param, ctx), param, ctx)
+
+
 class ModelName(click.ParamType[str]):
     """A model folder, or the name of a model that comes with Carousel; completed as both."""
 
@@ -72,6 +87,7 @@ WHOLE = Number(whole=True)
 COUNT = Number(whole=True, minimum=1)
 NUMBER = Number()
 PATH = click.Path(path_type=Path)
+RUN_FOLDER = RunFolderPath()
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 force = click.option("--force", is_flag=True, help="Replace a model that is there.")

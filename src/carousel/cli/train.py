@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carousel.cli.parameters import PATH, TEXT, as_json, encoding_errors, force
+from carousel.cli.parameters import RUN_FOLDER, TEXT, as_json, encoding_errors, force
 from carousel.cli.setting_options import setting_options
 from carousel.errors import SettingsError
 
@@ -26,10 +26,10 @@ INTERRUPTED = 130
     nargs=-1,
     help="Text: files, folders, globs, .gz, or - for standard input.",
 )
-@click.option("--out", type=PATH, metavar="DIR", help="The model folder to write.")
+@click.option("--out", type=RUN_FOLDER, metavar="DIR", help="The model folder to write.")
 @click.option(
     "--resume",
-    type=PATH,
+    type=RUN_FOLDER,
     metavar="DIR",
     help="Continue the interrupted run of this model folder.",
 )

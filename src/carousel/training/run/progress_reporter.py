@@ -36,8 +36,7 @@ class ProgressReporter(Callback):
     """
 
     def print(self, line: str) -> None:
-        """Show one line, which stays; in a file it is not broken at any width."""
-        fits = self.console.is_terminal or "COLUMNS" in os.environ
+        """Show one line, which stays."""
         raise NotImplementedError
 
     def progress_bar(self, description: str) -> ProgressCallback:
