@@ -12,6 +12,7 @@ from carousel.errors import FolderError, SettingsError, TextError
 from carousel.training.data.splits import MIN_TRAIN_TOKENS
 from carousel.training.job import resume_training, train_model
 from carousel.training.nn import architecture
+from carousel.training.run.callbacks import Callback
 from carousel.training.run.progress import Progress
 from carousel.training.run.progress_reporter import NoProgress
 from carousel.training.run.run_folder import RunFolder
@@ -67,6 +68,29 @@ def test_the_saved_recipe_makes_the_same_model_again(text, tmp_path):
 def test_five_lines_of_python(text, tmp_path):
     model = carousel.train(text, out=tmp_path / "m", **QUICK)
     assert len(model.next_words("the", k=3)) == 3
+
+
+def test_callbacks_are_told_after_the_model_was_written(text, tmp_path):
+    class Watcher(Callback):
+        calls = []
+
+        def on_train_begin(self, progress, rows):
+            self.calls.append(("begin", (tmp_path / "m" / "config.json").exists()))
+
+        def on_validation(self, progress, *, is_best):
+            self.calls.append(("validation", len(rows_of(tmp_path / "m"))))
+
+        def on_train_end(self, outcome):
+            self.calls.append((outcome.stop_reason, len(outcome.rows)))
+
+    train(text, out=tmp_path / "m", callbacks=[Watcher()])
+    validations = len(Watcher.calls) - 2
+    assert validations > 1
+    assert Watcher.calls == [
+        ("begin", True),
+        *(("validation", n) for n in range(1, validations + 1)),
+        ("finished", validations),
+    ]
 
 
 def test_the_held_out_end_does_not_decide_which_words_are_known(tmp_path):

@@ -35,9 +35,9 @@ def moment(step):
 
 @pytest.fixture
 def files(tmp_path):
-    message = []
-    store = FileStore(tmp_path, message.append)
-    store.lines = message
+    lines = []
+    store = FileStore(tmp_path, lines.append)
+    store.lines = lines
     return store
 
 
