@@ -14,7 +14,7 @@ from carousel.model import LanguageModel
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import store, to_float32
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 WORDS = "".join(f"w{number:02} " * (40 - number) for number in range(38))
 

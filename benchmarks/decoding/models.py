@@ -10,7 +10,7 @@ import numpy as np
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import DTYPES, store
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 MODELS = {
     "keyboard": (96, 670, 1, 10_000),

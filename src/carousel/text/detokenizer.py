@@ -1,4 +1,4 @@
-"""Words and marks back into text, with the spaces a person would write."""
+"""Words and marks back into text, with the spaces that a person would write."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ JOINING = frozenset("-/_")
 """Marks that take no space on either side: well-known, and/or."""
 
 
-def join_words(tokens: Sequence[str]) -> str:
-    """Join the tokens of a line: ``he does n't , "`` and the like become natural text.
+def detokenize(tokens: Sequence[str]) -> str:
+    """Join the tokens of a line with natural spacing.
 
     Cutting the result into tokens again gives the same tokens.
+
+    >>> detokenize(["\\"", "yes", ",", "\\"", "he", "said", "(", "twice", ")", "."])
+    '"yes," he said (twice).'
     """
     text = ""
-    before = ""
+    previous = ""
     quote_open = False
-    for number, token in enumerate(tokens):
+    for position, token in enumerate(tokens):
         closing = token == '"' and quote_open
-        glued = (
-            not before
+        joined = (
+            not previous
             or token in NO_SPACE_BEFORE
             or token in JOINING
-            or before in NO_SPACE_AFTER
-            or before in JOINING
+            or previous in NO_SPACE_AFTER
+            or previous in JOINING
             or closing
-            or (before == '"' and quote_open)
-            or _inside_number(tokens, number)
+            or (previous == '"' and quote_open)
+            or _inside_number(tokens, position)
         )
-        text += token if glued else " " + token
+        text += token if joined else " " + token
         if token == '"':
             quote_open = not quote_open
-        before = token
+        previous = token
     return text
 
 
-def _inside_number(tokens: Sequence[str], at: int) -> bool:
+def _inside_number(tokens: Sequence[str], position: int) -> bool:
     """Whether a token continues a number such as 3.14, 10,000 or 12:30."""
     return (
-        at >= 2
-        and tokens[at - 1] in (".", ",", ":")
-        and tokens[at].isdecimal()
-        and tokens[at - 2].isdecimal()
+        position >= 2
+        and tokens[position - 1] in (".", ",", ":")
+        and tokens[position].isdecimal()
+        and tokens[position - 2].isdecimal()
     )

@@ -7,7 +7,7 @@ import torch
 from carousel.cells import CELLS
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.nn.network import Network
 from carousel.training.nn.output_layer import choose_tail_sizes
 from carousel.training.run.validation import autocast

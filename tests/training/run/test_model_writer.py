@@ -11,7 +11,7 @@ import torch
 from carousel.errors import SettingsError
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.job import Silence
 from carousel.training.nn.network import Network
 from carousel.training.run import model_writer as module

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from carousel.errors import CarouselError, FolderError
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.data.splits import Kept, Sources
 from carousel.training.run.checkpoint import Checkpoint, Files
 from carousel.training.run.run_folder import Record, RunFolder
