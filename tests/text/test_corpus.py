@@ -68,13 +68,11 @@ def test_many_threads_from_an_empty_cache_get_the_same_ids(setup):
     files, tokenizer, cache = setup
     files[0].write_text(TEXT * 500)
     expected = tokenizer.encode(TEXT * 500)
-    for round in range(5):
+    for empty in (cache / str(number) for number in range(5)):
         with ThreadPoolExecutor(8) as threads:
-            corpora = threads.map(
-                lambda _: build_corpus(files, tokenizer, cache=cache / str(round)), range(8)
-            )
+            corpora = threads.map(lambda to: build_corpus(files, tokenizer, cache=to), [empty] * 8)
             assert all(corpus.ids.tolist() == expected for corpus in corpora)
-        assert sorted(p.suffix for p in (cache / str(round)).iterdir()) == [".ids", ".json"]
+        assert sorted(entry.suffix for entry in empty.iterdir()) == [".ids", ".json"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")

@@ -15,7 +15,7 @@ def detokenize(tokens: Sequence[str]) -> str:
 
     Cutting the result into tokens again gives the same tokens.
 
-    >>> detokenize(["\\"", "yes", ",", "\\"", "he", "said", "(", "twice", ")", "."])
+    >>> detokenize(['"', 'yes', ',', '"', 'he', 'said', '(', 'twice', ')', '.'])
     '"yes," he said (twice).'
     """
     text = ""
