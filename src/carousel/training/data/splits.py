@@ -104,7 +104,7 @@ def prepare_texts(sources: Sources, settings: Settings, bars: Bars) -> Texts:
         most = (1 - share_valid - share_test) * total
         learned = _first_characters(learned, most)
     tokenizer = train_tokenizer(
-        settings.tokens,
+        settings.tokenizer,
         learned,
         lowercase=settings.lowercase,
         min_count=settings.min_count,
