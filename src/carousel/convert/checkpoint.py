@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import ConvertError
-from carousel.storage.safetensors import LARGEST_HEADER
+from carousel.storage.safetensors import MAX_HEADER_BYTES
 from carousel.storage.strict_json import parse_json
 
 NESTS = ("state_dict", "model_state_dict", "model")
@@ -60,7 +60,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
     size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= size <= min(LARGEST_HEADER, len(data) - 8):
+    if len(data) < 8 or not 2 <= size <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise ConvertError(f"{path} is not a safetensors file, or is cut short")
     parse_json(data[8 : 8 + size], str(path))  # the library lets a name stand there twice
     try:

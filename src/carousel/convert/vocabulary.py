@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from carousel.errors import ConvertError, FolderError
-from carousel.storage.model_folder import LARGEST_JSON
+from carousel.storage.model_folder import MAX_JSON_BYTES
 from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import (
     END_OF_LINE,
@@ -112,7 +112,7 @@ def read_vocabulary(
 def _read(path: Path) -> Any:
     """The parsed JSON, or the list of lines."""
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        if path.stat().st_size > MAX_JSON_BYTES:
             raise ConvertError(f"{path} is too large to be a vocabulary")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

@@ -17,7 +17,7 @@ import torch
 from carousel.errors import SettingsError
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
-from carousel.storage.model_folder import check_free
+from carousel.storage.model_folder import check_replaceable
 from carousel.text.files import ProgressCallback
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import Texts, find_sources, prepare_texts, reopen_texts
@@ -98,7 +98,7 @@ def train_model(
         run = None if out is None else RunFolder(Path(out))
         if run is not None:
             run.check_free(force=force)
-            check_free(run.model, force=force)
+            check_replaceable(run.model, force=force)
         device = prepare_machine(chosen, group)
         found = find_sources(sources, valid, test, encoding_errors)
         texts = prepare_texts(found, chosen, screen)
@@ -110,7 +110,7 @@ def train_model(
         with run:
             # While the text was read another run may have ended in this folder.
             run.check_free(force=force)
-            check_free(run.model, force=force)
+            check_replaceable(run.model, force=force)
             run.begin(record, texts.tokenizer)
             return train_on(texts, record, device, screen, run, group)
 

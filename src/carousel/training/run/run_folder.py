@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from carousel.errors import FolderError, SettingsError
-from carousel.storage.atomic import clear_aside, write_file
+from carousel.storage.atomic import remove_leftovers, write_file
 from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import Kept, Sources
@@ -27,7 +27,7 @@ FORMAT = 1
 LARGEST_JSON = 2**28
 LARGEST_TEXT = 2**48
 """Tokens."""
-BEGUN = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.\d+\.part")
+BEGUN = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.[0-9a-f]+\.part")
 """The files that are there before ``run.json``, whole or not."""
 
 
@@ -113,7 +113,7 @@ class RunFolder:
         except OSError as error:
             raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
         clear_parts(self.path)
-        clear_aside(self.model)
+        remove_leftovers(self.model)
         self.clear_gone()
         return self
 
