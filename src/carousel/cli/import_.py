@@ -60,10 +60,10 @@ def import_(
 
     from rich.console import Console
 
-    from carousel.convert.pytorch import import_pytorch
+    from carousel.convert.registry import import_model
 
-    assert format_ is Format.PYTORCH  # the one there is
-    model, notes = import_pytorch(
+    model, notes = import_model(
+        format_.value,
         checkpoint,
         vocab,
         out,

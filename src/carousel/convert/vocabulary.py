@@ -187,11 +187,11 @@ def _special(
             if token in listed:
                 return listed.index(token)
         raise ConvertError(f"{flag}: {given!r} is not in the vocabulary")
-    found = [token for token in usual if token in listed]
-    if len(found) > 1:
-        names = " and ".join(map(repr, found))
+    spellings = [token for token in usual if token in listed]
+    if len(spellings) > 1:
+        names = " and ".join(map(repr, spellings))
         raise ConvertError(f"{names} could both be the {what}: choose with {flag}")
-    return listed.index(found[0]) if found else None
+    return listed.index(spellings[0]) if spellings else None
 
 
 def _note(listed: Sequence[str], row: int | None, what: str) -> str:

@@ -159,7 +159,7 @@ def _open(path: Path, dtype: np.dtype[Any]) -> Corpus | None:
         if table["version"] != CACHE_VERSION or counts.tokens < 1:
             return None
         ids = np.memmap(path, dtype=dtype, mode="r")
-        digest = hashlib.sha256(ids.view(np.uint8))
+        digest = hashlib.sha256(ids.data)
         digest.update(json.dumps(asdict(counts)).encode())
         whole = len(ids) == counts.tokens and digest.hexdigest() == table["sha256"]
         return Corpus(ids, counts) if whole else None
