@@ -18,13 +18,34 @@ from carousel.text.detokenizer import detokenize
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as LibraryTokenizer
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 UNKNOWN = "<unk>"
 END_OF_LINE = "<eos>"
 KINDS = ("words", "whitespace", "chars", "bpe")
 
-WORD = r"\p{L}[\p{L}\p{M}]*(?:'\p{L}[\p{L}\p{M}]*)*|\p{N}+|[^\s\p{L}\p{N}]"
-"""A word with its inner apostrophes, a number, or one other mark."""
+EXTEND = "(?!\u200b)[\\p{M}\\p{Cf}\\p{Emoji_Modifier}]"
+"""What belongs to the character before it (rule WB4 of Unicode's annex 29): combining marks,
+joiners and other signs without width, colours of skin. U+200B, a space without width, separates."""
+LETTERS = "\\p{L}(?:[\\p{L}\u05f3]|" + EXTEND + ")*"
+MID_LETTER = "'\u00b7\u0387\u055f\u05f4\u2027"
+"""What joins two letters into one word (rules WB6 and WB7): the apostrophe, Catalan's middle dot,
+Hebrew's marks of abbreviation."""
+PICTOGRAPH = r"\p{Extended_Pictographic}"
+WORD = "|".join(
+    (
+        LETTERS + f"(?:[{MID_LETTER}](?:{EXTEND})*" + LETTERS + ")*",
+        r"\p{N}(?:\p{N}|" + EXTEND + ")*",
+        r"\p{Regional_Indicator}\p{Regional_Indicator}",
+        PICTOGRAPH + "(?:" + EXTEND + "|(?<=\u200d)" + PICTOGRAPH + ")*",
+        r"[^\s\p{L}\p{N}]\p{M}*",
+    )
+)
+"""A word with its inner apostrophes, a number, a flag, an emoji sequence, or one other sign. It
+cuts where Unicode's word boundaries are, but for numbers and names with signs in them: 3.14 and
+example.com are several tokens. JavaScript reads the same pattern with its flag ``u``."""
+FIRST_WORD = r"\p{L}[\p{L}\p{M}]*(?:'\p{L}[\p{L}\p{M}]*)*|\p{N}+|[^\s\p{L}\p{N}]"
+"""The pattern of tokenizers of words that were made before joiners and emoji stayed together."""
 CHARACTER = "."
 
 
@@ -130,10 +151,27 @@ class Tokenizer:
         return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def split_prefix(self, text: str) -> tuple[str, str]:
-        """``text`` as what stands before its last, half-typed word, and that word ("" if none)."""
-        pattern = r"\S+$" if self.kind == "whitespace" else r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?$"
-        prefix = re.search(pattern, text)
-        return (text, "") if prefix is None else (text[: prefix.start()], prefix.group())
+        """Split off the last, half-typed word of a text.
+
+        Returns:
+            What stands before it, and the word as typed; ("" if the text does not end in one).
+
+        >>> make_tokenizer("words", [UNKNOWN, END_OF_LINE, "krish"]).split_prefix("hello kri")
+        ('hello ', 'kri')
+        """
+        last = re.search(r"\S+$", text)
+        if last is None:
+            return text, ""
+        start = last.start()
+        if self.kind != "whitespace":
+            start += _start_of_last_word(last.group(), self._word_cutter)
+        return text[:start], text[start:]
+
+    @cached_property
+    def _word_cutter(self) -> PreTokenizer:
+        if self.kind == "words":
+            return self._library.pre_tokenizer
+        return untrained_tokenizer("words", False).pre_tokenizer
 
     def to_json(self) -> str:
         """The text of a ``tokenizer.json``."""
@@ -232,9 +270,20 @@ def kind_of(table: Any) -> str | None:
         ("ByteLevel", None): "bpe",
         ("WhitespaceSplit", None): "whitespace",
         ("Split", WORD): "words",
+        ("Split", FIRST_WORD): "words",
         ("Split", CHARACTER): "chars",
     }
     return kinds.get((str(pre_tokenizer.get("type")), pattern))
+
+
+def _start_of_last_word(text: str, cutter: PreTokenizer) -> int:
+    """Where the word begins that a text without white space ends in; its end if in none."""
+    tokens = cutter.pre_tokenize_str(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    starts = [start for _, (start, _) in tokens]
+    # An apostrophe at the end may be an inner one soon.
+    if len(tokens) > 1 and tokens[-1][0][0] in MID_LETTER:
+        starts.pop()
+    return starts[-1] if text[starts[-1]].isalpha() else len(text)
 
 
 def _first_line(error: Exception) -> str:
