@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from carousel.errors import TextError
-from carousel.text import corpus
-from carousel.text import files as files_module
+from carousel.text import corpus, decoding
 from carousel.text.corpus import build_corpus
 from carousel.text.files import find_files, read_pieces
 from carousel.text.vocabulary import train_tokenizer
@@ -25,7 +24,7 @@ def setup(tmp_path):
 
 def test_streamed_equals_at_once(setup, monkeypatch):
     files, tokenizer, cache = setup
-    monkeypatch.setattr(files_module, "CHUNK", 5)
+    monkeypatch.setattr(decoding, "CHUNK", 5)
     made = build_corpus(files, tokenizer, cache=cache)
     assert made.ids.tolist() == tokenizer.encode(TEXT)
     assert made.ids.dtype == np.uint16

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import TextError
-from carousel.text.files import CHUNK, ProgressCallback, read_pieces
+from carousel.text.decoding import CHUNK, UTF_8
+from carousel.text.files import ProgressCallback, read_pieces
 from carousel.text.tokenizer import Tokenizer
 
 CACHE_VERSION = 2
@@ -55,6 +56,7 @@ def build_corpus(
     files: Sequence[Path],
     tokenizer: Tokenizer,
     *,
+    encoding: str = UTF_8,
     encoding_errors: str = "strict",
     cache: Path | None = None,
     on_progress: ProgressCallback | None = None,
@@ -66,6 +68,7 @@ def build_corpus(
     Args:
         files: the text's files, one after the other.
         tokenizer: what makes the ids.
+        encoding: the files' encoding, as in ``read_pieces``.
         encoding_errors: ``strict`` or ``replace``, as in ``read_pieces``.
         cache: the cache's folder; None for ``default_cache()``.
         on_progress: is told how many bytes of how many have been read.
@@ -76,11 +79,13 @@ def build_corpus(
     folder = cache or default_cache()
     dtype = np.dtype("<u2" if tokenizer.vocab_size <= 2**16 else "<u4")
     before = _stamps(files)
-    path = folder / f"{_key(files, tokenizer, encoding_errors)}.ids"
+    path = folder / f"{_key(files, tokenizer, f'{encoding} {encoding_errors}')}.ids"
     corpus = _open(path, dtype)
     if corpus is not None:
         return corpus
-    pieces = read_pieces(files, encoding_errors=encoding_errors, on_progress=on_progress)
+    pieces = read_pieces(
+        files, encoding=encoding, encoding_errors=encoding_errors, on_progress=on_progress
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.stem}.{token_hex(8)}.part")
@@ -167,11 +172,11 @@ def _open(path: Path, dtype: np.dtype[Any]) -> Corpus | None:
         return None
 
 
-def _key(files: Sequence[Path], tokenizer: Tokenizer, encoding_errors: str) -> str:
-    digest = hashlib.sha256(f"{CACHE_VERSION} {encoding_errors} {tokenizer.to_json()}".encode())
+def _key(files: Sequence[Path], tokenizer: Tokenizer, decoding: str) -> str:
+    digest = hashlib.sha256(f"{CACHE_VERSION} {decoding} {tokenizer.to_json()}".encode())
     for path in files:
         try:
-            digest.update(f"\0{path.suffix == '.gz'} {path.stat().st_size}\0".encode())
+            digest.update(f"\0{path.suffix.lower()} {path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)

@@ -27,7 +27,8 @@ KINDS = ("words", "whitespace", "chars", "bpe")
 EXTEND = "(?!\u200b)[\\p{M}\\p{Cf}\\p{Emoji_Modifier}]"
 """What belongs to the character before it (rule WB4 of Unicode's annex 29): combining marks,
 joiners and other signs without width, colours of skin. U+200B, a space without width, separates."""
-LETTERS = "\\p{L}(?:[\\p{L}\u05f3]|" + EXTEND + ")*"
+LETTERS = "[\\p{L}\ufffd](?:[\\p{L}\ufffd\u05f3]|" + EXTEND + ")*"
+"""U+FFFD stands where a letter could not be read."""
 MID_LETTER = "'\u00b7\u0387\u055f\u05f4\u2027"
 """What joins two letters into one word (rules WB6 and WB7): the apostrophe, Catalan's middle dot,
 Hebrew's marks of abbreviation."""
