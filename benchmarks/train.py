@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import TextError
-from carousel.text.corpus import encode_text
+from carousel.text.corpus import encode_pieces
 from carousel.text.files import find_files, read_pieces
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 SIZES = {"2×200": (2, 200), "2×650": (2, 650)}
 BATCHES = {"20×35": (20, 35), "64×70": (64, 70)}
@@ -112,7 +112,7 @@ def write_ids(folder: Path, text: str, valid: str) -> dict[str, dict[str, Any]]:
         tokenizer = train_tokenizer(kind, read_pieces(find_files([text])), vocab_size=size)
         paths = {}
         for part, source in (("train", text), ("valid", valid)):
-            parts = [ids for ids, _ in encode_text(read_pieces(find_files([source])), tokenizer)]
+            parts = [ids for ids, _ in encode_pieces(read_pieces(find_files([source])), tokenizer)]
             paths[part] = str(folder / f"{name}-{part}.npy")
             np.save(paths[part], np.concatenate(parts))
         texts[name] = {"ids": paths, "vocab_size": tokenizer.vocab_size}

@@ -5,7 +5,7 @@ import pytest
 from carousel.errors import TextError
 from carousel.text.cache import clear_cache, list_cache
 from carousel.text.corpus import build_corpus
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.text.tokenizer import train_tokenizer
 from carousel.text.unknown_words import find_nearest, find_unknown_words
+from carousel.text.vocabulary import train_tokenizer
 
 TEXT = "krish likes pizza but his friend likes burger so his friend orders noodles"
 

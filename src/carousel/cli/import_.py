@@ -70,10 +70,10 @@ def import_(
     from dataclasses import asdict
 
     from carousel.cli.output import print_json, print_line, print_next_step
-    from carousel.convert.pytorch import import_pytorch
+    from carousel.convert.registry import import_model
 
-    assert library == "pytorch"  # the one there is
-    model, notes = import_pytorch(
+    model, notes = import_model(
+        library,
         checkpoint,
         vocab,
         out,

@@ -27,7 +27,7 @@ from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State
 from carousel.errors import EngineError
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
-from carousel.storage.number_formats import Quantized, Stored, Tiled
+from carousel.storage.number_formats import Quantized, StoredWeight, Tiled
 from carousel.storage.untie import untie
 
 _kernels: Any
@@ -67,7 +67,7 @@ class Activations(NamedTuple):
 
 
 def find_decoder(
-    config: Config, weights: Mapping[str, Stored], *, threads: int | None = 1
+    config: Config, weights: Mapping[str, StoredWeight], *, threads: int | None = 1
 ) -> Decoder | None:
     """A decoder, or None where the kernels are missing, after a warning that is given once."""
     if _kernels is not None:
@@ -109,7 +109,7 @@ class Decoder:
     def __init__(
         self,
         config: Config,
-        weights: Mapping[str, Stored],
+        weights: Mapping[str, StoredWeight],
         *,
         threads: int | None = 1,
         isa: str | None = None,

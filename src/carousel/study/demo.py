@@ -21,7 +21,7 @@ from carousel.errors import CarouselError, FolderError
 from carousel.model import LanguageModel
 from carousel.predict.next_words import predict_next
 from carousel.storage.atomic import write_file
-from carousel.storage.model_folder import check_free
+from carousel.storage.model_folder import check_replaceable
 from carousel.study.last_word import Accuracy, measure_accuracy
 from carousel.study.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
 from carousel.training.job import train_model
@@ -66,7 +66,7 @@ def run_demo(
     """
     folders = {cell: out / f"stories-{cell}" for cell in HIDDEN_SIZES}
     for folder in folders.values():
-        check_free(folder, force=force)
+        check_replaceable(folder, force=force)
     began = time.monotonic()
     train_file, valid_file = write_stories(out, seed)
     train_side_by_side(console, folders, train_file, valid_file, seed, overrides or {})

@@ -36,7 +36,7 @@ def find_unknown_words(tokenizer: Tokenizer, text: str) -> list[UnknownWord]:
             unknown characters are returned.
         text: any text.
 
-    >>> from carousel.text.tokenizer import train_tokenizer
+    >>> from carousel.text.vocabulary import train_tokenizer
     >>> tokenizer = train_tokenizer("words", ["krish likes pizza"])
     >>> find_unknown_words(tokenizer, "krish likes piza")
     [UnknownWord(word='piza', start=12, end=16, nearest=('pizza',))]
@@ -70,7 +70,7 @@ def find_nearest(tokenizer: Tokenizer, word: str, count: int = 2) -> tuple[str, 
 def _unknown_spans(tokenizer: Tokenizer, text: str) -> Iterator[tuple[int, int]]:
     line_start = 0
     for line in text.split("\n"):
-        encoding = tokenizer._backend.encode(line, add_special_tokens=False)
+        encoding = tokenizer._library.encode(line, add_special_tokens=False)
         for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if id == tokenizer.unknown_id:
                 yield line_start + start, line_start + end

@@ -13,7 +13,7 @@ import torch
 
 from carousel.errors import SettingsError
 from carousel.model import LanguageModel
-from carousel.storage.model_folder import check_free
+from carousel.storage.model_folder import check_replaceable
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import Splits, find_sources, prepare_splits, reopen_splits
 from carousel.training.nn.architecture import (
@@ -90,7 +90,7 @@ def train_model(
         run = None if out is None else RunFolder(Path(out))
         if run is not None:
             run.check_free(force=force)
-            check_free(run.model, force=force)
+            check_replaceable(run.model, force=force)
         device = prepare_device(chosen, group)
         files = find_sources(sources, valid, test, encoding_errors)
         splits = prepare_splits(files, chosen, reporter)
@@ -102,7 +102,7 @@ def train_model(
         with run:
             # While the text was read, another run may have ended in this folder.
             run.check_free(force=force)
-            check_free(run.model, force=force)
+            check_replaceable(run.model, force=force)
             run.begin(record, splits.tokenizer)
             return train_on_splits(splits, record, device, reporter, run, group, callbacks)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from carousel.errors import SettingsError, TextError
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.data.splits import (
     MIN_TRAIN_TOKENS,
     CachedIds,

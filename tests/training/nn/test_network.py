@@ -11,7 +11,7 @@ from carousel.inference.model import RecurrentLM
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder, write_folder
 from carousel.storage.number_formats import store
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.nn.cutoffs import choose_tail_sizes
 from carousel.training.nn.network import Network
 

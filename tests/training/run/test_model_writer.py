@@ -9,7 +9,7 @@ import torch
 
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.nn.network import Network
 from carousel.training.run.model_writer import ModelWriter
 from carousel.training.run.progress import Outcome, Progress

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from carousel.errors import CarouselError, FolderError
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.data.splits import CachedIds, Sources
 from carousel.training.run.checkpoint import Checkpoint, FileStore
 from carousel.training.run.run_folder import RunFolder, RunRecord
@@ -118,11 +118,16 @@ def test_what_killed_processes_left_is_cleared_and_nothing_else(run, record, tmp
     with run:
         run.begin(record, TOKENIZER)
         save(run)
-    left = [".m.abcdefg1", ".m.abcdefg1.old", ".m.run.123.gone", "m.run/.run.json.7.part"]
+    left = [
+        ".m.0123456789abcdef.part",
+        ".m.fedcba9876543210.part",
+        ".m.run.123.gone",
+        "m.run/.run.json.7.part",
+    ]
     others = [".m.notes", ".n.run.123.gone", ".m.run.keep"]
     for name in [*left, *others]:
         path = tmp_path / name
-        path.write_text("") if name.endswith("part") else path.mkdir()
+        path.write_text("") if ".json" in name else path.mkdir()
     with run:
         pass
     assert names(tmp_path) == {"m.run", *others}

@@ -14,8 +14,8 @@ import numpy as np
 from carousel.errors import SettingsError, TextError
 from carousel.text.corpus import build_corpus
 from carousel.text.files import ProgressCallback, find_files, read_pieces
-from carousel.text.tokenizer import Tokenizer, train_tokenizer
-from carousel.text.workers import count_workers
+from carousel.text.tokenizer import Tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.settings import Settings
 
 MIN_TRAIN_TOKENS = 8
@@ -135,7 +135,6 @@ def prepare_splits(sources: Sources, settings: Settings, bars: ProgressBars) -> 
         lowercase=settings.lowercase,
         min_count=settings.min_count,
         vocab_size=settings.vocab_size,
-        workers=count_workers(sources.train, settings.tokenizer),
     )
     return reopen_splits(sources, settings, bars, tokenizer, {})
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State, Weights, weight_shapes
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
-from carousel.storage.number_formats import Stored, to_float32
+from carousel.storage.number_formats import StoredWeight, to_float32
 from carousel.training.nn.dropout import Dropout
 from carousel.training.nn.output_layer import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
 from carousel.unroll import initial_state, unroll
@@ -149,7 +149,7 @@ class Network(nn.Module):
 
     @classmethod
     def from_model(
-        cls, config: Config, weights: Mapping[str, Stored], dropout: float = 0.0
+        cls, config: Config, weights: Mapping[str, StoredWeight], dropout: float = 0.0
     ) -> Self:
         """A network with the weights of a model, to fine-tune it.
 

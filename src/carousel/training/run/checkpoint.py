@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from carousel.errors import FolderError
-from carousel.storage.atomic import write_aside
+from carousel.storage.atomic import write_atomically
 from carousel.storage.strict_json import parse_json
 
 FORMAT = 1
@@ -196,7 +196,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], counters: Mapping[s
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
 
-    write_aside(path, write)
+    write_atomically(path, write)
 
 
 def read_tensors(path: Path, spec: CheckpointSpec) -> Checkpoint:

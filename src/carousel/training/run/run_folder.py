@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from carousel.errors import FolderError, SettingsError
-from carousel.storage.atomic import clear_aside, write_file
+from carousel.storage.atomic import remove_leftovers, write_file
 from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import CachedIds, Sources
@@ -26,7 +26,7 @@ from carousel.training.settings import Settings
 FORMAT = 1
 MAX_JSON_BYTES = 2**28
 MAX_TOKENS = 2**48
-EARLY_FILES = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.\d+\.part")
+EARLY_FILES = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.[0-9a-f]+\.part")
 """The files that are written before ``run.json``, finished or not."""
 
 
@@ -131,7 +131,7 @@ class RunFolder:
         except OSError as error:
             raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
         remove_partial_files(self.path)
-        clear_aside(self.model)
+        remove_leftovers(self.model)
         self.remove_leftovers()
         return self
 
