@@ -170,9 +170,9 @@ class Tokenizer:
 
     @cached_property
     def _word_cutter(self) -> PreTokenizer:
-        if self.kind == "words":
-            return self._library.pre_tokenizer
-        return untrained_tokenizer("words", False).pre_tokenizer
+        words = self._library if self.kind == "words" else untrained_tokenizer("words", False)
+        pre_tokenizer: PreTokenizer = words.pre_tokenizer
+        return pre_tokenizer
 
     def to_json(self) -> str:
         """The text of a ``tokenizer.json``."""
