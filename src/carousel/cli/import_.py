@@ -28,11 +28,14 @@ def import_(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A state dict: .pt, .pth or .safetensors.")
     ],
-    vocab: Annotated[
-        Path,
-        typer.Option(help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json)."),
-    ],
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    vocab: Annotated[
+        Path | None,
+        typer.Option(
+            help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json). "
+            "Without it, those in the checkpoint."
+        ),
+    ] = None,
     rnn: Annotated[str | None, typer.Option(help="Name of the recurrent module.")] = None,
     embedding: Annotated[str | None, typer.Option(help="Name of the embedding.")] = None,
     decoder: Annotated[str | None, typer.Option(help="Name of the last linear layer.")] = None,
