@@ -170,9 +170,10 @@ class Tokenizer:
 
     @cached_property
     def _word_cutter(self) -> PreTokenizer:
-        words = self._library if self.kind == "words" else untrained_tokenizer("words", False)
-        pre_tokenizer: PreTokenizer = words.pre_tokenizer
-        return pre_tokenizer
+        words = self.kind == "words"
+        library = self._library if words else untrained_tokenizer("words", False)
+        cutter: PreTokenizer = library.pre_tokenizer
+        return cutter
 
     def to_json(self) -> str:
         """The text of a ``tokenizer.json``."""
