@@ -254,7 +254,7 @@ class Decoder:
     def read(self, tokens: Tokens, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As ``steps``, with what the decoder gets after each word, ``[T, B, P]``, before it."""
         ids, out = _sequence(tokens, state), np.empty_like(state)
-        hidden = np.empty((*ids.shape, self._decoder.read_size), dtype=np.float32)
+        hidden = np.empty((*ids.shape, self._decoder.decoder_width), dtype=np.float32)
         self._decoder.read(ids, state, out, hidden)
         return hidden, out
 
@@ -308,7 +308,7 @@ class Decoder:
         values = {
             point: np.empty(shape, dtype=np.float32) for point in self.points if point in wanted
         }
-        hidden = np.empty((*ids.shape, self._decoder.read_size), dtype=np.float32)
+        hidden = np.empty((*ids.shape, self._decoder.decoder_width), dtype=np.float32)
         self._decoder.trace(
             ids,
             state,
