@@ -195,7 +195,7 @@ def test_wrong_arguments_say_what_is_wrong(decoder):
 
 def test_truncated_folders_are_refused(make_model, tmp_path):
     model = make_model()
-    write_folder(tmp_path / "m", model.config, model.stored, model.tokenizer)
+    write_folder(tmp_path / "m", model.config, model.model.stored, model.tokenizer)
     Decoder.open(tmp_path / "m")
     file = tmp_path / "m" / "model.safetensors"
     whole = file.read_bytes()

@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from carousel.cells import CELLS
 from carousel.engine.decoder import Decoder, instruction_sets
 from carousel.errors import EngineError
+from carousel.inference.backend import NumPyBackend
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
 from carousel.storage.number_formats import DTYPES, Quantized, store, to_float32, to_tiles
+from front_door import read_logits
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -32,8 +35,7 @@ def by_cells(config, stored, exactly=False):
     """The same model on NumPy and ``cells.py``, in float64 where it is to be exact."""
     if exactly:
         stored = {name: to_float32(kept).astype(np.float64) for name, kept in stored.items()}
-    model = LanguageModel(config, stored, None)
-    model.decoder = None
+    model = RecurrentLM(config, stored, backend="numpy")
     return model
 
 
@@ -71,12 +73,12 @@ def test_reading_and_decoding_equal_the_cells(isa, cell, sizes, dtype, T, B, see
     start = decoder.pack(model.initial_state(B))
     start += rng.uniform(-1, 1, start.shape).astype(np.float32)
     hidden, after = decoder.read(ids, start)
-    expected, state = model.hidden(ids, decoder.unpack(start))
+    expected, state = model.read(ids, decoder.unpack(start))[:2]
     close(hidden, expected)
     close(after, decoder.pack(state))
     close(decoder.logits(after), model.logits(decoded(model, state)))
     if T:  # a step alone, before differences of rounding add up
-        _, state = model.hidden(ids[:1], decoder.unpack(start))
+        _, state = model.read(ids[:1], decoder.unpack(start))[:2]
         close(decoder.step(ids[0], start), decoder.pack(state), atol=2e-6)
     one_by_one = start
     for words in ids:
@@ -98,7 +100,7 @@ def test_long_prompts_are_read_in_blocks(isa, cell):
     decoder = Decoder(config, stored, isa=isa)
     ids = np.random.default_rng(1).integers(0, config.vocab_size, (150, 3))
     hidden, after = decoder.read(ids, decoder.initial_state(3))
-    expected, state = by_cells(config, stored).hidden(ids, decoder.unpack(0 * after))
+    expected, state = by_cells(config, stored).read(ids, decoder.unpack(0 * after))[:2]
     close(hidden, expected)
     close(after, decoder.pack(state))
     alone = decoder.steps(ids[:, 0], decoder.initial_state(2))
@@ -137,7 +139,9 @@ def test_traces_and_clamps_equal_the_cells(isa, cell, H, B, seed, points):
             order.append(point)
         return value
 
-    hidden, state = model.hidden(ids, model.initial_state(B), edit)
+    hidden, state = NumPyBackend(config, model.weights).read(
+        ids, model.initial_state(B), edit=edit
+    )[:2]
     seen = decoder.trace(ids, decoder.initial_state(B), clamps=clamps)
     assert list(seen.values) == decoder.points == order
     for point, values in seen.values.items():
@@ -163,7 +167,7 @@ def test_clamps_of_every_kind(isa, cell, dtype):
     state = decoder.initial_state(B)
     hidden, after = decoder.read(ids, state)
     free = decoder.trace(ids, state)
-    same = decoder.trace(ids, state, clamps={point: (1, 0) for point in decoder.points})
+    same = decoder.trace(ids, state, clamps=dict.fromkeys(decoder.points, (1, 0)))
     for seen in (free, same):
         np.testing.assert_array_equal(seen.hidden, hidden)
         np.testing.assert_array_equal(seen.state, after)
@@ -255,7 +259,7 @@ def test_int8_cells_round_their_vectors_and_nothing_else(isa, cell, monkeypatch)
         return y if bias is None else y + bias
 
     monkeypatch.setattr("carousel.cells.linear", linear)
-    expected, _ = by_cells(config, stored).hidden(ids, decoder.unpack(decoder.initial_state(3)))
+    expected, _ = by_cells(config, stored).read(ids, decoder.unpack(decoder.initial_state(3)))[:2]
     # A value that lies on the edge of two steps may fall to either.
     close(hidden, expected, atol=1e-2)
     assert np.median(np.abs(hidden - expected)) < 1e-6
@@ -314,7 +318,7 @@ def test_the_largest_and_smallest_numbers_make_gates_and_not_nan():
         decoder = Decoder(config, weights, isa=isa)
         ids = np.arange(4)[:, None]
         seen = decoder.trace(ids, decoder.initial_state())
-        expected, _ = model.hidden(ids, model.initial_state())
+        expected, _ = model.read(ids, model.initial_state())[:2]
         close(seen.hidden, expected)
         assert all(np.isfinite(values).all() for values in seen.values.values())
 
@@ -426,13 +430,13 @@ def test_a_decoder_opens_a_folder_and_says_what_it_is():
 
 def test_a_model_without_the_engine_says_so_once_and_runs(make_model, monkeypatch):
     model = make_model()
-    expected, _ = model.read([2, 3])
+    expected, _ = read_logits(model, [2, 3])
     monkeypatch.setattr("carousel.engine.decoder._kernels", None)
     monkeypatch.setattr("carousel.engine.decoder.MISSING", "no such file")
-    alone = LanguageModel(model.config, model.stored, model.tokenizer)
+    alone = LanguageModel.from_weights(model.config, model.model.stored, model.tokenizer)
     with pytest.warns(RuntimeWarning, match="NumPy does their work: no such file"):
-        found, _ = alone.read([2, 3])
-    alone.read([2])  # which does not warn again, or the test would fail
+        found, _ = read_logits(alone, [2, 3])
+    read_logits(alone, [2])  # which does not warn again, or the test would fail
     close(found, expected)
     with pytest.raises(EngineError, match="no such file"):
-        Decoder(model.config, model.stored)
+        Decoder(model.config, model.model.stored)

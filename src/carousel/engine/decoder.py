@@ -66,10 +66,12 @@ class Activations(NamedTuple):
     """The state after the last word, ``[B, S]``."""
 
 
-def find_decoder(config: Config, weights: Mapping[str, Stored]) -> Decoder | None:
+def find_decoder(
+    config: Config, weights: Mapping[str, Stored], *, threads: int | None = 1
+) -> Decoder | None:
     """A decoder, or None where the kernels are missing, after a warning that is given once."""
     if _kernels is not None:
-        return Decoder(config, weights)
+        return Decoder(config, weights, threads=threads)
     warnings.warn(
         f"Carousel's kernels can't be loaded, NumPy does their work: {MISSING}",
         RuntimeWarning,
@@ -285,7 +287,7 @@ class Decoder:
             state: the state before the first token, ``[B, S]``; it is not changed.
             points: the names of what is written out (``"layers.0.f"``); None for all of them.
             clamps: by point, a pair of a scale and an offset, each broadcastable to ``[T, B, H]``:
-                the value becomes ``scale * value + offset``. Scale 1 and offset 0 leave it as it is.
+                the value becomes ``scale * value + offset``. Scale 1 and offset 0 change nothing.
 
         Returns:
             The values of the points in the order of ``decoder.points``, what the decoder gets, and
