@@ -179,6 +179,8 @@ class Decoder {
 NB_MODULE(_kernels, m) {
   using carousel::Decoder;
   using nanobind::arg;
+  // What a daemon thread still uses when the program ends is not freed: that is no leak.
+  nanobind::set_leak_warnings(false);
   m.doc() = "The kernels. Use carousel.engine.decoder, which has the documentation.";
   m.def("instruction_sets", &carousel::instruction_sets);
   nanobind::class_<Decoder>(m, "Decoder")
