@@ -121,7 +121,10 @@ def test_a_program_ends_while_a_daemon_thread_computes():
         assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
+@pytest.mark.skipif(
+    sys.platform != "linux" or "ASAN_OPTIONS" in os.environ,
+    reason="limits as Linux has them; a sanitizer needs all addresses",
+)
 def test_fewer_threads_where_the_system_has_no_more():
     done = run_program(
         "import resource\n"
@@ -161,17 +164,16 @@ def test_tokens_that_another_thread_changes_are_read_once():
             tokens[:] = 2**60
             tokens[:] = 0
 
+    expected = decoder.steps(np.zeros((200, 1), np.int64), decoder.initial_state())
     changing = threading.Thread(target=change)
     changing.start()
-    refused = 0
     try:
         for _ in range(60):
             try:
-                decoder.steps(tokens, decoder.initial_state())
+                after = decoder.steps(tokens, decoder.initial_state())
             except IndexError:
-                refused += 1
+                continue
+            np.testing.assert_array_equal(after, expected)
     finally:
         done.set()
         changing.join()
-    assert 0 < refused < 60  # of both kinds, and none in between
-    assert decoder.steps(tokens * 0, decoder.initial_state()).shape == (1, 2 * H)

@@ -147,10 +147,7 @@ class Decoder:
 
     @property
     def threads(self) -> int:
-        """How many threads may share a product; set it to use more or fewer.
-
-        A system that refuses threads gives fewer. Calls under way keep the threads that they have.
-        """
+        """How many threads may share a product; it can be set, also while others compute."""
         return int(self._decoder.threads)
 
     @threads.setter

@@ -17,7 +17,7 @@ LARGEST_SCALE = float(np.finfo(np.float32).max) / LARGEST_INT8
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 CHUNK = 2**20
 TILE = (16, 4)
-"""Rows and columns of an int8 matrix that lie together, as ``engine/kernels.h`` has them."""
+"""Rows and columns of an int8 matrix that lie together, as ``kernels.h`` has them."""
 
 
 class Quantized(NamedTuple):
