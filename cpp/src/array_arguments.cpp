@@ -1,11 +1,8 @@
 #include "array_arguments.h"
 
-#include <cstring>
-
-#if defined(__GLIBCXX__)
-#include <cxxabi.h>
 #include <unistd.h>
-#endif
+
+#include <cstring>
 
 namespace carousel {
 namespace {
@@ -84,15 +81,11 @@ ReleasedGil::ReleasedGil() : thread_state_(PyEval_SaveThread()) {}
 // it asks for the GIL, by unwinding its stack, which must not leave a destructor: the thread stays
 // here until the process is gone.
 ReleasedGil::~ReleasedGil() {
-#if defined(__GLIBCXX__)
   try {
     PyEval_RestoreThread(thread_state_);
-  } catch (const abi::__forced_unwind&) {
+  } catch (...) {
     for (;;) pause();
   }
-#else
-  PyEval_RestoreThread(thread_state_);
-#endif
 }
 
 }  // namespace carousel
