@@ -1,5 +1,4 @@
-// Which instruction sets this machine has.
-#include "engine.h"
+#include "carousel/instruction_sets.h"
 
 #if defined(CAROUSEL_AMX)
 #include <cpuid.h>
@@ -39,20 +38,20 @@ bool has_dotprod() { return true; }
 
 // What this machine can run, best first.
 std::vector<const Kernels*> runnable() {
-  std::vector<const Kernels*> found;
+  std::vector<const Kernels*> tables;
 #if defined(CAROUSEL_AMX)
-  if (has_amx()) found.push_back(amx_kernels());
+  if (has_amx()) tables.push_back(amx_kernels());
 #endif
 #if defined(__x86_64__)
-  if (has_vnni()) found.push_back(vnni_kernels());
-  if (has_avx512()) found.push_back(avx512_kernels());
-  if (has_avx2()) found.push_back(avx2_kernels());
+  if (has_vnni()) tables.push_back(vnni_kernels());
+  if (has_avx512()) tables.push_back(avx512_kernels());
+  if (has_avx2()) tables.push_back(avx2_kernels());
 #elif defined(__aarch64__)
-  if (has_dotprod()) found.push_back(dotprod_kernels());
-  found.push_back(neon_kernels());
+  if (has_dotprod()) tables.push_back(dotprod_kernels());
+  tables.push_back(neon_kernels());
 #endif
-  found.push_back(plain_kernels());
-  return found;
+  tables.push_back(plain_kernels());
+  return tables;
 }
 
 }  // namespace

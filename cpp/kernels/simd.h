@@ -1,10 +1,10 @@
 // Vectors of floats as wide as the machine's registers, and exp, sigmoid and tanh of them.
 #pragma once
 
-#include "../kernels.h"
-
 #include <cmath>
 #include <cstring>
+
+#include "carousel/kernels.h"
 
 // What the compiler was told, except where plain C++ was asked for.
 #if defined(CAROUSEL_PLAIN)
@@ -39,7 +39,7 @@ namespace {
 #endif
 
 template <int n>
-struct Number {
+struct Constant {
   static constexpr int value = n;
 };
 
@@ -56,7 +56,7 @@ constexpr int WIDTH = 4;
 typedef float Floats __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t Ints __attribute__((vector_size(4 * WIDTH)));
 typedef uint32_t Bits __attribute__((vector_size(4 * WIDTH)));
-typedef uint16_t Halves __attribute__((vector_size(2 * WIDTH)));
+typedef uint16_t Bfloat16s __attribute__((vector_size(2 * WIDTH)));
 
 template <class Vector, class Element>
 inline Vector load(const Element* from) {
@@ -65,47 +65,48 @@ inline Vector load(const Element* from) {
   return v;
 }
 
-// Asks for what will be read a page later: a processor looks less far ahead by itself than memory is
-// away, the more so where a byte takes several instructions.
+// Asks for what will be read a page later: a processor looks less far ahead by itself than memory
+// is away, the more so where a byte takes several instructions.
 template <int bytes>
-inline void fetch_ahead(const void* from) {
+inline void prefetch_ahead(const void* from) {
   constexpr int PAGE = 4096, LINE = 64;
-  UNROLL for (int n = 0; n < bytes; n += LINE)
+  UNROLL
+  for (int n = 0; n < bytes; n += LINE)
     __builtin_prefetch(static_cast<const char*>(from) + PAGE + n);
 }
 
-inline void save(float* to, Floats v) { std::memcpy(to, &v, sizeof v); }
+inline void store(float* to, Floats v) { std::memcpy(to, &v, sizeof v); }
 
-inline Floats splat(float x) {
+inline Floats broadcast(float x) {
   Floats v;
   for (int k = 0; k < WIDTH; ++k) v[k] = x;
   return v;
 }
 
-// The second where the first is not a number, as the instructions have it.
+// The second where either is not a number, as the instructions have it.
 #if defined(WITH_AVX512)
-inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
-inline Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+inline Floats max(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+inline Floats min(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
 #elif defined(WITH_AVX2)
-inline Floats larger(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
-inline Floats smaller(Floats a, Floats b) { return (Floats)_mm256_min_ps((__m256)a, (__m256)b); }
+inline Floats max(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
+inline Floats min(Floats a, Floats b) { return (Floats)_mm256_min_ps((__m256)a, (__m256)b); }
 #else
-inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+inline Floats max(Floats a, Floats b) { return a > b ? a : b; }
+inline Floats min(Floats a, Floats b) { return a < b ? a : b; }
 #endif
-inline Floats magnitude(Floats x) { return (Floats)((Bits)x & 0x7fffffffu); }
+inline Floats abs(Floats x) { return (Floats)((Bits)x & 0x7fffffffu); }
 
 // The sums of four vectors, at the price of little more than one.
-inline void sum_four(const Floats (&v)[4], float* to) {
+inline void horizontal_sums(const Floats (&v)[4], float* to) {
 #if defined(WITH_AVX512)
   const __m512 a = (__m512)v[0], b = (__m512)v[1], c = (__m512)v[2], d = (__m512)v[3];
   const __m512d ab =
       _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
   const __m512d cd =
       _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
-  const __m512 all = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
-                                   _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
-  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+  const __m512 sums = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                                    _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_extractf32x8_ps(sums, 1));
 #elif defined(WITH_AVX2)
   const __m256 a = (__m256)v[0], b = (__m256)v[1], c = (__m256)v[2], d = (__m256)v[3];
   const __m256d ab =
@@ -122,24 +123,24 @@ inline void sum_four(const Floats (&v)[4], float* to) {
 #endif
 }
 
-// As sum_four has it, to the last bit.
-inline float sum(Floats v) {
+// As horizontal_sums has it, to the last bit.
+inline float horizontal_sum(Floats v) {
   float sums[4];
-  sum_four({v, splat(0), splat(0), splat(0)}, sums);
+  horizontal_sums({v, broadcast(0), broadcast(0), broadcast(0)}, sums);
   return sums[0];
 }
 
-inline float largest_of(Floats v) {
+inline float horizontal_max(Floats v) {
 #if defined(WITH_AVX512)
   return _mm512_reduce_max_ps((__m512)v);
 #else
-  float largest = v[0];
-  for (int k = 1; k < WIDTH; ++k) largest = v[k] > largest ? v[k] : largest;
-  return largest;
+  float max = v[0];
+  for (int k = 1; k < WIDTH; ++k) max = v[k] > max ? v[k] : max;
+  return max;
 #endif
 }
 
-inline bool any(Ints v) {
+inline bool any_set(Ints v) {
 #if defined(WITH_AVX512)
   return _mm512_test_epi32_mask((__m512i)v, (__m512i)v) != 0;
 #elif defined(WITH_AVX2)
@@ -153,12 +154,14 @@ inline bool any(Ints v) {
 
 // -- exp, sigmoid, tanh: within a few units in the last place -------------------------------------
 
-constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: what is added to it is rounded to a whole number
+constexpr float ROUND =
+    12582912.0f;  // 1.5 * 2^23: what is added to it is rounded to a whole number
 constexpr uint32_t ROUND_BITS = 0x4b400000u;
 
 // exp of -87.3 to 88, and of what lies outside as of the nearer end; never denormal or infinite.
+// NaN for NaN.
 inline Floats exp(Floats x) {
-  x = smaller(larger(x, splat(-87.3f)), splat(88.0f));
+  x = min(broadcast(88.0f), max(broadcast(-87.3f), x));  // in this order NaN stays NaN
   const Floats shifted = x * 1.44269504f + ROUND;
   const Floats n = shifted - ROUND;
   const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
@@ -176,7 +179,7 @@ inline Floats exp(Floats x) {
 inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exp(-x)); }
 
 inline Floats tanh(Floats x) {
-  const Floats a = magnitude(x);
+  const Floats a = abs(x);
   const Floats far = 1.0f - 2.0f / (1.0f + exp(a + a));
   // Near 0 that loses digits: an odd polynomial instead, fitted to 3e-8 relative below 0.625.
   const Floats z = x * x;
@@ -185,7 +188,7 @@ inline Floats tanh(Floats x) {
   p = p * z + 0.133314908f;
   p = p * z + -0.333332837f;
   p = p * z * a + a;
-  const Floats y = a < splat(0.625f) ? p : far;
+  const Floats y = a < broadcast(0.625f) ? p : far;
   return (Floats)((Bits)y | ((Bits)x & 0x80000000u));
 }
 
