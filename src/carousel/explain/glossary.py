@@ -1,0 +1,68 @@
+"""The words and signs of the pictures in plain English, for the legend of a page."""
+
+from __future__ import annotations
+
+from carousel.storage.config import Config
+
+LINE_START = {"⏎": "the start of the line: what the model reads before the first word"}
+UNKNOWN = {"<unk>": "a word that the model does not know: it reads this sign in its place"}
+UNIT = {
+    "unit": "one of the numbers that the memory consists of; each has its own gates",
+    "mean": "averages over all units of a layer",
+}
+GATES = {
+    "lstm": {
+        "f": "forget gate, 0 to 1: how much of the memory stays (0 drops all, 1 keeps all)",
+        "i": "input gate, 0 to 1: how much of the new luggage is put on",
+        "|g|": "candidate: the size of the new luggage, without its sign",
+        "o": "output gate, 0 to 1: how much of the memory can be seen in the prediction",
+        "c": "cell state: the memory itself, the belt",
+        "h": "hidden state: what the prediction gets to see",
+    },
+    "gru": {
+        "r": "reset gate, 0 to 1: how much of the old state the candidate sees",
+        "z": "update gate, 0 to 1: how much of the old state stays",
+        "|n|": "candidate: the size of the new state, without its sign",
+        "h": "hidden state: the memory, the belt, and what the prediction gets to see",
+    },
+    "rnn": {"h": "hidden state: all that the model remembers; it is made anew at every word"},
+}
+BELT = {
+    "luggage": "what a word put into the memory; a band shows how much of it is left",
+    "× and +": "× is where luggage is dropped, + is where new luggage is put on",
+}
+DECISION = {
+    "logit": "the score of a next word before scores become probabilities: "
+    "one more makes a word 2.7 times as likely, compared with the others",
+}
+EFFECT = {
+    "KL": "how different two predictions are, in nats: 0 if they are the same, "
+    "above 1 if they are very different",
+}
+
+
+def legend(config: Config, words: list[str], *, decision: bool, effect: bool) -> dict[str, str]:
+    """What the signs on a page mean, only those that the page has.
+
+    Args:
+        config: of the model.
+        words: all words that the page shows.
+        decision: whether logits are shown.
+        effect: whether two predictions are compared.
+
+    Returns:
+        The meaning by sign.
+    """
+    family = config.cell.split("-")[0]
+    gates = GATES["lstm" if family == "cifg" else family]
+    meanings = dict(LINE_START)
+    if "<unk>" in words:
+        meanings |= UNKNOWN
+    meanings |= gates | UNIT
+    if family != "rnn":
+        meanings |= BELT
+    if decision or effect:
+        meanings |= DECISION
+    if effect:
+        meanings |= EFFECT
+    return meanings
