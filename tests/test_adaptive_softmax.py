@@ -76,7 +76,7 @@ def adaptive_model(make_model):
         name: rng.normal(size=shape).astype(np.float32)
         for name, shape in config.weight_shapes().items()
     }
-    return LanguageModel(config, weights, tokenizer)
+    return LanguageModel.from_weights(config, weights, tokenizer)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
@@ -85,14 +85,12 @@ def test_a_tied_decoder_is_the_embedding_in_parts(make_model, tmp_path, dtype, e
     sizes = {"embedding_size": 6, "cutoffs": (8, 20), "tail_sizes": (6, 6)}
     made = make_model(kind="whitespace", text=WORDS, tied=True, **sizes)
     config = replace(made.config, dtype=dtype)
-    stored = store({n: made.weights[n] for n in config.weight_shapes()}, dtype)
+    stored = store({n: made.model.weights[n] for n in config.weight_shapes()}, dtype)
     write_folder(tmp_path / "m", config, stored, made.tokenizer)
-    model = LanguageModel.load(tmp_path / "m")
-    if not engine:
-        model.decoder = None
+    model = LanguageModel.load(tmp_path / "m", backend="engine" if engine else "numpy")
     weights = {name: to_float32(weight) for name, weight in stored.items()}
     table, bias = weights["embedding.weight"], weights["decoder.head.bias"]
-    hidden, _ = model.hidden(np.array([[2], [5]]), model.initial_state())
+    hidden = model.model.read(np.array([[2], [5]]), model.model.initial_state()).hidden
     x = torch.from_numpy(hidden[:, 0])
     rows = np.concatenate([table[:8], weights["decoder.clusters.weight"]])
     head = torch.log_softmax(x @ torch.from_numpy(rows.T) + torch.from_numpy(bias), 1)
@@ -103,19 +101,20 @@ def test_a_tied_decoder_is_the_embedding_in_parts(make_model, tmp_path, dtype, e
         parts.append(tail + head[:, 8 + n, None])
     # In int8 the engine rounds what the decoder reads, too.
     near = 0.15 if dtype == "int8" and engine else 1e-5
-    np.testing.assert_allclose(model.logits(hidden)[:, 0], torch.cat(parts, 1), rtol=0, atol=near)
+    np.testing.assert_allclose(
+        model.model.logits(hidden)[:, 0], torch.cat(parts, 1), rtol=0, atol=near
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_a_model_on_disk_predicts_as_pytorch_does(adaptive_model, tmp_path, dtype):
     config = replace(adaptive_model.config, dtype=dtype)
     write_folder(
-        tmp_path / "m", config, store(adaptive_model.weights, dtype), adaptive_model.tokenizer
+        tmp_path / "m", config, store(adaptive_model.model.weights, dtype), adaptive_model.tokenizer
     )
-    model = LanguageModel.load(tmp_path / "m")
-    model.decoder = None  # NumPy does the work
+    model = LanguageModel.load(tmp_path / "m", backend="numpy")
     assert model.config == config
-    hidden, _ = model.hidden(np.array([[2], [5]]), model.initial_state())
+    hidden = model.model.read(np.array([[2], [5]]), model.model.initial_state()).hidden
     layer = torch.nn.AdaptiveLogSoftmaxWithLoss(
         6, config.vocab_size, [8, 20], div_value=1.0, head_bias=True
     )
@@ -125,10 +124,10 @@ def test_a_model_on_disk_predicts_as_pytorch_does(adaptive_model, tmp_path, dtyp
             size, (12, config.vocab_size - 20)[number], bias=False
         )
     names = layer.state_dict().keys()
-    layer.load_state_dict({n: torch.tensor(model.weights[f"decoder.{n}"]) for n in names})
+    layer.load_state_dict({n: torch.tensor(model.model.weights[f"decoder.{n}"]) for n in names})
     with torch.no_grad():
         expected = layer.log_prob(torch.from_numpy(hidden[:, 0])).numpy()
-    np.testing.assert_allclose(model.logits(hidden)[:, 0], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.model.logits(hidden)[:, 0], expected, rtol=1e-5, atol=1e-5)
     assert len(model.next_words("w00", k=3)) == 3
     assert model.generate("w00", max_tokens=3, seed=0)
 

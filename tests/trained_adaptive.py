@@ -40,5 +40,5 @@ def train_adaptive(steps=120, seed=0):
     sizes = tuple(tail[0].out_features for tail in softmax.tail)
     config = Config("lstm", V, 16, H, 1, False, cutoffs=CUTOFFS, tail_sizes=sizes)
     arrays = {name: weights[name].detach().numpy().copy() for name in config.weight_shapes()}
-    model = LanguageModel(config, arrays, tokenizer)
+    model = LanguageModel.from_weights(config, arrays, tokenizer)
     return model, np.mean(losses[:5]), np.mean(losses[-5:]), softmax

@@ -41,7 +41,13 @@ class Watcher:
 def train(group, *, store=None, stop_at=None, **table):
     """A run of five streams, which two processes share unevenly; its weights and how it ended."""
     torch.manual_seed(3 + group.rank)  # the first one's weights become those of all
-    table = {"batch": 5, "bptt": 8, "epochs": 6.0, "learning_rate": 0.02, "patience": 0} | table
+    table = {
+        "batch_size": 5,
+        "bptt": 8,
+        "epochs": 6.0,
+        "learning_rate": 0.02,
+        "patience": 0,
+    } | table
     settings = Settings(**table)
     sizes = {"cell": "lstm", "embedding_size": 4, "hidden_size": 8, "layers": 2}
     network = Network(Config(vocab_size=7, tied=False, **sizes), settings.dropout)

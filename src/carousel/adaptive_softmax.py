@@ -73,8 +73,8 @@ def difference(
     if max(a, b) >= cutoffs[0]:
         return None
     head = weights["decoder.head.weight"]
-    made: np.ndarray = head[a] - head[b]
-    return made
+    apart_in_head: np.ndarray = head[a] - head[b]
+    return apart_in_head
 
 
 def log_probs(
@@ -86,10 +86,10 @@ def log_probs(
     """
     head = log_softmax(hidden @ weights["decoder.head.weight"].T + weights["decoder.head.bias"])
     first = cutoffs[0]
-    made: np.ndarray = np.empty((*hidden.shape[:-1], vocab_size), dtype=head.dtype)
-    made[..., :first] = head[..., :first]
+    log_probabilities: np.ndarray = np.empty((*hidden.shape[:-1], vocab_size), dtype=head.dtype)
+    log_probabilities[..., :first] = head[..., :first]
     for number, words in enumerate(clusters(vocab_size, cutoffs)):
         small = hidden @ weights[f"decoder.tail.{number}.0.weight"].T
         tail = log_softmax(small @ weights[f"decoder.tail.{number}.1.weight"].T)
-        made[..., words.start : words.stop] = tail + head[..., first + number, None]
-    return made
+        log_probabilities[..., words.start : words.stop] = tail + head[..., first + number, None]
+    return log_probabilities

@@ -12,6 +12,7 @@ import numpy as np
 
 from carousel.errors import SettingsError
 from carousel.evaluate import evaluate
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import DTYPES, store
@@ -26,7 +27,7 @@ ROUND_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
-class Report:
+class QuantizationReport:
     """What a model was before, and what it is after. Values that were not measured are None."""
 
     bytes_before: int
@@ -48,7 +49,7 @@ def quantize(
     on: Sequence[str | Path] = (),
     force: bool = False,
     on_progress: ProgressCallback | None = None,
-) -> Report:
+) -> QuantizationReport:
     """Write the float32 model ``source`` to the folder ``out`` with its matrices in ``dtype``.
 
     Args:
@@ -77,7 +78,7 @@ def quantize(
     config = replace(before.config, dtype=dtype)
     extra = {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
     sizes = [_weights_size(folder)]
-    stored = store({name: before.weights[name] for name in config.weight_shapes()}, dtype)
+    stored = store({name: before.model.weights[name] for name in config.weight_shapes()}, dtype)
     write_folder(out, config, stored, before.tokenizer, extra=extra, force=force)
     after = LanguageModel.load(out)
     sizes.append(_weights_size(Path(out)))
@@ -85,28 +86,28 @@ def quantize(
     if files:
         for number, model in enumerate((before, after)):
             perplexities[number] = evaluate(
-                model, files, on_progress=_half(on_progress, number)
+                model.model, model.tokenizer, files, on_progress=_half(on_progress, number)
             ).perplexity
-    return Report(*sizes, *measure_speed([before, after]), *perplexities)
+    return QuantizationReport(*sizes, *measure_speed([before.model, after.model]), *perplexities)
 
 
-def measure_speed(models: Sequence[LanguageModel]) -> list[float]:
+def measure_speed(models: Sequence[RecurrentLM]) -> list[float]:
     """Words per second of single steps of each model, the median over rounds that take turns."""
     ids = np.random.default_rng(0).integers(0, min(m.config.vocab_size for m in models), 997)
     steppers = [_stepper(model) for model in models]
     speeds: list[list[float]] = [[] for _ in models]
     for turn in range(ROUNDS + 1):
-        for step, found in zip(steppers, speeds, strict=True):
+        for step, measured in zip(steppers, speeds, strict=True):
             steps, start = 0, time.perf_counter()
             while (taken := time.perf_counter() - start) < ROUND_SECONDS or not steps:
                 step(ids[steps % len(ids), None])
                 steps += 1
             if turn:  # the first round warms up
-                found.append(steps / taken)
-    return [median(found) for found in speeds]
+                measured.append(steps / taken)
+    return [median(measured) for measured in speeds]
 
 
-def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
+def _stepper(model: RecurrentLM) -> Callable[[np.ndarray], object]:
     """A function that reads one word and predicts the next, and keeps the state."""
     decoder = model.decoder
     if decoder is not None:

@@ -85,7 +85,7 @@ calls = st.one_of(
     st.tuples(st.sampled_from(["steps", "read", "score"]), tokens, state),
     st.tuples(st.just("trace"), tokens, state),
     st.tuples(
-        st.just("trace"), right_tokens, right_state,
+        st.just("trace"), right_tokens, right_state, st.none(),
         st.dictionaries(
             st.sampled_from(["layers.0.f", "layers.0.c", "layers.9.f"]),
             st.tuples(anything, anything), max_size=2,
@@ -190,12 +190,12 @@ def test_wrong_arguments_say_what_is_wrong(decoder):
     with pytest.raises(ValueError, match="k must be 1 to 23"):
         decoder.top_k(state, 24)
     with pytest.raises(ValueError, match=r"no 'layers.0.r' among layers.0.i"):
-        decoder.trace([1], state, {"layers.0.r": (True, 0.0)})
+        decoder.trace([1], state, clamps={"layers.0.r": (0.0, 0.0)})
 
 
 def test_truncated_folders_are_refused(make_model, tmp_path):
     model = make_model()
-    write_folder(tmp_path / "m", model.config, model.stored, model.tokenizer)
+    write_folder(tmp_path / "m", model.config, model.model.stored, model.tokenizer)
     Decoder.open(tmp_path / "m")
     file = tmp_path / "m" / "model.safetensors"
     whole = file.read_bytes()

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.pretrained import PRETRAINED
 from carousel.storage.config import Config
@@ -93,8 +94,7 @@ def test_clusters_that_can_not_win_stay_closed(isa, dtype, bounds, k, seed, spre
     everything = decoder.logits(state)
     np.testing.assert_allclose(np.exp(everything.astype(np.float64)).sum(axis=1), 1, rtol=1e-4)
     if dtype != "int8":
-        model = LanguageModel(config, stored, None)
-        model.decoder = None
+        model = RecurrentLM(config, stored, backend="numpy")
         np.testing.assert_allclose(everything, model.logits(state), rtol=1e-5, atol=2e-5)
     ids, log_probs = decoder.top_k(state, k)
     expected = np.take_along_axis(everything, best(everything, k), axis=1)
@@ -115,7 +115,7 @@ def test_clusters_that_can_not_win_stay_closed(isa, dtype, bounds, k, seed, spre
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_trained_models_rank_alike(name, dtype):
     model = LanguageModel.load(PRETRAINED / name)
-    decoder = Decoder(model.config, store(model.weights, dtype))
+    decoder = Decoder(model.config, store(model.model.weights, dtype))
     ids = model.tokenizer.encode("on sunday i want to eat pizza on monday i want to eat burger")
     state = decoder.initial_state()
     for token in ids:

@@ -60,7 +60,7 @@ def log_softmax(logits):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_trained_adaptive_softmax(adaptive, dtype):
     model, softmax = adaptive
-    decoder = Decoder(replace(model.config, dtype=dtype), store(model.weights, dtype))
+    decoder = Decoder(replace(model.config, dtype=dtype), store(model.model.weights, dtype))
     states = states_after_stories(decoder, model.tokenizer)
     full = decoder.logits(states)
     check_shortcuts(decoder, states, full.astype(np.float64))
@@ -75,6 +75,6 @@ def test_a_trained_adaptive_softmax(adaptive, dtype):
 @pytest.mark.parametrize("name", ["stories-lstm", "stories-gru", "stories-rnn"])
 def test_a_trained_flat_softmax(name, dtype):
     model = LanguageModel.load(name)
-    decoder = Decoder(replace(model.config, dtype=dtype), store(model.weights, dtype))
+    decoder = Decoder(replace(model.config, dtype=dtype), store(model.model.weights, dtype))
     states = states_after_stories(decoder, model.tokenizer)
     check_shortcuts(decoder, states, log_softmax(decoder.logits(states)))

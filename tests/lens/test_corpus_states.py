@@ -5,13 +5,13 @@ import pytest
 
 from carousel.cells import CELLS
 from carousel.lens import corpus_states as module
-from carousel.lens.corpus_states import read_streams
+from carousel.lens.corpus_states import read_states
 
 
 def gather(model, ids, points, **more):
     H = model.config.hidden_size
     made = {point: np.full((len(ids), H), np.nan) for point in points}
-    for start, values in read_streams(model, ids, points, **more):
+    for start, values in read_states(model.model, ids, points, **more):
         for point, array in values.items():
             rows = made[point][start : start + len(array)]
             assert np.isnan(rows).all()
@@ -20,20 +20,14 @@ def gather(model, ids, points, **more):
 
 
 def in_one(model, ids, points):
-    made = {point: [] for point in points}
-
-    def record(point, t, value):
-        if point in made and t > 0:
-            made[point].append(value[0])
-        return value
-
-    model.hidden(np.array([1, *ids])[:, None], model.initial_state(), record)
-    return {point: np.array(rows) for point, rows in made.items()}
+    network = model.model
+    reading = network.read(np.array([1, *ids])[:, None], network.initial_state(), points)
+    return {point: reading.values[point][1:, 0] for point in points}
 
 
 @pytest.mark.parametrize("cell", list(CELLS))
 def test_a_short_text_is_read_as_a_trace_reads_it(make_model, cell):
-    model = make_model(cell, layers=2)
+    model = make_model(cell, layers=2, backend="numpy")
     ids = np.random.default_rng(0).integers(model.config.vocab_size, size=150).astype(np.uint16)
     points = ["layers.0.h", "layers.1.h"]
     found, wanted = gather(model, ids, points), in_one(model, ids, points)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from carousel.errors import LensError, TextError
 from carousel.lens import state_search as module
-from carousel.lens.clamp import Clamp, hold
+from carousel.lens.clamp import Clamp
 from carousel.lens.state_search import StateIndex, index_states
+from front_door import parts, read_logits
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\nshe likes pizza but he likes pie\n"
 
@@ -22,7 +23,9 @@ def corpus(tmp_path):
 
 def test_the_index_holds_what_a_trace_shows(make_model, corpus, tmp_path):
     model = make_model(layers=2, hidden_size=13)
-    index = index_states(model, [corpus], name="cell", layer=0, threshold=0.1, cache=tmp_path)
+    index = index_states(
+        *parts(model), [corpus], name="cell", layer=0, threshold=0.1, cache=tmp_path
+    )
     assert index.point == "layers.0.c"
     assert index.bits.shape == (len(index.ids), 2)
     on = np.unpackbits(index.bits, axis=1)[:, :13].astype(bool)
@@ -34,22 +37,30 @@ def test_the_index_holds_what_a_trace_shows(make_model, corpus, tmp_path):
 
 def test_what_was_read_once_is_kept(make_model, corpus, tmp_path, monkeypatch):
     model = make_model()
-    index = index_states(model, [corpus], cache=tmp_path)
+    index = index_states(*parts(model), [corpus], cache=tmp_path)
     ticks = []
-    again = index_states(model, [corpus], cache=tmp_path, on_progress=lambda *at: ticks.append(at))
+    again = index_states(
+        *parts(model), [corpus], cache=tmp_path, on_progress=lambda *at: ticks.append(at)
+    )
     np.testing.assert_array_equal(index.bits, again.bits)
     assert not ticks
     index_states(
-        model, [corpus], threshold=0.31, cache=tmp_path, on_progress=lambda *at: ticks.append(at)
+        *parts(model),
+        [corpus],
+        threshold=0.31,
+        cache=tmp_path,
+        on_progress=lambda *at: ticks.append(at),
     )
-    index_states(make_model(seed=1), [corpus], cache=tmp_path)
+    index_states(*parts(make_model(seed=1)), [corpus], cache=tmp_path)
     kept = sorted(tmp_path.glob("*.bits"))
     assert len(kept) == 3
     assert ticks[-1] == (len(index.ids), len(index.ids))
     # A file that was cut short is made anew.
     for path in kept:
         path.write_bytes(path.read_bytes()[:-1])
-    np.testing.assert_array_equal(index_states(model, [corpus], cache=tmp_path).bits, again.bits)
+    np.testing.assert_array_equal(
+        index_states(*parts(model), [corpus], cache=tmp_path).bits, again.bits
+    )
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -85,7 +96,7 @@ def test_a_search_finds_what_a_plain_one_finds(
     on = rng.random((rows, 19)) < share
     units = rng.choice(19, size=rng.integers(1, 6), replace=False).tolist()
     ids = rng.integers(model.config.vocab_size, size=rows)
-    index = StateIndex(model, "layers.0.h", 0.5, ids, np.packbits(on, axis=1))
+    index = StateIndex(*parts(model), "layers.0.h", 0.5, ids, np.packbits(on, axis=1))
     saved, module.ROWS = module.ROWS, block
     try:
         found = index.find(units, length, off_before=before, off_after=after, k=k)
@@ -120,7 +131,7 @@ def test_a_search_finds_what_a_plain_one_finds(
 
 def test_a_phrase_is_found_where_it_stands(make_model, corpus, tmp_path):
     model = make_model(hidden_size=40, seed=3)
-    index = index_states(model, [corpus], threshold=0.15, cache=tmp_path)
+    index = index_states(*parts(model), [corpus], threshold=0.15, cache=tmp_path)
     text = "the cat sat on the mat"
     values = model.trace(text)["hidden"]
     units = index.units_of(text, (2, 3))
@@ -143,7 +154,7 @@ def test_a_phrase_is_found_where_it_stands(make_model, corpus, tmp_path):
 
 def test_what_can_not_be_asked(make_model, corpus, tmp_path):
     model = make_model()
-    index = index_states(model, [corpus], threshold=0.1, cache=tmp_path)
+    index = index_states(*parts(model), [corpus], threshold=0.1, cache=tmp_path)
     for words in ((0, 1), (2, 1), (1, 9)):
         with pytest.raises(LensError, match="words 1 to 3"):
             index.units_of("the cat sat", words)
@@ -153,22 +164,22 @@ def test_what_can_not_be_asked(make_model, corpus, tmp_path):
         index.find([6])
     with pytest.raises(LensError, match="at least one unit"):
         index.find([])
-    high = index_states(model, [corpus], threshold=0.999, cache=tmp_path)
+    high = index_states(*parts(model), [corpus], threshold=0.999, cache=tmp_path)
     with pytest.raises(LensError, match="lower the threshold"):
         high.units_of("the cat sat", (1, 3))
-    low = index_states(model, [corpus], threshold=-2, cache=tmp_path)
+    low = index_states(*parts(model), [corpus], threshold=-2, cache=tmp_path)
     with pytest.raises(LensError, match="beside them, too"):
         low.units_of("the cat sat", (2, 2), off_before=True)
     with pytest.raises(LensError, match="there is no layer 1"):
-        index_states(model, [corpus], layer=1, cache=tmp_path)
+        index_states(*parts(model), [corpus], layer=1, cache=tmp_path)
     with pytest.raises(LensError, match="keep is made of gates"):
-        index_states(model, [corpus], name="keep", cache=tmp_path)
+        index_states(*parts(model), [corpus], name="keep", cache=tmp_path)
     with pytest.raises(LensError, match="must be a number"):
-        index_states(model, [corpus], threshold=float("nan"), cache=tmp_path)
-    with hold(model, Clamp("forget", 1.0)) as held:
+        index_states(*parts(model), [corpus], threshold=float("nan"), cache=tmp_path)
+    with model.clamp(Clamp("forget", 1.0)) as held:
         with pytest.raises(LensError, match="without its clamps"):
-            index_states(held, [corpus], cache=tmp_path)
-        held.read([3])
+            index_states(*parts(held), [corpus], cache=tmp_path)
+        read_logits(held, [3])
     (tmp_path / "file").write_text("")
     with pytest.raises(TextError, match="CAROUSEL_CACHE names another"):
-        index_states(model, [corpus], cache=tmp_path / "file")
+        index_states(*parts(model), [corpus], cache=tmp_path / "file")

@@ -28,7 +28,9 @@ from carousel.storage.number_formats import DTYPES, Quantized, Tiled, from_tiles
 def saved(tmp_path, make_model):
     model = make_model()
     path = tmp_path / "model"
-    write_folder(path, model.config, model.weights, model.tokenizer, extra={"recipe.toml": "a = 1"})
+    write_folder(
+        path, model.config, model.model.weights, model.tokenizer, extra={"recipe.toml": "a = 1"}
+    )
     return path, model
 
 
@@ -48,28 +50,29 @@ def test_round_trip(tmp_path_factory, make_model, cell, sizes, layers, tied, bia
         shape["projection_size"] = P
     model = make_model(cell, tied=tied, **shape)
     path = tmp_path_factory.mktemp("round") / "m"
-    config, stored = replace(model.config, dtype=dtype), store(model.weights, dtype)
+    config, stored = replace(model.config, dtype=dtype), store(model.model.weights, dtype)
     write_folder(path, config, stored, model.tokenizer)
     again = LanguageModel.load(path)
     assert again.config == config
     assert again.tokenizer.tokens() == model.tokenizer.tokens()
-    assert again.stored.keys() == stored.keys()
+    assert again.model.stored.keys() == stored.keys()
     for name, weight in stored.items():
         if dtype == "int8" and name in config.tiled():
             weight = to_tiles(weight)
-            assert again.stored[name].tiles.ctypes.data % 64 == 0, "a tile is a line"
-        for found, wanted in zip(arrays_of(again.stored[name]), arrays_of(weight), strict=True):
+            assert again.model.stored[name].tiles.ctypes.data % 64 == 0, "a tile is a line"
+        kept = arrays_of(again.model.stored[name])
+        for found, wanted in zip(kept, arrays_of(weight), strict=True):
             np.testing.assert_array_equal(found, wanted)
             assert not found.flags.writeable
             assert mapped(found)
-    assert config.parameters == sum(w.size for w in model.weights.values())
+    assert config.parameters == sum(w.size for w in model.model.weights.values())
     # The file is what safetensors makes of it.
     for name, tensor in load_file_with_torch(path / "model.safetensors").items():
-        stands_for = again.stored[name.removesuffix(".scale")]
+        stands_for = again.model.stored[name.removesuffix(".scale")]
         if isinstance(stands_for, Quantized | Tiled):
             stands_for = stands_for.scale if name.endswith(".scale") else stands_for[0]
         elif stands_for.dtype == np.uint16:
-            stands_for = again.weights[name]
+            stands_for = again.model.weights[name]
         np.testing.assert_array_equal(tensor.float().numpy(), stands_for)
 
 
@@ -204,7 +207,7 @@ def test_every_corruption_is_one_clear_line(saved, name):
 def test_a_flipped_byte_is_an_error_or_a_finite_model(tmp_path_factory, make_model, at, byte):
     model = make_model()
     path = tmp_path_factory.mktemp("flip") / "m"
-    write_folder(path, model.config, model.weights, model.tokenizer)
+    write_folder(path, model.config, model.model.weights, model.tokenizer)
     for name in ("model.safetensors", "config.json"):
         data = bytearray((path / name).read_bytes())
         data[at % len(data)] = byte
@@ -218,7 +221,7 @@ def test_a_flipped_byte_is_an_error_or_a_finite_model(tmp_path_factory, make_mod
 
 def write_as(path, model, dtype):
     config = replace(model.config, dtype=dtype)
-    write_folder(path, config, store(model.weights, dtype), model.tokenizer, force=True)
+    write_folder(path, config, store(model.model.weights, dtype), model.tokenizer, force=True)
 
 
 def patch(name, value, dtype):
@@ -348,19 +351,18 @@ def test_int8_that_lies_row_by_row_is_the_same_model(tmp_path, make_model, tied)
     tiles = LanguageModel.load(path)
     by_rows = {
         name: from_tiles(weight).values
-        for name, weight in tiles.stored.items()
+        for name, weight in tiles.model.stored.items()
         if isinstance(weight, Tiled)
     }
     assert by_rows.keys() == set(tiles.config.tiled())
     assert ("embedding.weight" in by_rows) == tied
     change_tensors(path, lambda t: t.update(by_rows))
     rows = LanguageModel.load(path)
-    assert not any(isinstance(weight, Tiled) for weight in rows.stored.values())
-    for found in (tiles, rows):
-        found.logits_after = found.step(np.array([1]), found.initial_state(1))[0]
-    np.testing.assert_array_equal(tiles.logits_after, rows.logits_after)
-    for name, weight in tiles.weights.items():
-        np.testing.assert_array_equal(rows.weights[name], weight)
+    assert not any(isinstance(weight, Tiled) for weight in rows.model.stored.values())
+    logits = [lm.model.step([1], lm.model.initial_state())[0] for lm in (tiles, rows)]
+    np.testing.assert_array_equal(*logits)
+    for name, weight in tiles.model.weights.items():
+        np.testing.assert_array_equal(rows.model.weights[name], weight)
 
 
 def test_tensors_that_do_not_lie_on_the_processors_grid(saved):
@@ -369,23 +371,25 @@ def test_tensors_that_do_not_lie_on_the_processors_grid(saved):
     for name, weight in read_folder(path).weights.items():
         assert weight.flags.aligned
         assert not weight.flags.writeable
-        np.testing.assert_array_equal(weight, model.weights[name])
+        np.testing.assert_array_equal(weight, model.model.weights[name])
 
 
 def test_weights_of_another_format_than_the_configuration_are_not_written(tmp_path, make_model):
     model = make_model()
     config = replace(model.config, dtype="int8")
-    for weights in (model.weights, store(model.weights, "bfloat16")):
+    for weights in (model.model.weights, store(model.model.weights, "bfloat16")):
         with pytest.raises(ValueError, match="not"):
             write_folder(tmp_path / "m", config, weights, model.tokenizer)
     half = replace(model.config, dtype="bfloat16")
     with pytest.raises(ValueError, match="not stored as bfloat16"):
-        write_folder(tmp_path / "m", half, model.weights, model.tokenizer)
-    with pytest.raises(ValueError, match="not"):
-        write_folder(tmp_path / "m", model.config, store(model.weights, "int8"), model.tokenizer)
+        write_folder(tmp_path / "m", half, model.model.weights, model.tokenizer)
     with pytest.raises(ValueError, match="not"):
         write_folder(
-            tmp_path / "m", model.config, store(model.weights, "bfloat16"), model.tokenizer
+            tmp_path / "m", model.config, store(model.model.weights, "int8"), model.tokenizer
+        )
+    with pytest.raises(ValueError, match="not"):
+        write_folder(
+            tmp_path / "m", model.config, store(model.model.weights, "bfloat16"), model.tokenizer
         )
 
 
@@ -403,13 +407,13 @@ def test_an_existing_model_is_kept_unless_forced(saved, make_model):
     path, model = saved
     other = make_model(seed=5)
     with pytest.raises(FolderError, match="is kept: choose another name, or use --force"):
-        write_folder(path, other.config, other.weights, other.tokenizer)
+        write_folder(path, other.config, other.model.weights, other.tokenizer)
     np.testing.assert_array_equal(
-        read_folder(path).weights["decoder.bias"], model.weights["decoder.bias"]
+        read_folder(path).weights["decoder.bias"], model.model.weights["decoder.bias"]
     )
-    write_folder(path, other.config, other.weights, other.tokenizer, force=True)
+    write_folder(path, other.config, other.model.weights, other.tokenizer, force=True)
     np.testing.assert_array_equal(
-        read_folder(path).weights["decoder.bias"], other.weights["decoder.bias"]
+        read_folder(path).weights["decoder.bias"], other.model.weights["decoder.bias"]
     )
     assert not (path / "recipe.toml").exists(), "nothing of the old model is mixed into the new"
     assert [p.name for p in path.parent.iterdir()] == ["model"]
@@ -421,7 +425,7 @@ def test_what_is_no_model_is_never_replaced(tmp_path, make_model):
     (tmp_path / "precious" / "thesis.tex").write_text("x")
     with pytest.raises(FolderError, match="not a model folder"):
         write_folder(
-            tmp_path / "precious", model.config, model.weights, model.tokenizer, force=True
+            tmp_path / "precious", model.config, model.model.weights, model.tokenizer, force=True
         )
     assert (tmp_path / "precious" / "thesis.tex").read_text() == "x"
 
@@ -449,11 +453,14 @@ def test_a_full_disk_leaves_the_old_model_whole(saved, make_model, monkeypatch, 
     monkeypatch.setattr(atomic.os, "fsync", failing(sync))
     monkeypatch.setattr(model_folder.os, "rename", failing(rename))
     with contextlib.suppress(FolderError):
-        write_folder(path, other.config, other.weights, other.tokenizer, force=True)
+        write_folder(path, other.config, other.model.weights, other.tokenizer, force=True)
     found = read_folder(path).weights["decoder.bias"].tolist()
-    assert found in (model.weights["decoder.bias"].tolist(), other.weights["decoder.bias"].tolist())
+    assert found in (
+        model.model.weights["decoder.bias"].tolist(),
+        other.model.weights["decoder.bias"].tolist(),
+    )
     if call <= 4 or (not exchange and call <= 6):
-        assert found == model.weights["decoder.bias"].tolist()
+        assert found == model.model.weights["decoder.bias"].tolist()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="folders change names in one step on Linux")
@@ -465,9 +472,9 @@ def test_a_folder_is_never_absent_while_it_is_replaced(saved, make_model, monkey
         raise AssertionError("between two renames there would be no model")
 
     monkeypatch.setattr(model_folder.os, "rename", refuse)
-    write_folder(path, other.config, other.weights, other.tokenizer, force=True)
+    write_folder(path, other.config, other.model.weights, other.tokenizer, force=True)
     found = read_folder(path).weights["decoder.bias"]
-    np.testing.assert_array_equal(found, other.weights["decoder.bias"])
+    np.testing.assert_array_equal(found, other.model.weights["decoder.bias"])
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 

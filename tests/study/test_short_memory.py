@@ -36,7 +36,7 @@ def test_a_model_without_recurrence_owes_all_to_the_last_word():
     for name in weights:
         if "weight_hh" in name:
             weights[name][:] = 0
-    forgetful = LanguageModel(model.config, weights, model.tokenizer)
+    forgetful = LanguageModel.from_weights(model.config, weights, model.tokenizer)
     stories = list(tell_stories(20, seed=5, held_out=True))
     reach, share = decider_gradients(forgetful, stories)
     assert reach.max() == 0 == share.max()

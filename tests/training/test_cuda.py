@@ -157,7 +157,7 @@ def test_no_word_s_gradient_is_rounded_to_nothing():
 
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
-QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 4.0, "batch": 2, "bptt": 8}
+QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 4.0, "batch_size": 2, "bptt": 8}
 
 
 @pytest.fixture

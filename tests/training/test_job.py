@@ -23,7 +23,7 @@ from carousel.training.run.progress import Progress
 from carousel.training.run.run_folder import RunFolder
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
-QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch": 2, "bptt": 8}
+QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch_size": 2, "bptt": 8}
 QUICK |= {"device": "cpu"}  # where a run that goes on ends as one that was not stopped, to the bit
 
 
@@ -97,7 +97,7 @@ def test_a_short_text_shrinks_the_batch_and_says_so(tmp_path):
     path = tmp_path / "short.txt"
     path.write_text(LINES * 3)
     listener = Listener()
-    train(path, settings={"batch": 64, "bptt": 64}, screen=listener)
+    train(path, settings={"batch_size": 64, "bptt": 64}, screen=listener)
     assert any("it shrinks to" in line for line in listener.said)
 
 
@@ -118,7 +118,7 @@ def test_only_unknown_words_is_an_error(tmp_path):
         train(path, settings={"min_count": 2})
     path.write_text("<unk> <unk>\n" * 40)
     with pytest.raises(TextError, match="only unknown words"):
-        train(path, settings={"tokens": "whitespace"})
+        train(path, settings={"tokenizer": "whitespace"})
 
 
 def test_what_is_there_is_kept(text, tmp_path):
@@ -265,7 +265,7 @@ def test_devices():
 
 @pytest.mark.parametrize("kind", ["chars", "bpe", "whitespace"])
 def test_other_tokens(text, kind):
-    model = train(text, settings={"tokens": kind, "vocab_size": 300 if kind == "bpe" else None})
+    model = train(text, settings={"tokenizer": kind, "vocab_size": 300 if kind == "bpe" else None})
     assert model.tokenizer.kind == kind
     assert model.next_words("the c", 1)
     assert FEWEST_TOKENS == 8
@@ -282,7 +282,7 @@ def test_few_words_have_a_full_softmax_and_it_is_said(text, softmax):
 @pytest.mark.parametrize("tied", [True, False])
 def test_an_adaptive_model_is_whole_on_disk(text, tmp_path, monkeypatch, tied):
     monkeypatch.setattr(job, "choose_cutoffs", lambda counts: (4, 7))
-    settings = {"softmax": "adaptive", "tied": tied}
+    settings = {"softmax": "adaptive", "tie_embeddings": tied}
     model = train(text, out=tmp_path / "model", settings=settings)
     assert model.config.cutoffs == (4, 7)
     logits, _ = model.read(model.tokenizer.encode("the cat"))

@@ -49,24 +49,29 @@ TRIALS = 9
 
 Tokens = np.ndarray | Sequence[int] | Sequence[Sequence[int]]
 Clamps = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""By point (``"layers.0.f"``): a mask of bool and values, each ``[T, B, H]`` or broadcast to it."""
+"""By point (``"layers.0.f"``): a scale and an offset, float32, broadcastable to ``[T, B, H]``.
+
+The clamped value is ``scale * value + offset``.
+"""
 
 
-class Trace(NamedTuple):
-    """What ``Decoder.trace`` saw."""
+class Activations(NamedTuple):
+    """What ``Decoder.trace`` returns."""
 
-    points: dict[str, np.ndarray]
-    """Every gate and state of every layer by its point, ``[T, B, H]`` each."""
+    values: dict[str, np.ndarray]
+    """The gates and states that were asked for, by point, ``[T, B, H]`` each."""
     hidden: np.ndarray
     """What the decoder gets, ``[T, B, P]``."""
     state: np.ndarray
     """The state after the last word, ``[B, S]``."""
 
 
-def find_decoder(config: Config, weights: Mapping[str, Stored]) -> Decoder | None:
+def find_decoder(
+    config: Config, weights: Mapping[str, Stored], *, threads: int | None = 1
+) -> Decoder | None:
     """A decoder, or None where the kernels are missing, after a warning that is given once."""
     if _kernels is not None:
-        return Decoder(config, weights)
+        return Decoder(config, weights, threads=threads)
     warnings.warn(
         f"Carousel's kernels can't be loaded, NumPy does their work: {MISSING}",
         RuntimeWarning,
@@ -265,28 +270,56 @@ class Decoder:
         self._decoder.score(ids, state, out, log_probs)
         return log_probs, out
 
-    def trace(self, tokens: Tokens, state: np.ndarray, clamps: Clamps | None = None) -> Trace:
-        """Read ``tokens [T, B]`` with every gate written out, and held where ``clamps`` say.
+    def trace(
+        self,
+        tokens: Tokens,
+        state: np.ndarray,
+        points: Sequence[str] | None = None,
+        clamps: Clamps | None = None,
+    ) -> Activations:
+        """Read tokens, write gates and states out, and clamp them.
 
-        A clamped gate takes the value wherever its mask is set, and all that depends on it
-        follows, as with ``edit`` in ``unroll``.
+        A clamped value replaces the computed one, and all that depends on it follows, as with
+        ``edit`` in ``unroll``.
+
+        Args:
+            tokens: ids ``[T, B]``, or ``[T]`` for every session alike.
+            state: the state before the first token, ``[B, S]``; it is not changed.
+            points: the names of what is written out (``"layers.0.f"``); None for all of them.
+            clamps: by point, a pair of a scale and an offset, each broadcastable to ``[T, B, H]``:
+                the value becomes ``scale * value + offset``. Scale 1 and offset 0 change nothing.
+
+        Returns:
+            The values of the points in the order of ``decoder.points``, what the decoder gets, and
+            the state after.
 
         Raises:
-            ValueError: a clamp of a point that is not there, too.
+            ValueError: a point that does not exist; a clamp that is not finite or can't be
+                broadcast.
+            TypeError: a clamp that is not made of numbers.
         """
         ids, out = _sequence(tokens, state), np.empty_like(state)
         shape = (*ids.shape, self.config.hidden_size)
-        if unknown := sorted(set(clamps or ()) - set(self.points)):
+        wanted = set(self.points if points is None else points)
+        if unknown := sorted(wanted.union(clamps or ()) - set(self.points)):
             raise ValueError(f"there is no {unknown[0]!r} among {', '.join(self.points)}")
-        held = {
-            point: (_clamp(mask, np.bool_, shape), _clamp(value, np.float32, shape))
-            for point, (mask, value) in (clamps or {}).items()
+        affine = {
+            point: (_clamp(scale, shape), _clamp(offset, shape))
+            for point, (scale, offset) in (clamps or {}).items()
         }
-        points = {point: np.empty(shape, dtype=np.float32) for point in self.points}
+        values = {
+            point: np.empty(shape, dtype=np.float32) for point in self.points if point in wanted
+        }
         hidden = np.empty((*ids.shape, self._decoder.read_size), dtype=np.float32)
-        clamped = [held.get(point) for point in self.points]
-        self._decoder.trace(ids, state, out, hidden, list(points.values()), clamped)
-        return Trace(points, hidden, out)
+        self._decoder.trace(
+            ids,
+            state,
+            out,
+            hidden,
+            [values.get(point) for point in self.points],
+            [affine.get(point) for point in self.points],
+        )
+        return Activations(values, hidden, out)
 
     # -- predicting ------------------------------------------------------------------------------
 
@@ -303,6 +336,13 @@ class Decoder:
         ids = self._ids(state, k)
         log_probs = np.empty(ids.shape, dtype=np.float32)
         self._decoder.top_k(state, True, k, ids, log_probs)
+        return ids, log_probs
+
+    def top_k_hidden(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """``top_k`` of ``hidden [N, P]``, as ``read`` gives it: ids and log-probs ``[N, k]``."""
+        ids = self._ids(hidden, k)
+        log_probs = np.empty(ids.shape, dtype=np.float32)
+        self._decoder.top_k(hidden, False, k, ids, log_probs)
         return ids, log_probs
 
     def step_top_k(
@@ -398,9 +438,9 @@ def _sequence(tokens: Tokens, state: np.ndarray) -> np.ndarray:
     return _ids(ids, 2)
 
 
-def _clamp(values: np.ndarray, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
-    """A clamp's mask or values for every word and session."""
+def _clamp(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A clamp's scale or offset for every word and session."""
     given = np.asarray(values)
     if given.dtype.kind not in "biuf":
         raise TypeError(f"a clamp must be numbers, not {given.dtype}")
-    return np.ascontiguousarray(np.broadcast_to(given, shape), dtype=dtype)
+    return np.ascontiguousarray(np.broadcast_to(given, shape), dtype=np.float32)

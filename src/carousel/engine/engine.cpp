@@ -101,7 +101,7 @@ void Engine::product(const Weights& weights, int64_t first, int64_t last, const 
 }
 
 // One word of every session through one layer, whose W x + b is in `from_x` at word `t`.
-void Engine::step_layer(Space& space, int64_t layer, int64_t B, int64_t t, const Watch* watch) {
+void Engine::step_layer(Space& space, int64_t layer, int64_t B, int64_t t, const Watch* watches) {
   const Layer& weights = model_.layers[layer];
   const int64_t H = model_.hidden, wide = padded(gates() * H), tall = padded(H);
   const auto bias = [](const std::vector<float>& b, int64_t at = 0) {
@@ -124,7 +124,7 @@ void Engine::step_layer(Space& space, int64_t layer, int64_t B, int64_t t, const
     u.h_out = h.at(b);
     u.c = u.c_out = space.c[layer].get() ? space.c[layer].get() + b * tall : nullptr;
     u.peephole = weights.peephole.empty() ? nullptr : weights.peephole.data();
-    u.watch = watch;
+    u.watch = watches ? watches + b : nullptr;
     if (reset_before) {
       u.reset = space.reset.at(b);
       u.keep = space.keep.get() + b * tall;
@@ -147,10 +147,9 @@ void Engine::step_layer(Space& space, int64_t layer, int64_t B, int64_t t, const
   }
 }
 
-// One session (of a trace) or all: word t of session b is tokens[t * token_stride + b].
-void Engine::run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int64_t token_stride,
-                 float* state, float* hidden, int64_t hidden_stride, const Tracer* tracer,
-                 int64_t session, int64_t sessions) {
+// Word t of session b is tokens[t * B + b].
+void Engine::run(Space& space, const int64_t* tokens, int64_t T, int64_t B, float* state,
+                 float* hidden, const Tracer* tracer) {
   const int64_t L = layers(), H = model_.hidden, S = state_size(), tall = padded(H);
   const int64_t wide = padded(gates() * H), E = model_.embedding.columns, P = read_size();
   const int64_t block = std::max<int64_t>(1, std::min(T, MANY / B));
@@ -160,11 +159,6 @@ void Engine::run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int6
   if (model_.cell == Cell::gru_reset_before) {
     space.reset.shape(B, H);
     space.keep.grow(B * tall);
-  }
-  if (tracer) {
-    space.seen.grow(points() * tall);
-    space.values.grow(points() * tall);
-    space.masks.grow(points() * tall);
   }
   for (int64_t l = 0; l < L; ++l) {
     space.h[l].shape(B, H);
@@ -184,7 +178,7 @@ void Engine::run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int6
     const int64_t count = std::min(block, T - start);
     space.x.shape(block * B, E);
     for (int64_t v = 0; v < count * B; ++v)
-      model_.embedding.row(tokens[(start + v / B) * token_stride + v % B], space.x.at(v));
+      model_.embedding.row(tokens[start * B + v], space.x.at(v));
     for (int64_t l = 0; l < L; ++l) {
       for (int64_t v = 0; v < count * B; ++v) space.x.seal(*kernels_, v, int8_);
       const Layer& layer = model_.layers[l];
@@ -193,32 +187,16 @@ void Engine::run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int6
               wide);
       space.y.shape(block * B, H);
       for (int64_t t = 0; t < count; ++t) {
-        Watch watch{};
-        // Where this layer, word and session stand in an array [T, B, H].
-        const int64_t at = ((start + t) * sessions + session) * H;
-        for (int64_t p = 0; tracer && p < points(); ++p) {
-          watch.out[p] = space.seen.get() + p * tall;
-          const Clamp& clamp = tracer->clamps[l][p];
-          if (!clamp.mask) continue;
-          int32_t* mask = space.masks.get() + p * tall;
-          float* value = space.values.get() + p * tall;
-          for (int64_t k = 0; k < H; ++k) mask[k] = clamp.mask[at + k] ? -1 : 0;
-          std::memcpy(value, clamp.value + at, H * sizeof(float));
-          std::fill(mask + H, mask + tall, 0);
-          std::fill(value + H, value + tall, 0.0f);
-          watch.mask[p] = mask;
-          watch.value[p] = value;
-        }
-        step_layer(space, l, B, t, tracer ? &watch : nullptr);
-        for (int64_t p = 0; tracer && p < points(); ++p)
-          std::memcpy(tracer->out[l][p] + at, watch.out[p], H * sizeof(float));
+        if (tracer) prepare_watches(space, *tracer, l, start + t, B);
+        step_layer(space, l, B, t, tracer ? space.watches.data() : nullptr);
+        if (tracer) write_points(space, *tracer, l, start + t, B);
         for (int64_t b = 0; b < B; ++b)
           std::memcpy(space.y.at(t * B + b), space.h[l].at(b), H * sizeof(float));
       }
       std::swap(space.x, space.y);
     }
     if (!hidden) continue;
-    float* to = hidden + start * hidden_stride;
+    float* to = hidden + start * B * P;
     if (model_.projection) {
       for (int64_t v = 0; v < count * B; ++v) space.x.seal(*kernels_, v, int8_);
       space.read.shape(count * B, P);
@@ -226,8 +204,8 @@ void Engine::run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int6
               space.read.values.get(), space.read.stride);
     }
     for (int64_t v = 0; v < count * B; ++v)
-      std::memcpy(to + v / B * hidden_stride + v % B * P,
-                  model_.projection ? space.read.at(v) : space.x.at(v), P * sizeof(float));
+      std::memcpy(to + v * P, model_.projection ? space.read.at(v) : space.x.at(v),
+                  P * sizeof(float));
   }
   for (int64_t l = 0; l < L; ++l) {
     for (int64_t b = 0; b < B; ++b) {
@@ -238,18 +216,47 @@ void Engine::run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int6
   }
 }
 
-void Engine::read(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden) {
-  auto space = take();
-  run(*space, tokens, T, B, B, state, hidden, B * read_size(), nullptr, 0, B);
-  give(std::move(space));
+// The buffers of the points of word t in one layer, and the clamps that act there, padded.
+void Engine::prepare_watches(Space& space, const Tracer& tracer, int64_t layer, int64_t t,
+                             int64_t B) {
+  const int64_t H = model_.hidden, tall = padded(H), count = B * points();
+  float* values = space.points.grow(count * tall);
+  float* scales = space.scales.grow(count * tall);
+  float* offsets = space.offsets.grow(count * tall);
+  space.watches.assign(B, Watch{});
+  const auto pad = [&](const float* from, float* to) {
+    std::memcpy(to, from, H * sizeof(float));
+    std::fill(to + H, to + tall, 0.0f);
+    return to;
+  };
+  for (int64_t b = 0; b < B; ++b) {
+    Watch& watch = space.watches[b];
+    for (int64_t p = 0; p < points(); ++p, values += tall, scales += tall, offsets += tall) {
+      if (tracer.out[layer][p]) watch.out[p] = values;
+      const Clamp& clamp = tracer.clamps[layer][p];
+      if (!clamp.scale) continue;
+      watch.scale[p] = pad(clamp.scale + (t * B + b) * H, scales);
+      watch.offset[p] = pad(clamp.offset + (t * B + b) * H, offsets);
+    }
+  }
 }
 
-void Engine::trace(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden,
-                   const Tracer& tracer) {
+// The points of word t in one layer to where the tracer wants them.
+void Engine::write_points(const Space& space, const Tracer& tracer, int64_t layer, int64_t t,
+                          int64_t B) const {
+  const int64_t H = model_.hidden;
+  for (int64_t b = 0; b < B; ++b) {
+    for (int64_t p = 0; p < points(); ++p) {
+      if (const float* values = space.watches[b].out[p])
+        std::memcpy(tracer.out[layer][p] + (t * B + b) * H, values, H * sizeof(float));
+    }
+  }
+}
+
+void Engine::read(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden,
+                  const Tracer* tracer) {
   auto space = take();
-  for (int64_t b = 0; b < B; ++b)
-    run(*space, tokens + b, T, 1, B, state + b * state_size(), hidden + b * read_size(),
-        B * read_size(), &tracer, b, B);
+  run(*space, tokens, T, B, state, hidden, tracer);
   give(std::move(space));
 }
 

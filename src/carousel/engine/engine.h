@@ -131,16 +131,16 @@ class Pool {
   long owner_ = 0;
 };
 
-// A clamp of one point, for all words and sessions, [T, B, H] each.
+// A clamp of one point, for all words and sessions, [T, B, H] each: value' = scale * value + offset.
 struct Clamp {
-  const bool* mask;
-  const float* value;
+  const float* scale = nullptr;
+  const float* offset = nullptr;
 };
 
-// Where a trace is written: out[layer][point], [T, B, H] each, and what is held.
+// What a trace writes, out[layer][point], [T, B, H] each or null, and what it clamps.
 struct Tracer {
   std::vector<std::vector<float*>> out;
-  std::vector<std::vector<Clamp>> clamps;  // null masks where nothing is held
+  std::vector<std::vector<Clamp>> clamps;  // null where there is none
 };
 
 // What is to be decoded: states [N, S], or hidden vectors as the decoder reads them, [N, P].
@@ -170,9 +170,8 @@ class Engine {
   int64_t bytes_read() const;
 
   // tokens [T, B]; state [B, S] is read and replaced; hidden [T, B, P], or null.
-  void read(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden);
-  void trace(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden,
-             const Tracer& tracer);
+  void read(const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden,
+            const Tracer* tracer = nullptr);
   // Log-probabilities may be null: the ranking alone, which may leave rows unread.
   void top_k(const Source& source, int64_t N, int64_t k, int64_t* ids, float* log_probs);
   void decode(const Source& source, int64_t N, float* scores);
@@ -195,10 +194,12 @@ class Engine {
                Tally* tallies, Use&& use, bool backwards = false);
   static float normaliser(const std::vector<Sum>& sums);
   static float normaliser(Tally* tallies, int parts, int64_t stride);
-  void run(Space& space, const int64_t* tokens, int64_t T, int64_t B, int64_t token_stride,
-           float* state, float* hidden, int64_t hidden_stride, const Tracer* tracer,
-           int64_t session, int64_t sessions);
-  void step_layer(Space& space, int64_t layer, int64_t B, int64_t t, const Watch* watch);
+  void run(Space& space, const int64_t* tokens, int64_t T, int64_t B, float* state, float* hidden,
+           const Tracer* tracer);
+  void step_layer(Space& space, int64_t layer, int64_t B, int64_t t, const Watch* watches);
+  void prepare_watches(Space& space, const Tracer& tracer, int64_t layer, int64_t t, int64_t B);
+  void write_points(const Space& space, const Tracer& tracer, int64_t layer, int64_t t,
+                    int64_t B) const;
   Vectors to_read(Space& space, const Source& source, int64_t start, int64_t count, bool int8);
   void rank_flat(const Vectors& vectors, int64_t k, int64_t* ids, float* log_probs);
   void rank_screened(const Vectors& x, int64_t k, int64_t* ids);

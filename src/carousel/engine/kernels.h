@@ -62,12 +62,12 @@ enum class Cell { rnn, gru, gru_reset_before, lstm, cifg };
 
 constexpr int MOST_POINTS = 6;
 
-// Where gates and states are written and held, by their place in the order of the equations:
+// Where gates and states are written and clamped, by their place in the order of the equations:
 // i, f, g, c, o, h for LSTMs; r, z, n, h for GRUs; h for RNNs.
 struct Watch {
-  float* out[MOST_POINTS];
-  const int32_t* mask[MOST_POINTS];  // all bits set where the value is held; null for nowhere
-  const float* value[MOST_POINTS];
+  float* out[MOST_POINTS];           // null: it is not written
+  const float* scale[MOST_POINTS];   // a clamp: value' = scale * value + offset; null for none
+  const float* offset[MOST_POINTS];
 };
 
 struct Update {

@@ -190,19 +190,22 @@ class Decoder {
     const std::vector<int64_t> shape = {T, B, engine_->hidden()};
     for (size_t n = 0; n < L * N; ++n) {
       tracer.out[n / N].push_back(
-          written(as<nb::ndarray<>>(points[n], "a point"), "a point", shape));
-      Clamp clamp{nullptr, nullptr};
+          points[n].is_none()
+              ? nullptr
+              : written(as<nb::ndarray<>>(points[n], "a point"), "a point", shape));
+      Clamp clamp;
       if (!clamps[n].is_none()) {
         nb::tuple pair = as<nb::tuple>(clamps[n], "a clamp");
-        if (pair.size() != 2) refuse("a clamp is a mask and its values");
-        clamp.mask = checked<bool>(as<Any>(pair[0], "a clamp"), "a clamp's mask", shape);
-        clamp.value = checked<float>(as<Any>(pair[1], "a clamp"), "a clamp's values", shape);
-        check_finite(clamp.value, T * B * engine_->hidden(), "a clamp");
+        if (pair.size() != 2) refuse("a clamp is a scale and an offset");
+        clamp.scale = checked<float>(as<Any>(pair[0], "a clamp"), "a clamp's scale", shape);
+        clamp.offset = checked<float>(as<Any>(pair[1], "a clamp"), "a clamp's offset", shape);
+        check_finite(clamp.scale, T * B * engine_->hidden(), "a clamp's scale");
+        check_finite(clamp.offset, T * B * engine_->hidden(), "a clamp's offset");
       }
       tracer.clamps[n / N].push_back(clamp);
     }
     nb::gil_scoped_release release;
-    engine_->trace(ids, T, B, to, h, tracer);
+    if (B) engine_->read(ids, T, B, to, h, &tracer);
   }
 
   void top_k(Any from, bool states, int64_t k, nb::ndarray<> ids, nb::object log_probs) {

@@ -58,8 +58,8 @@ struct Space {
   Buffer<float> from_x, from_h;          // W x + b of a block of words, R h + b of one
   Buffer<float> keep;                    // z of a GRU with the reset first
   Lines reset;                           // and r ⊙ h
-  Buffer<float> seen, values;            // points of one word, and what they are held at
-  Buffer<int32_t> masks;
+  Buffer<float> points, scales, offsets;  // of one layer and word, [B, points, padded(H)] each
+  std::vector<Watch> watches;             // and where they are, by session
   Lines read;                            // what the decoder gets
   Lines small;                           // what a cluster gets
 };

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carousel.cells import Array
-from carousel.model import LanguageModel
+from carousel.inference.model import RecurrentLM
+from carousel.inference.state import where_sequences
 from carousel.text.files import ProgressCallback
+from carousel.text.tokenizer import Tokenizer
 
 MOST_STREAMS = 64
 SHORTEST_STREAM = 1024
@@ -20,23 +21,23 @@ BLOCK = 32
 """Tokens that each stream reads at a time."""
 
 
-class Stretch(NamedTuple):
+class StateBlock(NamedTuple):
     """Some tokens in a row of one stream, and what the model made after reading each of them."""
 
     start: int
     """Where the first of them stands in the text."""
     values: dict[str, np.ndarray]
-    """``[n, H]`` by point."""
+    """``[n, H]`` by name."""
 
 
-def read_streams(
-    model: LanguageModel,
+def read_states(
+    model: RecurrentLM,
     ids: np.ndarray,
-    points: Sequence[str],
+    names: Sequence[str],
     *,
     on_progress: ProgressCallback | None = None,
-) -> Iterator[Stretch]:
-    """The values of ``points`` (``"layers.0.h"``, ...) after each of ``ids [N]``, once each.
+) -> Iterator[StateBlock]:
+    """The values of ``names`` (``"layers.0.h"``, ...) after each of ``ids [N]``, once each.
 
     The text is read in up to 64 streams side by side, each after a warm-up on what stands before
     it; a line end stands before the text. Stretches of one stream come in order, and those of
@@ -46,34 +47,26 @@ def read_streams(
     streams = max(1, min(MOST_STREAMS, N // SHORTEST_STREAM))
     length = -(-N // streams)
     starts = np.arange(streams) * length
-    H = model.config.hidden_size
-    room = {point: np.empty((BLOCK, streams, H), dtype=np.float32) for point in points}
-
-    def record(point: str, t: int, value: Array) -> Array:
-        if point in room:
-            room[point][t] = value
-        return value
-
-    eol = np.full((1, streams), model.tokenizer.eol_id, dtype=np.int64)
-    _, fresh = model.hidden(eol, model.initial_state(streams))
-    state, done = fresh, 0
-    for at in range(-WARM_UP, length, BLOCK):
-        where = starts + np.arange(at, min(at + BLOCK, length))[:, None]
-        inside = ids[np.clip(where, 0, N - 1)].astype(np.int64)
+    eol = np.full((1, streams), Tokenizer.eol_id, dtype=np.int64)
+    fresh = model.read(eol, model.initial_state(streams)).state
+    # Position 0 of a text is the line end before it: the first id of ``ids`` is at 1.
+    warm_up = model.initial_state(streams, np.maximum(starts - WARM_UP, 0) + 1)
+    state, done = where_sequences(starts <= WARM_UP, fresh, warm_up), 0
+    for offset in range(-WARM_UP, length, BLOCK):
+        where = starts + np.arange(offset, min(offset + BLOCK, length))[:, None]
+        block = ids[np.clip(where, 0, N - 1)].astype(np.int64)
         # Before the text there is nothing to warm up on: its own start follows a line end.
-        state = type(state)(
-            *(np.where(where[0][None, :, None] <= 0, new, old)
-              for new, old in zip(fresh, state, strict=True))
-        )  # fmt: skip
-        _, state = model.hidden(inside, state, record if at >= 0 else None)
-        if at < 0:
+        state = where_sequences(where[0] <= 0, fresh, state)
+        reading = model.read(block, state, names if offset >= 0 else ())
+        state = reading.state
+        if offset < 0:
             continue
         for stream in range(streams):
-            n = min(len(where), N - int(where[0, stream]), length - at)
+            n = min(len(where), N - int(where[0, stream]), length - offset)
             if n > 0:
-                yield Stretch(
+                yield StateBlock(
                     int(where[0, stream]),
-                    {point: array[:n, stream] for point, array in room.items()},
+                    {name: array[:n, stream] for name, array in reading.values.items()},
                 )
                 done += n
         if on_progress:

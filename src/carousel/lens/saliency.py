@@ -21,11 +21,13 @@ import numpy as np
 
 from carousel.cells import GRU, LSTM, Array, Weights, split
 from carousel.errors import LensError
-from carousel.lens.clamp import Held
-from carousel.lens.names import find_word, names_of
+from carousel.inference.model import RecurrentLM
+from carousel.inference.state import take_sequences
+from carousel.lens.names import cell_of, find_word
 from carousel.lens.trace import LINE_START, show_token
-from carousel.model import LanguageModel
+from carousel.predict.word_index import word_index
 from carousel.softmax import softmax
+from carousel.text.tokenizer import Tokenizer
 from carousel.unroll import initial_state, unroll
 
 COLUMNS = 256
@@ -35,7 +37,7 @@ BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Span:
+class Saliency:
     """What the prediction after a text owes to each of its words. Position 0 is the line start."""
 
     words: list[str]
@@ -62,18 +64,20 @@ class Span:
         return np.arange(len(self.words), 0, -1)
 
 
-def measure_span(
-    model: LanguageModel,
+def measure_saliency(
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     text: str,
     of: str | tuple[str, str] | None = None,
     *,
     replacements: int = 0,
     seed: int = 0,
-) -> Span:
+) -> Saliency:
     """How much the prediction after ``text`` owes to each word of it.
 
     Args:
         model: the model, not one that is held by clamps.
+        tokenizer: its tokenizer.
         text: the text.
         of: a word, whose log-probability is measured; two, whose logits are subtracted; None for
             the likeliest next word.
@@ -83,20 +87,20 @@ def measure_span(
     Raises:
         LensError: a word that is not in the vocabulary, or a model under clamps.
     """
-    ids = np.array([model.tokenizer.eol_id, *model.tokenizer.encode(text)])
-    tokens = model.tokenizer.tokens()
+    ids = np.array([tokenizer.eol_id, *tokenizer.encode(text)])
+    tokens = tokenizer.tokens()
     given = () if of is None else (of,) if isinstance(of, str) else of
     chosen = [find_word(tokens, word, "the vocabulary")[0] for word in given]
     if not chosen:
-        logits, _ = model.read(ids[1:].tolist())
-        chosen = [int(logits.argmax())]
+        hidden = model.read(ids[:, None], model.initial_state()).hidden[-1, 0]
+        chosen = [int(model.logits(hidden).argmax())]
     against = np.array(chosen[1:]) if len(chosen) > 1 else None
     score, gradient = embedding_gradients(model, ids[:, None], np.array(chosen[:1]), against)
     change = None
     if replacements:
         rng = np.random.default_rng(seed)
-        change = replacement_changes(model, ids, replacements, rng)
-    return Span(
+        change = replacement_changes(model, tokenizer, ids, replacements, rng)
+    return Saliency(
         words=[LINE_START, *(show_token(tokens[i]) for i in ids[1:])],
         compared=tuple(tokens[i] for i in chosen),
         score=float(score[0]),
@@ -106,7 +110,7 @@ def measure_span(
 
 
 def embedding_gradients(
-    model: LanguageModel, ids: np.ndarray, word: np.ndarray, against: np.ndarray | None = None
+    model: RecurrentLM, ids: np.ndarray, word: np.ndarray, against: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores ``[B]`` after ``ids [T, B]``, and their gradients ``[T, B, E]``, in float64.
 
@@ -117,7 +121,7 @@ def embedding_gradients(
         LensError: the model is held by clamps (a gate that is held has no gradient), or decodes by
             an adaptive softmax.
     """
-    if isinstance(model, Held):
+    if model.interventions:
         raise LensError("a gate that is held has no gradient: give the model without its clamps")
     if model.config.cutoffs:
         raise LensError("no gradients through an adaptive softmax; replacements tell the change")
@@ -127,17 +131,17 @@ def embedding_gradients(
               for layer in model.layers]  # fmt: skip
     inputs, values = [weights["embedding.weight"][ids]], []
     for layer in layers:
-        room: dict[str, list[np.ndarray]] = {name: [] for name in names_of(config)}
+        recorded: dict[str, list[np.ndarray]] = {name: [] for name in cell_of(config).names}
 
-        def record(point: str, t: int, value: Array, room: Any = room) -> Array:
-            room[point.rpartition(".")[2]].append(value)
+        def record(name: str, t: int, value: Array, recorded: Any = recorded) -> Array:
+            recorded[name.rpartition(".")[2]].append(value)
             return value
 
         like = inputs[0]
         state = initial_state(model.cell, 1, ids.shape[1], config.hidden_size, like)
         outputs, _ = unroll(model.cell, [layer], inputs[-1], state, record)
         inputs.append(outputs)
-        values.append({name: np.stack(steps) for name, steps in room.items()})
+        values.append({name: np.stack(steps) for name, steps in recorded.items()})
     decoder = weights["embedding.weight" if config.tied else "decoder.weight"]
     projection = weights.get("projection.weight")
     read = inputs[-1][-1] if projection is None else inputs[-1][-1] @ projection.T
@@ -151,14 +155,18 @@ def embedding_gradients(
         d_read = decoder[word] - decoder[against]
     d_outputs = np.zeros_like(inputs[-1])
     d_outputs[-1] = d_read if projection is None else d_read @ projection
-    for layer, made, x in zip(layers[::-1], values[::-1], inputs[-2::-1], strict=True):
-        d_outputs = _back_through(model.cell, layer, made, d_outputs)
+    for layer, layer_values, x in zip(layers[::-1], values[::-1], inputs[-2::-1], strict=True):
+        d_outputs = _back_through(model.cell, layer, layer_values, d_outputs)
         assert d_outputs.shape == x.shape
     return score, d_outputs
 
 
 def replacement_changes(
-    model: LanguageModel, ids: np.ndarray, replacements: int, rng: np.random.Generator
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
+    ids: np.ndarray,
+    replacements: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """``[T]``: how the prediction after ``ids [T]`` changes when each id is replaced by another.
 
@@ -167,9 +175,8 @@ def replacement_changes(
     the one that stood there. What stands before the replaced word is read once for all.
     """
     T = len(ids)
-    tokenizer = model.tokenizer
-    words = np.flatnonzero(model.word_mask)
-    if tokenizer.kind not in ("words", "whitespace") or len(words) < 2:
+    words = np.flatnonzero(word_index(tokenizer).mask)
+    if not tokenizer.whole_words or len(words) < 2:
         words = np.arange(tokenizer.eol_id + 1, model.config.vocab_size)
     if len(words) < 2:
         raise LensError("a vocabulary of one word has none to replace it by")
@@ -187,20 +194,21 @@ def replacement_changes(
         columns = np.repeat(ids[first:, None], here * replacements, axis=1)
         replaced = np.repeat(np.arange(here), replacements)
         columns[replaced, np.arange(len(replaced))] = drawn[first : first + here].ravel()
-        wide = type(state)(*(np.repeat(part, len(replaced), axis=1) for part in state))
+        wide = take_sequences(state, np.zeros(len(replaced), dtype=np.int64))
         logits, _ = _read_on(model, columns, wide)
         other = softmax(logits.astype(np.float64))
         kl = (as_it_is * (np.log(as_it_is + 1e-300) - np.log(other + 1e-300))).sum(1)
         changes[first : first + here] = kl.reshape(here, replacements).mean(1)
-        _, state = model.hidden(ids[first : first + here, None], state)
+        state = model.read(ids[first : first + here, None], state).state
     return changes
 
 
-def _read_on(model: LanguageModel, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+def _read_on(model: RecurrentLM, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
     """Logits ``[B, V]`` after ``ids [T, B]``, read in blocks so that memory stays bounded."""
-    for at in range(0, len(ids), BLOCK):
-        hidden, state = model.hidden(ids[at : at + BLOCK], state)
-    return model.logits(hidden[-1]), state
+    for first in range(0, len(ids), BLOCK):
+        reading = model.read(ids[first : first + BLOCK], state)
+        state = reading.state
+    return model.logits(reading.hidden[-1]), state
 
 
 # -- backwards through the recurrence, cell by cell ------------------------------------------------
@@ -241,8 +249,8 @@ def _back_through(
         d_x[t] = np.concatenate(from_x, axis=1)
         stacked = np.concatenate(from_h, axis=1)
         d_h = d_h + stacked @ weights.weight_hh[: stacked.shape[1]]
-    made: np.ndarray = d_x @ weights.weight_ih
-    return made
+    d_inputs: np.ndarray = d_x @ weights.weight_ih
+    return d_inputs
 
 
 def _back_gru(cell: GRU, weights: Weights, now: Any, was: Any, d_h: Any, d_c: Any) -> Step:

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from carousel.errors import LensError, TextError
-from carousel.lens.clamp import Held
-from carousel.lens.corpus_states import read_streams
+from carousel.inference.model import RecurrentLM
+from carousel.lens.corpus_states import read_states
 from carousel.lens.names import DERIVED, check_layer, find_name
 from carousel.lens.trace import LINE_START, trace_text
-from carousel.model import LanguageModel
 from carousel.text.corpus import build_corpus, default_cache
 from carousel.text.files import ProgressCallback
+from carousel.text.tokenizer import Tokenizer
 
 FORMAT = 1
 ROWS = 2**16
@@ -36,7 +36,7 @@ CONTEXT = 8
 
 
 @dataclass(frozen=True)
-class Place:
+class Match:
     """A stretch of a corpus over which units of a phrase are on together."""
 
     start: int
@@ -53,14 +53,14 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found."""
 
     units: list[int]
     """What it was for."""
     together: int
     """Tokens of the corpus at which every one of these units is on."""
-    places: list[Place]
+    places: list[Match]
     """The best: by how many of the units are on, then the longest, then in the corpus's order."""
 
     def table(self) -> dict[str, object]:
@@ -69,12 +69,18 @@ class Found:
 
 
 class StateIndex:
-    """Which units are on after each token of a corpus; made by ``index_states``."""
+    """Which units are on after each token of a corpus; kept_numbers by ``index_states``."""
 
     def __init__(
-        self, model: LanguageModel, point: str, threshold: float, ids: np.ndarray, bits: np.ndarray
+        self,
+        model: RecurrentLM,
+        tokenizer: Tokenizer,
+        point: str,
+        threshold: float,
+        ids: np.ndarray,
+        bits: np.ndarray,
     ) -> None:
-        self.model = model
+        self.model, self.tokenizer = model, tokenizer
         self.point = point
         """Of which gate or state: ``layers.0.h``."""
         self.threshold = threshold
@@ -103,7 +109,7 @@ class StateIndex:
         Raises:
             LensError: no such words, or no unit is on over all of them.
         """
-        trace = trace_text(self.model, text, only=[self.point], logits=False)
+        trace = trace_text(self.model, self.tokenizer, text, only=[self.point], logits=False)
         first, last = words
         if not 1 <= first <= last < len(trace):
             raise LensError(
@@ -136,7 +142,7 @@ class StateIndex:
         off_before: bool = False,
         off_after: bool = False,
         k: int = 10,
-    ) -> Found:
+    ) -> SearchResult:
         """The places most like words ``first`` to ``last`` of ``text``; see ``find``.
 
         Raises:
@@ -154,7 +160,7 @@ class StateIndex:
         off_before: bool = False,
         off_after: bool = False,
         k: int = 10,
-    ) -> Found:
+    ) -> SearchResult:
         """The ``k`` best places where most of ``units`` are on together over ``length`` tokens.
 
         A place goes on, both ways, for as long as its units stay on. With ``off_before`` and
@@ -173,8 +179,8 @@ class StateIndex:
         scan = _Scan(self.bits, H, units, length, off_before, off_after)
         together, starts = 0, list[int]()
         for first in range(0, len(self.ids), ROWS):
-            found, on = scan.best(first, min(len(self.ids), first + ROWS), k)
-            starts += found
+            best_starts, on = scan.best(first, min(len(self.ids), first + ROWS), k)
+            starts += best_starts
             together += on
         places = []
         for start in starts:
@@ -183,13 +189,13 @@ class StateIndex:
             places.append((low, high, on_there))
         places.sort(key=lambda place: (-len(place[2]), place[0] - place[1], place[0]))
         kept = [places[i] for i in _apart([(low, high) for low, high, _ in places], k)]
-        return Found(
+        return SearchResult(
             sorted({int(unit) for unit in units}), together, [self._show(*place) for place in kept]
         )
 
-    def _show(self, start: int, end: int, units: list[int]) -> Place:
-        tokenizer, ids = self.model.tokenizer, self.ids
-        around = CONTEXT if tokenizer.kind in ("words", "whitespace") else 5 * CONTEXT
+    def _show(self, start: int, end: int, units: list[int]) -> Match:
+        tokenizer, ids = self.tokenizer, self.ids
+        around = CONTEXT if tokenizer.whole_words else 5 * CONTEXT
         before, text, after = (
             tokenizer.decode(ids[low:high].tolist()).replace("\n", LINE_START)
             for low, high in pairwise((max(0, start - around), start, end, end + around))
@@ -198,11 +204,12 @@ class StateIndex:
             int((ids[row : min(row + ROWS, start)] == tokenizer.eol_id).sum())
             for row in range(0, start, ROWS)
         )
-        return Place(start, end - start, units, ends + 1, before, text, after)
+        return Match(start, end - start, units, ends + 1, before, text, after)
 
 
 def index_states(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     files: Sequence[Path],
     *,
     name: str = "h",
@@ -228,11 +235,11 @@ def index_states(
     point = f"layers.{check_layer(model.config, layer)}.{short}"
     if not np.isfinite(threshold):
         raise LensError(f"a threshold must be a number, not {threshold}")
-    if isinstance(model, Held):
+    if model.interventions:
         raise LensError("an index is of a model as it is: give the model without its clamps")
-    ids = build_corpus(files, model.tokenizer, encoding_errors=encoding_errors, cache=cache).ids
+    ids = build_corpus(files, tokenizer, encoding_errors=encoding_errors, cache=cache).ids
     folder = cache or default_cache()
-    path = folder / f"{_key(model, point, threshold, ids)}.bits"
+    path = folder / f"{_key(model, tokenizer, point, threshold, ids)}.bits"
     width = -(-model.config.hidden_size // 8)
     try:
         # A file under this name is whole: it was renamed there after its last byte.
@@ -245,12 +252,12 @@ def index_states(
             f"the states can't be kept in {folder}: {error.strerror or error}; "
             f"CAROUSEL_CACHE names another folder"
         ) from None
-    return StateIndex(model, point, threshold, ids, bits)
+    return StateIndex(model, tokenizer, point, threshold, ids, bits)
 
 
 def _write(
     path: Path,
-    model: LanguageModel,
+    model: RecurrentLM,
     point: str,
     threshold: float,
     ids: np.ndarray,
@@ -261,7 +268,7 @@ def _write(
     aside = path.with_suffix(f".{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            for start, values in read_streams(model, ids, [point], on_progress=on_progress):
+            for start, values in read_states(model, ids, [point], on_progress=on_progress):
                 file.seek(start * width)
                 file.write(np.packbits(values[point] > threshold, axis=1).tobytes())
             file.flush()
@@ -271,8 +278,10 @@ def _write(
         aside.unlink(missing_ok=True)
 
 
-def _key(model: LanguageModel, point: str, threshold: float, ids: np.ndarray) -> str:
-    about = [FORMAT, point, threshold, model.config.to_json(), model.tokenizer.to_json()]
+def _key(
+    model: RecurrentLM, tokenizer: Tokenizer, point: str, threshold: float, ids: np.ndarray
+) -> str:
+    about = [FORMAT, point, threshold, model.config.to_json(), tokenizer.to_json()]
     digest = hashlib.sha256(json.dumps(about).encode())
     for name in sorted(model.weights):
         digest.update(np.ascontiguousarray(model.weights[name]).data)
@@ -304,8 +313,8 @@ class _Scan:
 
     def rows(self, low: int, high: int) -> np.ndarray:
         """The units' bits in rows ``low`` to ``high``: ``[high - low, C]``."""
-        made: np.ndarray = self.bits[low:high][:, self.columns] & self.mask
-        return made
+        unit_bits: np.ndarray = self.bits[low:high][:, self.columns] & self.mask
+        return unit_bits
 
     def windows(self, first: int, last: int) -> np.ndarray:
         """The units on over ``length`` rows from each of rows ``first`` to ``last`` on, as bits.
@@ -370,11 +379,11 @@ class _Scan:
 def _apart(spans: Iterable[tuple[int, int]], k: int) -> list[int]:
     """Which of ``spans``, best first, to keep so that none overlaps a better one: ``k`` at most."""
     kept: list[tuple[int, int]] = []
-    made = []
+    kept_numbers = []
     for number, (low, high) in enumerate(spans):
         if all(high <= a or b <= low for a, b in kept):
             kept.append((low, high))
-            made.append(number)
-            if len(made) == k:
+            kept_numbers.append(number)
+            if len(kept_numbers) == k:
                 break
-    return made
+    return kept_numbers

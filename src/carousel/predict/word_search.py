@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carousel.cells import State
-from carousel.model import LanguageModel
+from carousel.inference.model import RecurrentLM
+from carousel.inference.state import State, take_sequences
 from carousel.softmax import log_softmax, log_sum_exp
 from carousel.text.tokenizer import Tokenizer
 
@@ -31,7 +31,8 @@ class Alphabet(NamedTuple):
 
 
 def search_words(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     logits: np.ndarray,
     state: State,
     k: int,
@@ -45,12 +46,12 @@ def search_words(
     several ways in which byte pairs can spell a word are added up. With a ``prefix`` the
     probabilities are those among the words that were found to continue it.
     """
-    alphabet = _alphabet(model.tokenizer)
-    if model.tokenizer.kind == "chars" and not line_start:
-        logits, state = _read_space(model, logits, state)
+    alphabet = _alphabet(tokenizer)
+    if tokenizer.kind == "chars" and not line_start:
+        logits, state = _read_space(model, tokenizer, logits, state)
     beams: list[tuple[float, str]] = [(0.0, "")]
     width = max(32, 4 * k)
-    found: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
     allowed = alphabet.begin_line if line_start else alphabet.begin
     scores = logits[None, :]
     for _ in range(LONGEST_WORD):
@@ -64,7 +65,7 @@ def search_words(
                 tokens = tokens[np.array(fits, dtype=bool)]
             if word and len(word) >= len(prefix):
                 ends = -np.expm1(min(0.0, float(log_sum_exp(log_p[row, alphabet.go_on]))))
-                found[word] = found.get(word, 0.0) + float(np.exp(so_far) * ends)
+                probabilities[word] = probabilities.get(word, 0.0) + float(np.exp(so_far) * ends)
             best = tokens[np.argsort(-log_p[row, tokens], kind="stable")[:width]]
             grown += [
                 (so_far + float(log_p[row, t]), word + alphabet.surfaces[t], row, int(t))
@@ -72,24 +73,26 @@ def search_words(
             ]
         grown.sort(key=lambda beam: -beam[0])
         grown = grown[:width]
-        enough = sorted(found.values(), reverse=True)[:k]
+        enough = sorted(probabilities.values(), reverse=True)[:k]
         # A longer word can't be likelier than its beginning.
         if not grown or (len(enough) == k and np.exp(grown[0][0]) < enough[-1]):
             break
         rows = [row for _, _, row, _ in grown]
-        state = type(state)(*(part[:, rows, :] for part in state))
+        state = take_sequences(state, rows)
         scores, state = model.step([token for *_, token in grown], state)
         beams = [(so_far, word) for so_far, word, _, _ in grown]
         allowed = alphabet.go_on
-    best_words = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:k]
+    best_words = sorted(probabilities.items(), key=lambda item: (-item[1], item[0]))[:k]
     if prefix:
-        total = sum(found.values())
+        total = sum(probabilities.values())
         best_words = [(word, p / total) for word, p in best_words if total > 0]
     return best_words
 
 
-def _read_space(model: LanguageModel, logits: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-    space = model.tokenizer.id(" ")
+def _read_space(
+    model: RecurrentLM, tokenizer: Tokenizer, logits: np.ndarray, state: State
+) -> tuple[np.ndarray, State]:
+    space = tokenizer.id(" ")
     if space is None:
         return logits, state
     scores, state = model.step([space], state)

@@ -19,7 +19,7 @@ from rich.console import Console
 from carousel.lens.clamp import Clamp, hold
 from carousel.lens.names import memory_of
 from carousel.lens.trace import Trace, trace_texts
-from carousel.lens.units import Units, ablate_units, find_units
+from carousel.lens.units import ablate_units, find_units
 from carousel.model import LanguageModel
 from carousel.storage.atomic import write_file
 from carousel.study.context_switch_report import draw, show
@@ -252,7 +252,7 @@ def _order(pairs: Sequence[Pair], traces: dict[str, list[Trace]], clamp: Clamp) 
         there = places("switch")[int(clamp.at) - 1]  # type: ignore[arg-type]
         here = dict(CONTRASTS.values())[there]
         values, labels = _contrast(pairs, traces, clamp.name, rows, there, here)
-    found: Units = find_units(
+    found: SelectedUnits = find_units(
         values,
         labels,
         max(COUNTS),

@@ -51,6 +51,11 @@ class Tokenizer:
     def __repr__(self) -> str:
         return f"Tokenizer({self.kind}, vocab_size={self.vocab_size})"
 
+    @property
+    def whole_words(self) -> bool:
+        """Whether each token is a whole word, a number or a mark, and never a part of a word."""
+        return self.kind in ("words", "whitespace")
+
     @cached_property
     def vocab_size(self) -> int:
         """How many kinds of tokens there are, the two special ones included."""

@@ -180,10 +180,10 @@ def train_on(
     """Train on ids that are at hand, or go on with it where ``run`` has checkpoints."""
     group = group or Alone()
     settings = _fit_batch(record.settings, len(texts.train), screen)
-    if settings.batch < group.size:
+    if settings.batch_size < group.size:
         raise SettingsError(
-            f"a batch of {settings.batch} streams can't be shared out to {group.size} processes: "
-            f"start fewer, or give a larger batch"
+            f"a batch of {settings.batch_size} streams can't be shared out to {group.size} "
+            f"processes: start fewer, or give a larger batch_size"
         )
     softmax = choose_softmax(settings.softmax, texts.tokenizer.vocab_size, device)
     counts = count_words(texts.train, texts.tokenizer.vocab_size) if softmax == "adaptive" else None
@@ -219,7 +219,7 @@ def train_on(
         run.remove()
     if folder is not None and keeper.ours:
         return LanguageModel.load(folder)
-    return LanguageModel(config, network.export(), texts.tokenizer)
+    return LanguageModel.from_weights(config, network.export(), texts.tokenizer)
 
 
 def make_config(
@@ -230,7 +230,11 @@ def make_config(
     ``counts [V]`` of each token part the vocabulary of an adaptive softmax; None for a full one.
     """
     projection = settings.projection_size
-    if settings.tied and not projection and settings.embedding_size != settings.hidden_size:
+    if (
+        settings.tie_embeddings
+        and not projection
+        and settings.embedding_size != settings.hidden_size
+    ):
         projection = settings.embedding_size
         screen.say(
             f"tied weights: a projection from {settings.hidden_size} to "
@@ -244,10 +248,10 @@ def make_config(
         embedding_size=settings.embedding_size,
         hidden_size=settings.hidden_size,
         layers=settings.layers,
-        tied=settings.tied,
+        tied=settings.tie_embeddings,
         projection_size=projection,
         cutoffs=cutoffs,
-        tail_sizes=choose_tail_sizes(read, len(cutoffs), tied=settings.tied),
+        tail_sizes=choose_tail_sizes(read, len(cutoffs), tied=settings.tie_embeddings),
     )
 
 
@@ -313,13 +317,13 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 def _fit_batch(settings: Settings, tokens: int, screen: Screen) -> Settings:
     """Fewer or shorter streams where the text is too short for one whole batch."""
-    batch, bptt = settings.batch, settings.bptt
+    batch, bptt = settings.batch_size, settings.bptt
     if (tokens - 1) // batch >= bptt:
         return settings
     bptt = min(bptt, tokens - 1)
     batch = max(1, (tokens - 1) // bptt)
     screen.say(
-        f"too little text for a batch of {settings.batch} x {settings.bptt}: "
+        f"too little text for a batch of {settings.batch_size} x {settings.bptt}: "
         f"it shrinks to {batch} x {bptt}"
     )
-    return replace(settings, batch=batch, bptt=bptt)
+    return replace(settings, batch_size=batch, bptt=bptt)

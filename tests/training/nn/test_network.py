@@ -41,9 +41,9 @@ def test_the_exported_model_gives_the_same_loss(cell, tied, cutoffs):
     ids = torch.tensor(tokenizer.encode(TEXT[0]))[:, None]
     with torch.no_grad():
         loss, state = network.loss(ids[:-1], ids[1:], network.initial_state(1))
-    model = LanguageModel(network.config, network.export(), tokenizer)
-    hidden, after = model.hidden(ids[:-1].numpy(), model.initial_state(1))
-    logits = torch.from_numpy(model.logits(hidden[:, 0]))
+    model = LanguageModel.from_weights(network.config, network.export(), tokenizer)
+    hidden, after = model.hidden(ids[:-1].numpy(), model.model.initial_state(1))
+    logits = torch.from_numpy(model.model.logits(hidden[:, 0]))
     expected = torch.nn.functional.cross_entropy(logits, ids[1:, 0])
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(after, state, strict=True):

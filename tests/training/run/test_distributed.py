@@ -109,7 +109,7 @@ def test_an_error_is_one_line(tmp_path):
     lines = [line for line in done.stderr.splitlines() if line.startswith("carousel: ")]
     assert lines == [
         "carousel: a batch of 1 streams can't be shared out to 2 processes: start fewer, or give "
-        "a larger batch"
+        "a larger batch_size"
     ]
     assert not (tmp_path / "model").exists()
 

@@ -32,7 +32,7 @@ def make_network(**sizes):
 
 
 def make_settings(**table):
-    return Settings(**{"batch": 4, "bptt": 10, "epochs": 20.0, "learning_rate": 0.02} | table)
+    return Settings(**{"batch_size": 4, "bptt": 10, "epochs": 20.0, "learning_rate": 0.02} | table)
 
 
 class Watcher:
@@ -118,7 +118,7 @@ def test_an_interrupt_before_any_validation_keeps_the_weights(monkeypatch):
 def test_minutes_end_the_run_and_its_schedule(monkeypatch):
     clock = iter(np.arange(0, 1e6, 0.5))
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
-    _, watcher, outcome = run(epochs=None, minutes=2.0, patience=0)
+    _, watcher, outcome = run(epochs=None, max_minutes=2.0, patience=0)
     assert outcome.stopped == "finished"
     assert watcher.progress[-1] == 1
     assert outcome.rows[-1]["learning_rate"] < 1e-3

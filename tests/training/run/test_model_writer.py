@@ -36,7 +36,7 @@ class Screen(Silence):
 def make(folder, replaces=False, tensorboard=False):
     sizes = {"embedding_size": 2, "hidden_size": 2, "layers": 1, "tied": False}
     network = Network(Config(cell="rnn", vocab_size=TOKENIZER.vocab_size, **sizes))
-    settings = Settings(embedding_size=2, hidden_size=2, tied=False)
+    settings = Settings(embedding_size=2, hidden_size=2, tie_embeddings=False)
     return Keeper(network, TOKENIZER, settings, Screen(), folder, replaces, tensorboard)
 
 

@@ -6,14 +6,14 @@
 namespace carousel {
 namespace {
 
-// Writes a gate out and holds it where it is held.
+// A gate as its clamp has it, and written out where that is asked for.
 template <bool watched>
 inline Floats see(const Update& u, int point, int64_t k, Floats value) {
   if constexpr (watched) {
     const Watch& w = *u.watch;
-    if (w.mask[point])
-      value = load<Ints>(w.mask[point] + k) != 0 ? load<Floats>(w.value[point] + k) : value;
-    save(w.out[point] + k, value);
+    if (w.scale[point])
+      value = load<Floats>(w.scale[point] + k) * value + load<Floats>(w.offset[point] + k);
+    if (w.out[point]) save(w.out[point] + k, value);
   }
   return value;
 }

@@ -104,12 +104,12 @@ def prepare_texts(sources: Sources, settings: Settings, bars: Bars) -> Texts:
         most = (1 - share_valid - share_test) * total
         learned = _first_characters(learned, most)
     tokenizer = train_tokenizer(
-        settings.tokens,
+        settings.tokenizer,
         learned,
         lowercase=settings.lowercase,
         min_count=settings.min_count,
         vocab_size=settings.vocab_size,
-        workers=count_workers(sources.train, settings.tokens),
+        workers=count_workers(sources.train, settings.tokenizer),
     )
     return reopen_texts(sources, settings, bars, tokenizer, {})
 

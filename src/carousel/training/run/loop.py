@@ -60,7 +60,7 @@ def fit(
         FolderError: the store or the watcher can't write, or a checkpoint is not of this run.
     """
     group = group or Alone()
-    streams = Streams(train_ids, settings.batch, group.share(settings.batch))
+    streams = Streams(train_ids, settings.batch_size, group.share(settings.batch_size))
     store = group.store(store or Memory())
     with listen() as stop:
         run = _Run(network, streams, valid_ids, settings, watcher, device, store, group, stop)
@@ -107,7 +107,7 @@ class _Run:
         self.rows: list[Row] = []
         self.worse_in_a_row = 0
         self.optimizer = make_optimizer(network, settings, device)
-        epochs = settings.epochs or (None if settings.minutes else 10.0)
+        epochs = settings.epochs or (None if settings.max_minutes else 10.0)
         self.last_step = None if epochs is None else math.ceil(epochs * self.steps_per_epoch)
         self.state = network.initial_state(streams.width)
         self.validated_at = 0.0
@@ -179,14 +179,14 @@ class _Run:
         with autocast(self.network, self.device):
             loss, state = self.network.loss(x, y, self.state)
         loss.backward()  # type: ignore[no-untyped-call]
-        share = self.streams.width / settings.batch
+        share = self.streams.width / settings.batch_size
         loss = self.group.average(loss.detach(), self.weights().values(), share)
-        if settings.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        if settings.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.grad_clip)
         self.optimizer.step()
         self.state = type(state)(*(part.detach() for part in state))
         progress.step += 1
-        progress.tokens += len(y) * settings.batch
+        progress.tokens += len(y) * settings.batch_size
         self.loss_sum += loss
         self.recent += loss
         self.loss_count += 1
@@ -208,7 +208,7 @@ class _Run:
             progress.fraction = progress.step / self.last_step
         else:
             # The closing validation is part of the time that was asked for.
-            limit = 60 * (self.settings.minutes or 0) - self.validation_seconds
+            limit = 60 * (self.settings.max_minutes or 0) - self.validation_seconds
             progress.fraction = min(1.0, progress.seconds / max(limit, 1e-9))
         if now - self.reported > LOG_EVERY or progress.fraction >= 1:
             self.reported = now
@@ -330,7 +330,7 @@ class _Run:
         tensors = {"loss_sum": self.loss_sum, "recent": self.recent}
         tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
         # Of the whole batch, so that any number of processes can go on with it.
-        whole = [self.group.whole(part, self.settings.batch) for part in self.state]
+        whole = [self.group.whole(part, self.settings.batch_size) for part in self.state]
         tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": part for name, part in moments.items()}
@@ -346,7 +346,7 @@ class _Run:
         random = {"random.cpu": torch.get_rng_state()}
         tensors = {"loss_sum": self.loss_sum, "recent": self.recent, **random}
         tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
-        whole = self.network.initial_state(self.settings.batch)
+        whole = self.network.initial_state(self.settings.batch_size)
         tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
         optional = {
             f"optimizer.{number}.{name}": self.loss_sum if name == "step" else weight
