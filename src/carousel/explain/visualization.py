@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from carousel.draw.svg.canvas import Canvas, stack
+from carousel.errors import LensError
 from carousel.storage.atomic import write_file
+
+MAX_TOKENS = 2000
+"""The longest text that is drawn, in tokens."""
+MAX_NOTEBOOK_WORDS = 60
+"""So many words a notebook shows of a longer text: a picture of thousands would freeze it."""
 
 
 class Visualization(ABC):
@@ -69,3 +75,16 @@ class Visualization(ABC):
             FolderError: it can't be written.
         """
         self.picture().save_png(path)
+
+
+def check_length(ids: Sequence[int]) -> None:
+    """Refuse a text that is too long to be drawn: what it takes grows with the length squared.
+
+    Raises:
+        LensError: it has more than ``MAX_TOKENS`` tokens.
+    """
+    if len(ids) > MAX_TOKENS:
+        raise LensError(
+            f"the text has {len(ids):,} tokens, but at most {MAX_TOKENS:,} can be drawn: "
+            "give a part of it"
+        )

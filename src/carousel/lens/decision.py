@@ -10,7 +10,7 @@ import numpy as np
 from carousel.lens.names import find_word
 from carousel.lens.tokens import display_words
 from carousel.lens.trace import Trace
-from carousel.text.tokenizer import Tokenizer
+from carousel.predict.word_index import word_index
 
 LIKELY = 0.01
 """A word that is less likely than this in another's place is no alternative to it."""
@@ -93,21 +93,14 @@ def words_to_compare(traces: Sequence[Trace]) -> tuple[str, str] | None:
     for trace in traces:
         if trace.tokenizer is None or trace.logits is None or not trace.tokenizer.whole_words:
             return None
-        likeliest.append(_likeliest_word(trace.tokenizer, trace.logits[-1]))
+        logits = np.where(word_index(trace.tokenizer).mask, trace.logits[-1], -np.inf)
+        likeliest.append(trace.tokenizer.token(int(logits.argmax())))
     if len(traces) == 1:
         other = _alternative(traces[0], likeliest[0])
         if other is None:
             return None
         likeliest = sorted([likeliest[0], other], key=traces[0].words.index)
     return (likeliest[0], likeliest[1]) if len(set(likeliest)) == 2 else None
-
-
-def _likeliest_word(tokenizer: Tokenizer, logits: np.ndarray) -> str:
-    """The likeliest token that is a word: no mark, no line's end."""
-    for id in np.argsort(-logits, kind="stable"):
-        if tokenizer.is_word(int(id)):
-            break
-    return tokenizer.token(int(id))
 
 
 def _alternative(trace: Trace, word: str) -> str | None:

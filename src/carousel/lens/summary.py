@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from carousel.lens.compare import Comparison
-from carousel.lens.names import check_layer, find_word, gates_of, has_belt, names_of
+from carousel.lens.names import cell_of, check_layer, find_word
 from carousel.lens.tokens import display_words, likeliest_tokens
 from carousel.lens.trace import Trace
 
 
 def is_signed(trace: Trace, name: str) -> bool:
     """Whether values of this short name may be below 0: those of candidates and states may."""
-    return name not in gates_of(trace.config)
+    return name not in cell_of(trace.config).sigmoid_gates
 
 
 def mean_and_spread(trace: Trace, name: str, layer: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +108,7 @@ def measure_cell(trace: Trace, t: int, layer: int = -1) -> CellMeans:
     config = trace.config
     layer = check_layer(config, layer)
     t = range(len(trace))[t]
-    names = names_of(config)
+    names = cell_of(config).names
 
     def mean(name: str, position: int) -> float:
         values = trace[name, layer][position]
@@ -123,7 +123,7 @@ def measure_cell(trace: Trace, t: int, layer: int = -1) -> CellMeans:
         below = trace["h", layer - 1][t]
     elif trace.model is not None:
         below = trace.model.weights["embedding.weight"][trace.ids[t]]
-    belt = has_belt(config)
+    belt = cell_of(config).has_belt
     return CellMeans(
         values={name: mean(name, t) for name in names},
         before={name: mean(name, t - 1) if t else 0.0 for name in ("h", "c") if name in names},
@@ -152,7 +152,7 @@ def summarize_trace(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:
     layers = []
     for layer in range(trace.config.layers):
         gates = {}
-        for short, long in names_of(trace.config).items():
+        for short, long in cell_of(trace.config).names.items():
             values = trace[short, layer]
             means, spreads = mean_and_spread(trace, short, layer)
             gates[long] = {
@@ -162,7 +162,7 @@ def summarize_trace(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:
                     str(unit): values[:, unit].tolist() for unit in most_moved_units(values, units)
                 },
             }
-        belt = trace.belt(layer).amounts().tolist() if has_belt(trace.config) else None
+        belt = trace.belt(layer).amounts().tolist() if cell_of(trace.config).has_belt else None
         layers.append({"gates": gates, "belt": belt})
     guesses = [[guess._asdict() for guess in best] for best in likeliest_tokens(trace, k)]
     return {"words": trace.words, "next_words": guesses, "layers": layers}
@@ -183,7 +183,7 @@ def aligned_words(comparison: Comparison) -> tuple[list[str], list[str]]:
 def compared_gates(comparison: Comparison) -> list[tuple[str, int, int]]:
     """What is compared, layer by layer: its name on a screen, and its gate and layer as indices."""
     config = comparison.first.config
-    long = names_of(config)
+    long = cell_of(config).names
     return [
         (f"{name} {long[name]}" + (f" {layer}" if config.layers > 1 else ""), gate, layer)
         for layer in range(config.layers)

@@ -13,7 +13,7 @@ from carousel.draw.svg.canvas import Canvas
 from carousel.draw.svg.columns import ColumnLayout
 from carousel.draw.svg.text_width import fit
 from carousel.lens.belt import Belt
-from carousel.lens.names import memory_of
+from carousel.lens.names import cell_of
 from carousel.lens.tokens import display_words, likeliest_tokens
 from carousel.lens.trace import Trace
 
@@ -112,7 +112,7 @@ class _Picture:
     def _make_table(self, belt: Belt) -> list[tuple[str, str, list[str]]]:
         """The table below the belt: of each row the name, its colour, and an entry a word."""
         trace = belt.trace
-        lstm = memory_of(trace.config) == "c"
+        lstm = cell_of(trace.config).memory == "c"
         kept = trace.kept(belt.layer).mean(1)
         added = trace["i", belt.layer].mean(1) if lstm else 1 - kept
         share = self.amounts / np.maximum(np.diag(self.amounts), 1e-12)

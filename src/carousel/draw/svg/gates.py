@@ -7,7 +7,7 @@ import numpy as np
 from carousel.draw.palette import GATE_COLOURS
 from carousel.draw.svg.canvas import Canvas
 from carousel.draw.svg.columns import ColumnLayout
-from carousel.lens.names import gates_of, names_of
+from carousel.lens.names import cell_of
 from carousel.lens.summary import is_signed, mean_and_spread, most_moved_units
 from carousel.lens.tokens import display_words
 from carousel.lens.trace import Trace
@@ -19,7 +19,7 @@ BAR, UNIT = 36.0, 15.0
 
 def gates_heading(trace: Trace) -> str:
     """What there is to see of a cell: a plain RNN has no gates."""
-    return "The gates" if gates_of(trace.config) else "The state"
+    return "The gates" if cell_of(trace.config).sigmoid_gates else "The state"
 
 
 def draw_gates(
@@ -46,7 +46,7 @@ def draw_gates(
     layer %= trace.config.layers
     words = display_words(trace)
     layout = ColumnLayout.fit(words, width, left=LEFT, min_size=62, font_size=14)
-    names = names_of(trace.config)
+    names = cell_of(trace.config).names
     block = 14 + BAR + 8 + units * UNIT + 12
     row_height = 24 + len(names) * block + 8
     canvas = Canvas(
@@ -79,7 +79,7 @@ def _draw_gate(
     means, spreads = mean_and_spread(trace, short, layer)
     top = max(1.0, float((means + spreads).max()))
     floor = 14 + BAR
-    long = names_of(trace.config)[short]
+    long = cell_of(trace.config).names[short]
     canvas.text(12, 26, f"|{short}| {long}" if signed else f"{short} {long}", bold=True,
                 size=min(13, layout.left / 8.5), within=layout.left - 14)  # fmt: skip
     canvas.text(12, 42, "mean ± spread", size=11, fill="dim")

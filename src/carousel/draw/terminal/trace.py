@@ -15,7 +15,7 @@ from rich.text import Text
 from carousel.draw.palette import COLOURS, GATE_COLOURS, word_colours
 from carousel.draw.terminal.word_rows import DIM, bar_cell, block, word_blocks, word_row, wrapped
 from carousel.lens.effect import Effect
-from carousel.lens.names import gates_of, has_belt, names_of
+from carousel.lens.names import cell_of
 from carousel.lens.summary import is_signed, mean_and_spread, most_moved_units
 from carousel.lens.tokens import display_words, likeliest_tokens, printable
 from carousel.lens.trace import Trace
@@ -50,7 +50,7 @@ def trace_lines(
     colours = word_colours(words, focus) | dict(colours or {})
     first = 1 if len(trace) > 1 else 0
     belts = [
-        trace.belt(layer).amounts() if has_belt(trace.config) else None
+        trace.belt(layer).amounts() if cell_of(trace.config).has_belt else None
         for layer in range(trace.config.layers)
     ]
     best = likeliest_tokens(trace, guesses)
@@ -85,7 +85,7 @@ def effect_lines(effect: Effect, heading: str) -> Iterator[Text]:
 
 def _gates(trace: Trace, layer: int, columns: range) -> Iterator[Text]:
     """The mean and the spread over units of each gate and state."""
-    for short, long in names_of(trace.config).items():
+    for short, long in cell_of(trace.config).names.items():
         signed = is_signed(trace, short)
         means, spreads = mean_and_spread(trace, short, layer)
         top = max(1.0, float(means.max()))
@@ -101,7 +101,7 @@ def _gates(trace: Trace, layer: int, columns: range) -> Iterator[Text]:
 
 def _units(trace: Trace, layer: int, columns: range, count: int) -> Iterator[Text]:
     """The units that move most: of the gate that keeps, or of the RNN's state."""
-    gates = gates_of(trace.config)
+    gates = cell_of(trace.config).sigmoid_gates
     name = "f" if "f" in gates else "z" if "z" in gates else "h"
     values = trace[name, layer]
     for unit in most_moved_units(values, count):

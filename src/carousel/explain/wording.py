@@ -1,7 +1,11 @@
-"""The words and signs of the pictures in plain English, for the legend of a page."""
+"""The sentences beside the pictures, in plain English: legend, model, and what may surprise."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from carousel.lens.decision import Decision
+from carousel.lens.tokens import printable
 from carousel.storage.config import Config
 
 LINE_START = {"⏎": "the start of the line: what the model reads before the first word"}
@@ -66,3 +70,42 @@ def legend(config: Config, words: list[str], *, decision: bool, effect: bool) ->
     if effect:
         meanings |= EFFECT
     return meanings
+
+
+def describe_model(name: str, config: Config) -> str:
+    """Which model this is, in one line: its name, its cell and its size."""
+    layers = "1 layer" if config.layers == 1 else f"{config.layers} layers"
+    size = (
+        f"{config.cell.upper()}, {layers} of {config.hidden_size} units, "
+        f"{config.vocab_size:,} known tokens, {config.parameters:,} parameters"
+    )
+    return f"Model: {name} ({size})" if name else f"Model: {size}"
+
+
+def only_first_words(shown: int, total: int) -> str:
+    """A note, as HTML, where a notebook shows less than there is; empty where it shows all."""
+    if shown >= total:
+        return ""
+    return (
+        f"<p>Only the first {shown} of {total:,} words are drawn here; "
+        "<code>carousel explain --html</code> draws up to 2,000.</p>"
+    )
+
+
+def explain_contradiction(decision: Decision) -> str | None:
+    """A sentence where belt and decision seem to disagree; None where they don't.
+
+    They do where a word wins although its own luggage on the belt speaks against it.
+    """
+    own = decision.own_share()
+    if own is None or own >= 0:
+        return None
+    shares = decision.for_winner()
+    winner = printable(decision.winner)
+    strongest = int(np.argmax(shares))
+    last_own = max(t for t, word in enumerate(decision.words) if word == decision.winner)
+    who = "later words carry it on" if strongest > last_own else "other words speak for it"
+    return (
+        f"{winner}'s own luggage speaks against {winner} ({own:+.1f}), and yet {winner} is "
+        f"likelier: {who}, above all {decision.words[strongest]} ({shares[strongest]:+.1f})."
+    )
