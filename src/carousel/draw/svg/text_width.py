@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 def text_width(words: str, size: float = 13, *, bold: bool = False) -> float:
     """How wide a line of text is at most, in pixels, in the usual sans-serif fonts.
 
