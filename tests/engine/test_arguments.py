@@ -6,12 +6,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.engine import decoder as engine
-from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.engine import extension
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
 from carousel.errors import FolderError
+from carousel.inference.backend import NumPyBackend
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
-from carousel.storage.number_formats import Quantized, cast_weights
+from carousel.storage.number_formats import Quantized, cast_weights, to_float32
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 
@@ -171,6 +173,29 @@ def test_scores_that_overflow_are_an_error(decoder):
         decoder.step([1], np.full((1, 2 * H), np.nan, np.float32))
 
 
+def test_weights_that_overflow_are_as_for_the_cells():
+    """A gate that is not a number stays one, and a ranking of such scores is some ranking."""
+    config, stored = make()
+    huge = stored | {"layers.0.weight_hh": np.full((4 * H, H), 3e38, np.float32)}
+    huge["layers.0.weight_hh"][:, ::2] *= -1
+    for isa in instruction_sets():
+        decoder = Decoder(config, huge, isa=isa)
+        state = np.full((1, 2 * H), 2.0, np.float32)
+        hidden, after = decoder.read([1], state)
+        backend = NumPyBackend(config, {name: to_float32(w) for name, w in huge.items()})
+        with np.errstate(all="ignore"):
+            expected = backend.read(np.array([[1]]), decoder.unpack(state)).hidden
+        assert np.isnan(expected).any()
+        np.testing.assert_array_equal(np.isnan(hidden), np.isnan(expected))
+        with pytest.raises(ValueError, match="state holds a value that is not finite"):
+            decoder.step([1], after)
+        rows = np.full((V, H), 3e38, np.float32)
+        rows[:, ::2] *= -1
+        overflowing = Decoder(config, stored | {"decoder.weight": rows}, isa=isa)
+        for k in (1, 5, V):
+            assert len(set(overflowing.rank(state, k)[0].tolist())) == k
+
+
 def test_wrong_arguments_say_what_is_wrong(decoder):
     state = decoder.initial_state(2)
     with pytest.raises(IndexError, match="token 23 is not among the 23 known"):
@@ -213,4 +238,4 @@ def test_a_decoder_keeps_its_weights_alive():
     copies.clear()
     [np.ones(V * H, np.float32) for _ in range(200)]
     np.testing.assert_array_equal(made.top_k(made.initial_state(), 5), expected)
-    assert engine.MISSING == ""
+    assert extension.MISSING == ""

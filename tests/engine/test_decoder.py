@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
 from carousel.errors import EngineError
 from carousel.inference.backend import NumPyBackend
 from carousel.inference.model import RecurrentLM
@@ -331,7 +332,7 @@ def test_more_threads_give_the_same(dtype):
     config, _, stored = make(dtype=dtype, vocab_size=9000, hidden_size=130, embedding_size=40)
     ids = np.random.default_rng(0).integers(0, 9000, (3, 5))
     one, three = Decoder(config, stored), Decoder(config, stored)
-    three._decoder.threads = 3
+    three.threads = 3
     assert (one.threads, three.threads) == (1, 3)
     state = one.steps(ids, one.initial_state(5))
     np.testing.assert_array_equal(three.steps(ids, three.initial_state(5)), state)
@@ -345,6 +346,8 @@ def test_more_threads_give_the_same(dtype):
     assert Decoder(config, stored, threads=None).threads >= 1
     with pytest.raises(ValueError, match="threads must be 1 to 64"):
         Decoder(config, stored, threads=0)
+    with pytest.raises(ValueError, match="threads must be 1 to 64"):
+        three.threads = 65
 
 
 def test_one_decoder_serves_several_threads():
@@ -352,7 +355,7 @@ def test_one_decoder_serves_several_threads():
 
     config, _, stored = make(vocab_size=300, hidden_size=40)
     decoder = Decoder(config, stored)
-    decoder._decoder.threads = 2
+    decoder.threads = 2
     ids = np.random.default_rng(0).integers(0, 300, (8, 50))
     expected = [decoder.score(row, decoder.initial_state())[0] for row in ids]
     with ThreadPoolExecutor(8) as pool:
@@ -431,8 +434,8 @@ def test_a_decoder_opens_a_folder_and_says_what_it_is():
 def test_a_model_without_the_engine_says_so_once_and_runs(make_model, monkeypatch):
     model = make_model()
     expected, _ = read_logits(model, [2, 3])
-    monkeypatch.setattr("carousel.engine.decoder._kernels", None)
-    monkeypatch.setattr("carousel.engine.decoder.MISSING", "no such file")
+    monkeypatch.setattr("carousel.engine.extension._kernels", None)
+    monkeypatch.setattr("carousel.engine.extension.MISSING", "no such file")
     alone = LanguageModel.from_weights(model.config, model.model.stored, model.tokenizer)
     with pytest.warns(RuntimeWarning, match="NumPy does their work: no such file"):
         found, _ = read_logits(alone, [2, 3])

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
 from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.pretrained import PRETRAINED

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
 from carousel.model import LanguageModel
 from carousel.storage.number_formats import DTYPES, cast_weights
 from carousel.study.stories import tell_stories

@@ -293,7 +293,7 @@ def test_links_that_lead_upward_end(tmp_path):
 SMALL = ["--hidden-size", "4", "--embedding-size", "4", "--epochs", "1"]
 COMMANDS = {
     "evaluate": ["evaluate", "m"],
-    "phrases": ["phrases", "m", "the cat", "--words", "1:2", "--in"],
+    "phrases": ["phrases", "m", "the cat", "--words", "1:2", "--threshold", "0", "--in"],
     "quantize": ["quantize", "m", "--to", "int8", "--out", "q", "--force", "--on"],
     "train": ["train", "--out", "t", "--force", *SMALL],
 }

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.engine.decoder import instruction_sets
+from carousel.engine.extension import instruction_sets
 from carousel.errors import EngineError
 from carousel.inference import backend as module
 from carousel.inference.model import RecurrentLM
@@ -58,7 +58,7 @@ def test_a_backend_is_chosen_by_name(make_model):
 
 
 def test_without_kernels_the_engine_is_an_error_and_auto_a_warning(make_model, monkeypatch):
-    monkeypatch.setattr("carousel.engine.decoder._kernels", None)
+    monkeypatch.setattr("carousel.engine.extension._kernels", None)
     with pytest.raises(EngineError, match="can't be loaded"):
         assert make_model(backend="engine").model.decoder
     with pytest.warns(RuntimeWarning, match="NumPy does their work"):
