@@ -32,9 +32,10 @@ from carousel.lens.decision import Decision, measure_decision, words_to_compare
 from carousel.lens.effect import Effect, measure_effect
 from carousel.lens.names import cell_of, find_word
 from carousel.lens.summary import first_words, summarize_trace
-from carousel.lens.tokens import display_words, printable
+from carousel.lens.tokens import display_words
 from carousel.lens.trace import Trace, trace_text
 from carousel.predict.next_words import encode_known
+from carousel.text.printable import printable_word
 from carousel.text.tokenizer import Tokenizer
 
 MAX_PATCHING = 4e10
@@ -185,7 +186,7 @@ class Explanation(Visualization):
             if number:
                 yield Text()
             if len(self.traces) > 1:
-                yield from wrapped(printable(name), width, HEADING)
+                yield from wrapped(printable_word(name), width, HEADING)
             yield from trace_lines(trace, width, units=units, focus=self.focus, colours=colours)
         if self.comparison is not None:
             yield from comparison_lines(self.comparison, width, self.patched, self.compare)
@@ -197,7 +198,7 @@ class Explanation(Visualization):
         for name, decision in self.decisions():
             yield Text()
             if len(self.traces) > 1:
-                yield from wrapped(printable(name), width, HEADING)
+                yield from wrapped(printable_word(name), width, HEADING)
             yield from decision_lines(decision, width)
             contradiction = explain_contradiction(decision)
             if contradiction:
@@ -279,12 +280,12 @@ class Explanation(Visualization):
         ]  # fmt: skip
 
     def _for_whom(self, name: str, decision: Decision) -> str:
-        first, second = map(printable, decision.compare)
+        first, second = map(printable_word, decision.compare)
         return f"For {first} or for {second}{self.suffix(name)}"
 
     def suffix(self, name: str) -> str:
         """What tells one trace's pictures from another's; empty where there is only one."""
-        return f": {printable(name)}" if len(self.traces) > 1 else ""
+        return f": {printable_word(name)}" if len(self.traces) > 1 else ""
 
     def table(self) -> dict[str, Any]:
         """The numbers as plain data, for JSON."""

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from carousel.draw.svg.cell import draw_cell
 from carousel.draw.svg.comparison import draw_comparison
 from carousel.draw.svg.gates import gates_heading
-from carousel.explain.html_report import bars, definitions, figure, page, rows, section, steps
+from carousel.explain.html_report import (
+    bars,
+    definitions,
+    escape,
+    figure,
+    page,
+    rows,
+    section,
+    steps,
+)
 from carousel.explain.wording import describe_model, explain_contradiction, legend
 from carousel.lens.summary import is_signed, measure_cell
-from carousel.lens.tokens import display_words, likeliest_tokens_at, printable
+from carousel.lens.tokens import display_words, likeliest_tokens_at
 from carousel.lens.trace import Trace
+from carousel.text.printable import printable_word
 
 if TYPE_CHECKING:
     from carousel.draw.svg.canvas import Canvas
@@ -82,7 +91,7 @@ def _effect(explanation: Explanation) -> Iterator[str]:
     effect = explanation.effect
     if effect is None:
         return
-    body = [(printable(word), f"{p:.1%}", f"{q:.1%}") for word, p, q in effect.changes]
+    body = [(printable_word(word), f"{p:.1%}", f"{q:.1%}") for word, p, q in effect.changes]
     yield section(
         "What the clamps change",
         f"KL(before ‖ after) is {effect.divergence:.3f} nats.",
@@ -107,7 +116,7 @@ def _decisions(explanation: Explanation) -> Iterator[str]:
         return
     contradictions = [explain_contradiction(decision) for _, decision in explanation.decisions()]
     parts = [
-        figure(draw) + (f"<p>{html.escape(sentence)}</p>" if sentence else "")
+        figure(draw) + (f"<p>{escape(sentence)}</p>" if sentence else "")
         for draw, sentence in zip(drawings, contradictions, strict=True)
     ]
     yield section(

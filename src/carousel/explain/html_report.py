@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from carousel.draw.palette import COLOURS, DARK, LIGHT
 from carousel.draw.svg.canvas import Canvas
+from carousel.text.printable import printable_text
 
 WIDTHS = {358: (0, 767), 736: (768, 1023), 992: (1024, 1239), 1180: (1240, None)}
 """The widths in pixels for which a drawing is made, and the windows that show it (from, to)."""
@@ -53,6 +54,11 @@ steps.prepend(nav);show(figures.length-1)}
 """
 
 
+def escape(text: str) -> str:
+    """Return text as HTML that shows it: neither markup nor a control character acts."""
+    return html.escape(printable_text(text))
+
+
 def page(title: str, about: str, parts: Iterable[str]) -> str:
     """A whole HTML page.
 
@@ -63,7 +69,7 @@ def page(title: str, about: str, parts: Iterable[str]) -> str:
     """
     light, dark = ("".join(f"--{k}:{v};" for k, v in table.items()) for table in (LIGHT, DARK))
     style = STYLE.replace("LIGHT", light).replace("DARK", dark) + _width_rules()
-    heading = html.escape(title)
+    heading = escape(title)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         # Nothing is fetched, whatever a text may hold.
@@ -71,7 +77,7 @@ def page(title: str, about: str, parts: Iterable[str]) -> str:
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>"
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
         f"<title>{heading}</title><style>{style}</style></head><body><h1>{heading}</h1>"
-        f'<p class="about">{html.escape(about)}</p>\n'
+        f'<p class="about">{escape(about)}</p>\n'
         + "\n".join(parts)
         + "\n<footer>Drawn by Carousel.</footer>"
         + f"<script>{SCRIPT}</script></body></html>\n"
@@ -80,8 +86,8 @@ def page(title: str, about: str, parts: Iterable[str]) -> str:
 
 def section(heading: str, about: str, *parts: str) -> str:
     """A heading, a sentence on how to read what follows, and what follows."""
-    words = f"<p>{html.escape(about)}</p>" if about else ""
-    return f"<section><h2>{html.escape(heading)}</h2>{words}{''.join(parts)}</section>"
+    words = f"<p>{escape(about)}</p>" if about else ""
+    return f"<section><h2>{escape(heading)}</h2>{words}{''.join(parts)}</section>"
 
 
 def figure(draw: Callable[[float], Canvas]) -> str:
@@ -108,8 +114,8 @@ def steps(canvases: Sequence[tuple[str, Canvas, str]]) -> str:
             narrow window shows below the drawing, as it is small there.
     """
     parts = (
-        f'<figure data-word="{html.escape(word)}">{canvas.to_string("page")}'
-        f'<p class="w w358">{html.escape(numbers)}</p></figure>'
+        f'<figure data-word="{escape(word)}">{canvas.to_string("page")}'
+        f'<p class="w w358">{escape(numbers)}</p></figure>'
         for word, canvas, numbers in canvases
     )
     return f'<div class="steps">{"".join(parts)}</div>'
@@ -120,8 +126,7 @@ def rows(caption: str, head: Sequence[str], body: Iterable[Sequence[str]]) -> st
     right = ' class="n"'
     lines = (
         "".join(
-            f"<td{right if number else ''}>{html.escape(cell)}</td>"
-            for number, cell in enumerate(line)
+            f"<td{right if number else ''}>{escape(cell)}</td>" for number, cell in enumerate(line)
         )
         for line in body
     )
@@ -141,7 +146,7 @@ def bars(caption: str, shares: Iterable[tuple[str, float]], colours: Mapping[str
     listed = [(word, share) for word, share in shares if share >= 0.001]
     rest = max(0.0, 1 - sum(share for _, share in listed))
     lines = [
-        f'<td>{html.escape(word)}</td><td class="b"><span style="width:{share:.1%};'
+        f'<td>{escape(word)}</td><td class="b"><span style="width:{share:.1%};'
         f'background:{COLOURS.get(colours.get(word, ""), "var(--dim)")}"></span></td>'
         f'<td class="n">{share:.1%}</td>'
         for word, share in listed
@@ -156,16 +161,15 @@ def bars(caption: str, shares: Iterable[tuple[str, float]], colours: Mapping[str
 def definitions(meanings: Mapping[str, str]) -> str:
     """A list of signs and what they mean."""
     entries = (
-        f"<dt>{html.escape(sign)}</dt><dd>{html.escape(meaning)}</dd>"
-        for sign, meaning in meanings.items()
+        f"<dt>{escape(sign)}</dt><dd>{escape(meaning)}</dd>" for sign, meaning in meanings.items()
     )
     return f"<dl>{''.join(entries)}</dl>"
 
 
 def _table(caption: str, head: Sequence[str], lines: Iterable[str]) -> str:
-    heads = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    above = f"<h3>{html.escape(caption)}</h3>" if caption else ""
+    above = f"<h3>{escape(caption)}</h3>" if caption else ""
     return f"{above}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 

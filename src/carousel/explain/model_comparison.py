@@ -29,9 +29,10 @@ from carousel.lens.summary import (
     state_change,
     summarize_trace,
 )
-from carousel.lens.tokens import display_words, likeliest_tokens, printable
+from carousel.lens.tokens import display_words, likeliest_tokens
 from carousel.lens.trace import Trace, trace_text
 from carousel.predict.next_words import encode_known
+from carousel.text.printable import printable_word
 from carousel.text.tokenizer import Tokenizer
 
 
@@ -101,7 +102,7 @@ class ModelComparison(Visualization):
         plots = [self._plot("how likely the model found this word before it came",
                             probability_before, is_share=True)]  # fmt: skip
         for word in self.compare or ():
-            caption = f"how likely {printable(word)} is next"
+            caption = f"how likely {printable_word(word)} is next"
             curves = {name: probability_next(trace, word) for name, trace in self.traces.items()}
             plots.append(CurvePlot(caption, curves, is_share=True))
         for word in self.compare or ():
@@ -112,11 +113,11 @@ class ModelComparison(Visualization):
             }
             if curves:
                 without = [
-                    printable(name)
+                    printable_word(name)
                     for name, trace in self.traces.items()
                     if not cell_of(trace.config).has_belt
                 ]
-                caption = f"what is left of {printable(word)}'s luggage"
+                caption = f"what is left of {printable_word(word)}'s luggage"
                 caption += f" (no belt: {', '.join(without)})" if without else ""
                 plots.append(CurvePlot(caption, curves, is_share=True))
         plots.append(self._plot("how much of the last layer's state changed: mean |h − h before|",
@@ -150,19 +151,20 @@ class ModelComparison(Visualization):
         Args:
             width: how wide the drawing may get, in pixels.
         """
-        heading = printable(self.title)
+        heading = printable_word(self.title)
         return draw_curves(self.words, self.plots(), self.guesses(), heading=heading, width=width)
 
     def to_html(self) -> str:
         """One whole page: the curves, each model's cell at every word, and what the signs mean."""
         about = "; ".join(
-            describe_model(printable(name), trace.config) for name, trace in self.traces.items()
+            describe_model(printable_word(name), trace.config)
+            for name, trace in self.traces.items()
         )
         meanings: dict[str, str] = {}
         for trace in self.traces.values():
             meanings |= legend(trace.config, self.words, decision=False, effect=False)
         cells = (
-            section(f"The cell of {printable(name)}", "", cell_steps(trace))
+            section(f"The cell of {printable_word(name)}", "", cell_steps(trace))
             for name, trace in self.traces.items()
             if len(trace) <= MAX_CELLS + 1
         )

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import html
-
 from carousel.draw.palette import word_colours
 from carousel.draw.svg.belt import draw_belt, full_belt
 from carousel.draw.svg.canvas import stack
 from carousel.draw.svg.comparison import draw_comparison
 from carousel.draw.svg.gates import draw_gates
 from carousel.explain.explanation import shorten_comparison
-from carousel.explain.html_report import rows
+from carousel.explain.html_report import escape, rows
 from carousel.explain.visualization import MAX_NOTEBOOK_WORDS
 from carousel.explain.wording import only_first_words
 from carousel.lens.belt import Belt
@@ -23,8 +21,9 @@ from carousel.lens.display import register_renderer
 from carousel.lens.effect import Effect
 from carousel.lens.names import cell_of, full_names
 from carousel.lens.summary import first_words
-from carousel.lens.tokens import display_words, printable
+from carousel.lens.tokens import display_words
 from carousel.lens.trace import Trace
+from carousel.text.printable import printable_word
 
 
 def show_in_notebooks() -> None:
@@ -38,7 +37,7 @@ def show_in_notebooks() -> None:
 def render_trace(trace: Trace) -> str:
     """The last layer's belt and gates; of a trace that holds only some gates, its name."""
     if len(trace.values) < len(full_names(trace.config)):
-        return f"<code>{html.escape(repr(trace))}</code>"
+        return f"<code>{escape(repr(trace))}</code>"
     short = first_words(trace, MAX_NOTEBOOK_WORDS)
     focus = words_to_compare([trace]) or ()
     belts = [draw_belt(short, focus=focus)] if cell_of(trace.config).has_belt else []
@@ -56,7 +55,7 @@ def render_belt(belt: Belt) -> str:
 
 def render_effect(effect: Effect) -> str:
     """The prediction before and after, and the belts of both in one scale."""
-    changes = [(printable(word), f"{p:.1%}", f"{q:.1%}") for word, p, q in effect.changes]
+    changes = [(printable_word(word), f"{p:.1%}", f"{q:.1%}") for word, p, q in effect.changes]
     table = rows("", ["next word", "before", "after"], changes)
     if not cell_of(effect.before.config).has_belt:
         return table

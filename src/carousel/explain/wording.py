@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from carousel.lens.decision import Decision
-from carousel.lens.tokens import printable
 from carousel.storage.config import Config
+from carousel.text.printable import printable_word
 
 LINE_START = {"⏎": "the start of the line: what the model reads before the first word"}
 UNKNOWN = {"<unk>": "a word that the model does not know: it reads this sign in its place"}
@@ -101,7 +101,7 @@ def explain_contradiction(decision: Decision) -> str | None:
     if own is None or own >= 0:
         return None
     shares = decision.for_winner()
-    winner = printable(decision.winner)
+    winner = printable_word(decision.winner)
     strongest = int(np.argmax(shares))
     last_own = max(t for t, word in enumerate(decision.words) if word == decision.winner)
     who = "later words carry it on" if strongest > last_own else "other words speak for it"

@@ -7,24 +7,8 @@ import numpy as np
 from carousel.lens.trace import Trace, show_token
 from carousel.predict.next_words import Prediction
 from carousel.softmax import softmax
+from carousel.text.printable import printable_word
 from carousel.text.tokenizer import Tokenizer
-
-
-def printable(word: str) -> str:
-    """A token that can be seen and that does nothing to a terminal.
-
-    Spaces alone become ``␣``, a tab ``⇥``, a line's end ``⏎``, and any other character that can't
-    be printed the replacement character.
-
-    >>> printable("  "), printable("a\\tb"), printable("pizza")
-    ('␣␣', 'a⇥b', 'pizza')
-    """
-    if not word.strip(" "):
-        return "␣" * len(word)
-    signs = {"\t": "⇥", "\n": "⏎"}
-    return "".join(
-        c if c.isprintable() else signs.get(c, "\N{REPLACEMENT CHARACTER}") for c in word
-    )
 
 
 def display_words(trace: Trace) -> list[str]:
@@ -32,7 +16,7 @@ def display_words(trace: Trace) -> list[str]:
     tokenizer = trace.tokenizer
     if tokenizer is not None and tokenizer.kind == "bpe":
         return [trace.words[0], *(_display_token(tokenizer, int(id)) for id in trace.ids[1:])]
-    return [printable(word) for word in trace.words]
+    return [printable_word(word) for word in trace.words]
 
 
 def likeliest_tokens(trace: Trace, k: int) -> list[list[Prediction]]:
@@ -58,7 +42,7 @@ def likeliest_tokens_at(trace: Trace, t: int, k: int) -> list[Prediction]:
 
 def _display_token(tokenizer: Tokenizer, id: int) -> str:
     if tokenizer.kind != "bpe" or id <= tokenizer.eol_id:
-        return printable(show_token(tokenizer.token(id)))
+        return printable_word(show_token(tokenizer.token(id)))
     text = tokenizer.decode([id])
     bare = text.lstrip(" ")
-    return "␣" * (len(text) - len(bare)) + printable(bare) if bare else printable(text)
+    return "␣" * (len(text) - len(bare)) + printable_word(bare) if bare else printable_word(text)

@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import pytest
+from carousel.draw.terminal.strips import CELL, LABEL, blocks, cut, height, strip
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from carousel.draw.terminal.strips import CELL, LABEL, blocks, cut, height, strip
 from carousel.draw.terminal.trace import show_effect, show_trace
 from carousel.lens.effect import measure_effect
 from carousel.lens.names import cell_of

@@ -10,7 +10,7 @@ from carousel.draw.svg.canvas import Canvas
 from carousel.draw.svg.columns import ColumnLayout
 from carousel.lens.compare import Comparison
 from carousel.lens.summary import aligned_words, compared_gates, percentage
-from carousel.lens.tokens import printable
+from carousel.text.printable import printable_word
 
 LEFT, ROW = 138.0, 21.0
 
@@ -50,7 +50,7 @@ def draw_comparison(
         )
     ]
     if patched is not None:
-        a, b = map(printable, compare or ("", ""))
+        a, b = map(printable_word, compare or ("", ""))
         caption = f"one gate at one word taken from the second text: how far that moves {a} to {b}"
         maps.append((caption, patched, percentage))
     y = 36.0

@@ -10,7 +10,7 @@ from carousel.draw.curves import CurvePlot, model_style
 from carousel.draw.svg.canvas import Canvas
 from carousel.draw.svg.columns import ColumnLayout
 from carousel.draw.svg.text_width import text_width
-from carousel.lens.tokens import printable
+from carousel.text.printable import printable_word
 
 LEFT, PLOT_HEIGHT, LINE = 140.0, 92.0, 19.0
 MARKS = {
@@ -61,7 +61,7 @@ def _legend(canvas: Canvas, models: Sequence[str], y: float) -> float:
         if x > 12 and x + needed > canvas.width - 12:
             x, y = 12.0, y + LINE
         _mark(canvas, x + 8, y, mark, colour)
-        canvas.text(x + 20, y + 5, printable(name), within=needed - 30)
+        canvas.text(x + 20, y + 5, printable_word(name), within=needed - 30)
         x += needed
     return y + 16
 
@@ -95,7 +95,7 @@ def _draw_row(
     canvas.text(12, y + LINE, "next word", size=12, fill="dim")
     for name, best in guesses.items():
         y += LINE
-        canvas.text(layout.left - 8, y + LINE, printable(name), size=12, anchor="end",
+        canvas.text(layout.left - 8, y + LINE, printable_word(name), size=12, anchor="end",
                     within=layout.left - 16)  # fmt: skip
         for t in row:
             canvas.text(layout.middle(row, t), y + LINE, best[t], size=12, anchor="middle",

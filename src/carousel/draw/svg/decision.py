@@ -7,7 +7,7 @@ import numpy as np
 from carousel.draw.svg.canvas import Canvas
 from carousel.draw.svg.columns import ColumnLayout
 from carousel.lens.decision import Decision
-from carousel.lens.tokens import printable
+from carousel.text.printable import printable_word
 
 FIRST, SECOND = "luggage-0", "luggage-1"
 """The colours of the two words: those that words in focus have on the belt."""
@@ -23,7 +23,7 @@ def draw_decision(decision: Decision, *, width: float = 1180, heading: str = "")
         heading: the line above it.
     """
     words, shares = decision.words, decision.shares
-    first, second = map(printable, decision.compare)
+    first, second = map(printable_word, decision.compare)
     layout = ColumnLayout.fit(words, width, left=LEFT, min_size=70, font_size=14)
     canvas = Canvas(
         max(layout.width, min(560, width)), 0, title=f"What speaks for {first}, what for {second}"

@@ -11,7 +11,7 @@ from carousel.draw.palette import COLOURS
 from carousel.draw.terminal.word_rows import DIM, bar_cell, word_blocks, word_row, wrapped
 from carousel.lens.compare import Comparison
 from carousel.lens.summary import aligned_words, compared_gates, percentage
-from carousel.lens.tokens import printable
+from carousel.text.printable import printable_word
 
 
 def comparison_lines(
@@ -38,7 +38,7 @@ def comparison_lines(
         )
     ]
     if patched is not None and compare is not None:
-        a, b = map(printable, compare)
+        a, b = map(printable_word, compare)
         caption = f"a gate at a word from the second text: moves {a} to {b} by"
         maps.append((caption, patched, percentage))
     for columns in word_blocks(1 if len(first) > 1 else 0, len(first), width):

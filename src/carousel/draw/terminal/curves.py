@@ -18,7 +18,7 @@ from carousel.draw.terminal.word_rows import (
     word_row,
     wrapped,
 )
-from carousel.lens.tokens import printable
+from carousel.text.printable import printable_word
 
 
 def curve_lines(
@@ -58,5 +58,5 @@ def curve_lines(
 
 def _end_of(name: str) -> str:
     """The end of a long name: models are told apart by it."""
-    name = printable(name)
+    name = printable_word(name)
     return name if cell_len(name) < LABEL_WIDTH else "…" + name[-(LABEL_WIDTH - 2) :]

@@ -12,7 +12,7 @@ from rich.text import Text
 from carousel.draw.palette import COLOURS
 from carousel.draw.terminal.word_rows import DIM, wrapped
 from carousel.lens.decision import Decision
-from carousel.lens.tokens import printable
+from carousel.text.printable import printable_word
 
 
 def decision_lines(decision: Decision, width: int) -> Iterator[Text]:
@@ -21,7 +21,7 @@ def decision_lines(decision: Decision, width: int) -> Iterator[Text]:
     A bar to the right speaks for the first of the two next words, one to the left for the second.
     """
     words, shares = decision.words, decision.shares
-    first, second = map(printable, decision.compare)
+    first, second = map(printable_word, decision.compare)
     heading = f"what speaks for {first} (+) and for {second} (-): logit difference"
     yield from wrapped(f"{heading} {decision.total:+.2f}", width, Style(bold=True))
     longest = max(6, min(max(map(cell_len, words)), 24, width // 3))

@@ -17,9 +17,10 @@ from carousel.draw.terminal.word_rows import DIM, bar_cell, block, word_blocks, 
 from carousel.lens.effect import Effect
 from carousel.lens.names import cell_of
 from carousel.lens.summary import is_signed, mean_and_spread, most_moved_units
-from carousel.lens.tokens import display_words, likeliest_tokens, printable
+from carousel.lens.tokens import display_words, likeliest_tokens
 from carousel.lens.trace import Trace
 from carousel.predict.next_words import Prediction
+from carousel.text.printable import printable_word
 
 SHOWN = 0.05
 """Luggage below this share of the belt is added up in a row of its own."""
@@ -69,7 +70,7 @@ def trace_lines(
 
 def effect_lines(effect: Effect, heading: str) -> Iterator[Text]:
     """What clamps changed in the prediction at a text's end, in a few lines."""
-    yield Text(heading, style="bold")
+    yield Text(printable_word(heading), style="bold")
     if effect.compared:
         a, b = effect.compared
         yield Text(
@@ -77,7 +78,7 @@ def effect_lines(effect: Effect, heading: str) -> Iterator[Text]:
             f"{effect.difference_after:+.2f} after"
         )
     yield Text(f"  KL(before ‖ after): {effect.divergence:.3f} nats")
-    words = [printable(change.word) for change in effect.changes]
+    words = [printable_word(change.word) for change in effect.changes]
     longest = max(map(cell_len, words))
     for word, change in zip(words, effect.changes, strict=True):
         yield Text(f"  {set_cell_size(word, longest)}  {change.before:6.1%} → {change.after:6.1%}")
