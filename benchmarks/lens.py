@@ -20,7 +20,7 @@ import numpy as np
 
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 RUNS = 9
 VOCABULARY = 30_000

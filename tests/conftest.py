@@ -10,7 +10,7 @@ from hypothesis import settings
 from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 # A busy machine is no failure: no test is judged by its time.
 settings.register_profile("carousel", deadline=None)

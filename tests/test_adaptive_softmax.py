@@ -13,8 +13,8 @@ from carousel.errors import FolderError
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
-from carousel.storage.number_formats import store, to_float32
-from carousel.text.tokenizer import train_tokenizer
+from carousel.storage.number_formats import cast_weights, to_float32
+from carousel.text.vocabulary import train_tokenizer
 
 WORDS = "".join(f"w{number:02} " * (40 - number) for number in range(38))
 
@@ -85,7 +85,7 @@ def test_a_tied_decoder_is_the_embedding_in_parts(make_model, tmp_path, dtype, e
     sizes = {"embedding_size": 6, "cutoffs": (8, 20), "tail_sizes": (6, 6)}
     made = make_model(kind="whitespace", text=WORDS, tied=True, **sizes)
     config = replace(made.config, dtype=dtype)
-    stored = store({n: made.model.weights[n] for n in config.weight_shapes()}, dtype)
+    stored = cast_weights({n: made.model.weights[n] for n in config.weight_shapes()}, dtype)
     write_folder(tmp_path / "m", config, stored, made.tokenizer)
     model = LanguageModel.load(tmp_path / "m", backend="engine" if engine else "numpy")
     weights = {name: to_float32(weight) for name, weight in stored.items()}
@@ -110,7 +110,10 @@ def test_a_tied_decoder_is_the_embedding_in_parts(make_model, tmp_path, dtype, e
 def test_a_model_on_disk_predicts_as_pytorch_does(adaptive_model, tmp_path, dtype):
     config = replace(adaptive_model.config, dtype=dtype)
     write_folder(
-        tmp_path / "m", config, store(adaptive_model.model.weights, dtype), adaptive_model.tokenizer
+        tmp_path / "m",
+        config,
+        cast_weights(adaptive_model.model.weights, dtype),
+        adaptive_model.tokenizer,
     )
     model = LanguageModel.load(tmp_path / "m", backend="numpy")
     assert model.config == config

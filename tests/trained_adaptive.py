@@ -6,7 +6,7 @@ import torch
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
 from carousel.study.stories import tell_stories
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 CUTOFFS = (12, 40)
 

@@ -1,20 +1,20 @@
-"""Write the pages that come from the code: each command's help, and the table of settings.
+"""Write the pages that come from the code: commands, settings and the API reference.
 
 make docs
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import dataclasses
-import inspect
 import io
 import os
 from pathlib import Path
 
+from api_reference import reference
+
+import carousel
 from carousel.cli import COMMANDS, run
-from carousel.training.settings import Settings
+from carousel.training.settings import RENAMED, describe_settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -23,7 +23,7 @@ EXAMPLES = {
     "train": [
         "carousel train notes.txt --out models/notes",
         "carousel train books/ --out models/books --epochs 20 --hidden-size 400 --dropout 0.3",
-        "zcat log.gz | carousel train - --out models/log --minutes 10",
+        "zcat log.gz | carousel train - --out models/log --max-minutes 10",
         "carousel train book.txt --recipe characters --out models/book",
         "carousel train --resume models/notes",
     ],
@@ -31,6 +31,8 @@ EXAMPLES = {
         'carousel predict "krish likes pizza but his friend likes burger so his friend orders"',
         'carousel predict models/notes "see you" -k 3 --json',
         'carousel predict models/notes "see you tom" --complete',
+        'carousel predict --model models/notes "see you at 1/2 past ten"',
+        "carousel predict models/notes --input other-notes.txt -k 3",
         "carousel predict models/notes",
     ],
     "generate": [
@@ -47,14 +49,19 @@ EXAMPLES = {
         'carousel explain "krish likes pizza but he does not like burger so he orders" \\',
         '    "krish likes pizza but his friend likes burger so his friend orders" --html two.html',
         'carousel explain "krish likes pizza but his friend likes burger so his friend orders" \\',
-        "    --clamp forget=1@so --compare pizza,burger",
+        "    --clamp input=0@burger --clamp forget=1@burger --compare pizza,burger",
         'carousel explain models/notes "see you" --svg belt.svg --json',
     ],
     "compare": [
         "carousel compare stories-rnn stories-gru stories-lstm \\",
         '    "krish likes pizza but he does not like burger so he orders" --html three.html',
     ],
-    "info": ["carousel info models/notes", "carousel info --json"],
+    "info": [
+        "carousel info models/notes",
+        "carousel info models/notes --words",
+        "carousel info --json",
+    ],
+    "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
         'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '
         "--in notes.txt --threshold 0.2",
@@ -91,34 +98,28 @@ def help_of(command: str) -> str:
 
 def settings_table() -> str:
     """Every setting with its default and meaning, from the class that holds them."""
-    (body,) = ast.parse(inspect.getsource(Settings)).body
-    assert isinstance(body, ast.ClassDef)
-    meaning = {
-        field.target.id: " ".join(text.value.value.split())
-        for field, text in zip(body.body, body.body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
-    }
-    rows = [
-        f"| `{field.name}` | {'' if field.default is None else field.default} "
-        f"| {meaning[field.name]} |"
-        for field in dataclasses.fields(Settings)
-    ]
+    rows = []
+    for setting in describe_settings():
+        default = "" if setting.default is None else setting.default
+        rows.append(f"| `{setting.name}` | {default} | {setting.help} |")
     return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])
 
 
 def pages() -> dict[Path, str]:
     """The text of each page by its path."""
-    made = {
-        DOCS / "settings.md": "# Settings\n\nOf [a training run](training.md): by flag, by `--set "
-        f"KEY=VALUE`, or in a recipe.\n\n{settings_table()}\n"
+    texts = {
+        DOCS / "api.md": reference(carousel),
+        DOCS / "settings.md": "# Settings\n\nThe settings of [a training run](training.md). Give "
+        "them as flags, with `--set KEY=VALUE`, or in a recipe.\n\n"
+        f"{settings_table()}\n\nOld names are still read: "
+        f"{', '.join(f'`{old}` is `{new}`' for old, new in RENAMED.items())}.\n",
     }
-    for command in COMMANDS:
-        name = command.__name__
+    for name in COMMANDS:
         examples = "\n".join(EXAMPLES[name])
-        made[DOCS / "commands" / f"{name}.md"] = (
+        texts[DOCS / "commands" / f"{name}.md"] = (
             f"# carousel {name}\n\n```\n{help_of(name)}\n```\n\nExamples:\n\n```\n{examples}\n```\n"
         )
-    return made
+    return texts
 
 
 if __name__ == "__main__":

@@ -26,70 +26,100 @@ from carousel.softmax import log_softmax
 
 
 def decoder_shapes(
-    width: int,
+    input_size: int,
     vocab_size: int,
     cutoffs: Sequence[int],
     tail_sizes: Sequence[int],
     *,
     tied: bool = False,
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of each weight of the decoder, by name; ``width`` is what it reads."""
-    head = cutoffs[0] + len(cutoffs)
+    """The shape of each weight of the decoder, by name.
+
+    Args:
+        input_size: how many values the decoder reads, ``P`` or ``H``.
+        vocab_size: ``V``.
+        cutoffs: the first id of each cluster.
+        tail_sizes: the width of each cluster.
+        tied: whether the words' rows are the embedding's.
+
+    >>> decoder_shapes(4, 10, (3, 7), (2, 1))["decoder.head.bias"]
+    (5,)
+    """
+    head_size = cutoffs[0] + len(cutoffs)
     shapes: dict[str, tuple[int, ...]] = {
-        "decoder.head.bias": (head,),
+        "decoder.head.bias": (head_size,),
         "decoder.clusters.weight" if tied else "decoder.head.weight": (
-            len(cutoffs) if tied else head,
-            width,
+            len(cutoffs) if tied else head_size,
+            input_size,
         ),
     }
-    for number, (words, size) in enumerate(
+    for number, (ids, size) in enumerate(
         zip(clusters(vocab_size, cutoffs), tail_sizes, strict=True)
     ):
-        shapes[f"decoder.tail.{number}.0.weight"] = (size, width)
+        shapes[f"decoder.tail.{number}.0.weight"] = (size, input_size)
         if not tied:
-            shapes[f"decoder.tail.{number}.1.weight"] = (len(words), size)
+            shapes[f"decoder.tail.{number}.1.weight"] = (len(ids), size)
     return shapes
 
 
 def clusters(vocab_size: int, cutoffs: Sequence[int]) -> list[range]:
-    """The ids of each cluster."""
+    """The ids of each cluster.
+
+    >>> clusters(10, (3, 7))
+    [range(3, 7), range(7, 10)]
+    """
     return [range(*pair) for pair in zip(cutoffs, [*cutoffs[1:], vocab_size], strict=True)]
 
 
-def difference(
+def logit_difference_direction(
     weights: Mapping[str, np.ndarray], vocab_size: int, cutoffs: Sequence[int], a: int, b: int
 ) -> np.ndarray | None:
-    """The vector ``d [P or H]`` for which ``log p(a) - log p(b) = d . x`` and a constant.
+    """The vector ``d`` for which ``log p(a) - log p(b) = d · x + constant``.
 
-    It is there where both words are in the head or in the same cluster, so that all that
-    normalises them cancels; None where they are not.
+    Args:
+        weights: the decoder's weights in float32, by the names of ``decoder_shapes``.
+        vocab_size: ``V``.
+        cutoffs: the first id of each cluster.
+        a: the id of one word.
+        b: the id of the other.
+
+    Returns:
+        ``[P or H]``, or None where the words are neither both in the head nor both in one cluster:
+        only there does what normalises them cancel.
     """
-    for number, words in enumerate(clusters(vocab_size, cutoffs)):
-        if a in words and b in words:
+    for number, ids in enumerate(clusters(vocab_size, cutoffs)):
+        if a in ids and b in ids:
             rows = weights[f"decoder.tail.{number}.1.weight"]
-            apart: np.ndarray = rows[a - words.start] - rows[b - words.start]
-            inner: np.ndarray = apart @ weights[f"decoder.tail.{number}.0.weight"]
-            return inner
+            in_cluster: np.ndarray = rows[a - ids.start] - rows[b - ids.start]
+            direction: np.ndarray = in_cluster @ weights[f"decoder.tail.{number}.0.weight"]
+            return direction
     if max(a, b) >= cutoffs[0]:
         return None
     head = weights["decoder.head.weight"]
-    apart_in_head: np.ndarray = head[a] - head[b]
-    return apart_in_head
+    direction = head[a] - head[b]
+    return direction
 
 
 def log_probs(
     hidden: np.ndarray, weights: Mapping[str, np.ndarray], vocab_size: int, cutoffs: Sequence[int]
 ) -> np.ndarray:
-    """``hidden [..., P or H]`` to the log-probability of every token, ``[..., V]``.
+    """The log-probability of every token.
 
-    ``weights`` are float32, by the names of ``decoder_shapes``.
+    Args:
+        hidden: what the decoder reads, ``[..., P or H]``.
+        weights: the decoder's weights in float32, by the names of ``decoder_shapes``.
+        vocab_size: ``V``.
+        cutoffs: the first id of each cluster.
+
+    Returns:
+        ``[..., V]``
     """
     head = log_softmax(hidden @ weights["decoder.head.weight"].T + weights["decoder.head.bias"])
-    first = cutoffs[0]
+    head_words = cutoffs[0]
     log_probabilities: np.ndarray = np.empty((*hidden.shape[:-1], vocab_size), dtype=head.dtype)
-    log_probabilities[..., :first] = head[..., :first]
-    for number, words in enumerate(clusters(vocab_size, cutoffs)):
-        small = hidden @ weights[f"decoder.tail.{number}.0.weight"].T
-        tail = log_softmax(small @ weights[f"decoder.tail.{number}.1.weight"].T)
-        log_probabilities[..., words.start : words.stop] = tail + head[..., first + number, None]
+    log_probabilities[..., :head_words] = head[..., :head_words]
+    for number, ids in enumerate(clusters(vocab_size, cutoffs)):
+        inner = hidden @ weights[f"decoder.tail.{number}.0.weight"].T
+        tail = log_softmax(inner @ weights[f"decoder.tail.{number}.1.weight"].T)
+        log_probabilities[..., ids.start : ids.stop] = tail + head[..., head_words + number, None]
     return log_probabilities

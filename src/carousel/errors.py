@@ -41,3 +41,7 @@ class EngineError(CarouselError, ImportError):
 
 class UntouchedWarning(UserWarning):
     """A clamp that met none of the words it was for, and so changed nothing."""
+
+
+class SkippedWarning(UserWarning):
+    """Files or folders that were not read, and why."""

@@ -14,7 +14,7 @@ from carousel.inference.model import BackendName, RecurrentLM
 from carousel.pretrained import find_folder, pretrained_models
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder, write_folder
-from carousel.storage.number_formats import Stored
+from carousel.storage.number_formats import StoredWeight
 from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LanguageModel:
 
     @classmethod
     def from_weights(
-        cls, config: Config, weights: Mapping[str, Stored], tokenizer: Tokenizer
+        cls, config: Config, weights: Mapping[str, StoredWeight], tokenizer: Tokenizer
     ) -> LanguageModel:
         """A model of weights that are at hand, by their names on disk (see docs/folder.md)."""
         return cls(RecurrentLM(config, weights), tokenizer)

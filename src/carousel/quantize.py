@@ -15,7 +15,7 @@ from carousel.evaluate import evaluate
 from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import write_folder
-from carousel.storage.number_formats import DTYPES, store
+from carousel.storage.number_formats import DTYPES, cast_weights
 from carousel.text.files import ProgressCallback, find_files
 
 KEPT = ("recipe.toml", "metrics.jsonl", "learning-curve.png")
@@ -78,7 +78,9 @@ def quantize(
     config = replace(before.config, dtype=dtype)
     extra = {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
     sizes = [_weights_size(folder)]
-    stored = store({name: before.model.weights[name] for name in config.weight_shapes()}, dtype)
+    stored = cast_weights(
+        {name: before.model.weights[name] for name in config.weight_shapes()}, dtype
+    )
     write_folder(out, config, stored, before.tokenizer, extra=extra, force=force)
     after = LanguageModel.load(out)
     sizes.append(_weights_size(Path(out)))

@@ -13,7 +13,7 @@ from carousel.errors import FolderError
 from carousel.inference.backend import NumPyBackend
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
-from carousel.storage.number_formats import Quantized, store, to_float32
+from carousel.storage.number_formats import Quantized, cast_weights, to_float32
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 
@@ -32,7 +32,7 @@ def make(cell="lstm", dtype="float32", **sizes):
         name: rng.normal(size=shape).astype(np.float32)
         for name, shape in config.weight_shapes().items()
     }
-    return config, store(weights, dtype)
+    return config, cast_weights(weights, dtype)
 
 
 @pytest.fixture(scope="module")

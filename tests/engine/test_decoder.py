@@ -13,7 +13,7 @@ from carousel.inference.backend import NumPyBackend
 from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
-from carousel.storage.number_formats import DTYPES, Quantized, store, to_float32, to_tiles
+from carousel.storage.number_formats import DTYPES, Quantized, cast_weights, to_float32, to_tiles
 from front_door import read_logits
 
 SETS = instruction_sets()
@@ -29,7 +29,7 @@ def make(cell="lstm", dtype="float32", seed=0, scale=0.4, **sizes):
         name: rng.normal(scale=scale, size=shape).astype(np.float32)
         for name, shape in config.weight_shapes().items()
     }
-    return config, weights, store(weights, dtype)
+    return config, weights, cast_weights(weights, dtype)
 
 
 def by_cells(config, stored, exactly=False):
@@ -280,7 +280,7 @@ def test_tiles_are_read_as_rows_are(isa, cell, sizes, tied, B, seed):
         sizes = sizes | {"embedding_size": sizes["projection_size"] or sizes["hidden_size"]}
     config, _, stored = make(cell, "int8", seed, tied=tied, **sizes)
     tiles = {
-        name: to_tiles(weight) if name in config.tiled() else weight
+        name: to_tiles(weight) if name in config.tiled_matrices() else weight
         for name, weight in stored.items()
     }
     found, expected = (Decoder(config, weights, isa=isa) for weights in (tiles, stored))
@@ -302,7 +302,7 @@ def test_int8_products_are_the_same_on_all_instruction_sets():
     """Also at the ends of the range, where 16-bit sums of unsigned products would saturate."""
     config, weights, _ = make(dtype="int8", hidden_size=70, vocab_size=19)
     signs = np.random.default_rng(0).choice([-1, 1], (19, 70)).astype(np.float32)
-    stored = store(weights | {"decoder.weight": signs}, "int8")
+    stored = cast_weights(weights | {"decoder.weight": signs}, "int8")
     assert set(np.unique(stored["decoder.weight"].values)) == {-127, 127}
     x = np.concatenate([signs, -signs, np.zeros_like(signs)]) * np.float32(0.9)
     found = [Decoder(config, stored, isa=isa).decode(x) for isa in SETS]

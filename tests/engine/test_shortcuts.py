@@ -11,7 +11,7 @@ from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.pretrained import PRETRAINED
 from carousel.storage.config import Config
-from carousel.storage.number_formats import DTYPES, store
+from carousel.storage.number_formats import DTYPES, cast_weights
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -34,7 +34,7 @@ def make(dtype, V, H, seed, *, spread=1.0, doubles=0, levels=0, cutoffs=(), tail
         if rows in weights:
             copies = np.random.default_rng(seed).integers(0, len(weights[rows]), (2, doubles))
             weights[rows][copies[0]] = weights[rows][copies[1]]
-    return config, store({n: w.astype(np.float32) for n, w in weights.items()}, dtype)
+    return config, cast_weights({n: w.astype(np.float32) for n, w in weights.items()}, dtype)
 
 
 def best(scores, k):
@@ -116,7 +116,7 @@ def test_clusters_that_can_not_win_stay_closed(isa, dtype, bounds, k, seed, spre
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_trained_models_rank_alike(name, dtype):
     model = LanguageModel.load(PRETRAINED / name)
-    decoder = Decoder(model.config, store(model.model.weights, dtype))
+    decoder = Decoder(model.config, cast_weights(model.model.weights, dtype))
     ids = model.tokenizer.encode("on sunday i want to eat pizza on monday i want to eat burger")
     state = decoder.initial_state()
     for token in ids:

@@ -12,7 +12,7 @@ import pytest
 from carousel.engine.decoder import Decoder
 from carousel.engine.extension import instruction_sets
 from carousel.storage.config import Config
-from carousel.storage.number_formats import store
+from carousel.storage.number_formats import cast_weights
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 
@@ -28,7 +28,7 @@ def make(threads=1, seed=0):
         name: rng.normal(scale=0.3, size=shape).astype(np.float32)
         for name, shape in config.weight_shapes().items()
     }
-    decoder = Decoder(config, store(weights, "float32"))
+    decoder = Decoder(config, cast_weights(weights, "float32"))
     decoder.threads = threads
     return decoder
 

@@ -17,11 +17,18 @@ from safetensors.torch import load_file as load_file_with_torch
 from carousel.cells import CELLS
 from carousel.errors import FolderError
 from carousel.model import LanguageModel
-from carousel.storage import atomic, model_folder
-from carousel.storage.atomic import clear_aside, write_file
+from carousel.storage import atomic
+from carousel.storage.atomic import remove_leftovers, temporary_path, write_file
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder, write_folder
-from carousel.storage.number_formats import DTYPES, Quantized, Tiled, from_tiles, store, to_tiles
+from carousel.storage.number_formats import (
+    DTYPES,
+    Quantized,
+    Tiled,
+    cast_weights,
+    from_tiles,
+    to_tiles,
+)
 
 
 @pytest.fixture
@@ -50,14 +57,14 @@ def test_round_trip(tmp_path_factory, make_model, cell, sizes, layers, tied, bia
         shape["projection_size"] = P
     model = make_model(cell, tied=tied, **shape)
     path = tmp_path_factory.mktemp("round") / "m"
-    config, stored = replace(model.config, dtype=dtype), store(model.model.weights, dtype)
+    config, stored = replace(model.config, dtype=dtype), cast_weights(model.model.weights, dtype)
     write_folder(path, config, stored, model.tokenizer)
     again = LanguageModel.load(path)
     assert again.config == config
     assert again.tokenizer.tokens() == model.tokenizer.tokens()
     assert again.model.stored.keys() == stored.keys()
     for name, weight in stored.items():
-        if dtype == "int8" and name in config.tiled():
+        if dtype == "int8" and name in config.tiled_matrices():
             weight = to_tiles(weight)
             assert again.model.stored[name].tiles.ctypes.data % 64 == 0, "a tile is a line"
         kept = arrays_of(again.model.stored[name])
@@ -221,7 +228,9 @@ def test_a_flipped_byte_is_an_error_or_a_finite_model(tmp_path_factory, make_mod
 
 def write_as(path, model, dtype):
     config = replace(model.config, dtype=dtype)
-    write_folder(path, config, store(model.model.weights, dtype), model.tokenizer, force=True)
+    write_folder(
+        path, config, cast_weights(model.model.weights, dtype), model.tokenizer, force=True
+    )
 
 
 def patch(name, value, dtype):
@@ -354,7 +363,7 @@ def test_int8_that_lies_row_by_row_is_the_same_model(tmp_path, make_model, tied)
         for name, weight in tiles.model.stored.items()
         if isinstance(weight, Tiled)
     }
-    assert by_rows.keys() == set(tiles.config.tiled())
+    assert by_rows.keys() == set(tiles.config.tiled_matrices())
     assert ("embedding.weight" in by_rows) == tied
     change_tensors(path, lambda t: t.update(by_rows))
     rows = LanguageModel.load(path)
@@ -377,7 +386,7 @@ def test_tensors_that_do_not_lie_on_the_processors_grid(saved):
 def test_weights_of_another_format_than_the_configuration_are_not_written(tmp_path, make_model):
     model = make_model()
     config = replace(model.config, dtype="int8")
-    for weights in (model.model.weights, store(model.model.weights, "bfloat16")):
+    for weights in (model.model.weights, cast_weights(model.model.weights, "bfloat16")):
         with pytest.raises(ValueError, match="not"):
             write_folder(tmp_path / "m", config, weights, model.tokenizer)
     half = replace(model.config, dtype="bfloat16")
@@ -385,11 +394,14 @@ def test_weights_of_another_format_than_the_configuration_are_not_written(tmp_pa
         write_folder(tmp_path / "m", half, model.model.weights, model.tokenizer)
     with pytest.raises(ValueError, match="not"):
         write_folder(
-            tmp_path / "m", model.config, store(model.model.weights, "int8"), model.tokenizer
+            tmp_path / "m", model.config, cast_weights(model.model.weights, "int8"), model.tokenizer
         )
     with pytest.raises(ValueError, match="not"):
         write_folder(
-            tmp_path / "m", model.config, store(model.model.weights, "bfloat16"), model.tokenizer
+            tmp_path / "m",
+            model.config,
+            cast_weights(model.model.weights, "bfloat16"),
+            model.tokenizer,
         )
 
 
@@ -435,7 +447,7 @@ def test_what_is_no_model_is_never_replaced(tmp_path, make_model):
 def test_a_full_disk_leaves_the_old_model_whole(saved, make_model, monkeypatch, call, exchange):
     path, model = saved
     if not exchange:
-        monkeypatch.setattr(model_folder, "exchange", lambda one, other: False)
+        monkeypatch.setattr(atomic, "exchange_folders", lambda one, other: False)
     other = make_model(seed=5)
     calls = 0
     sync, rename = os.fsync, os.rename
@@ -451,7 +463,7 @@ def test_a_full_disk_leaves_the_old_model_whole(saved, make_model, monkeypatch, 
         return run
 
     monkeypatch.setattr(atomic.os, "fsync", failing(sync))
-    monkeypatch.setattr(model_folder.os, "rename", failing(rename))
+    monkeypatch.setattr(atomic.os, "rename", failing(rename))
     with contextlib.suppress(FolderError):
         write_folder(path, other.config, other.model.weights, other.tokenizer, force=True)
     found = read_folder(path).weights["decoder.bias"].tolist()
@@ -471,19 +483,70 @@ def test_a_folder_is_never_absent_while_it_is_replaced(saved, make_model, monkey
     def refuse(*names):
         raise AssertionError("between two renames there would be no model")
 
-    monkeypatch.setattr(model_folder.os, "rename", refuse)
+    monkeypatch.setattr(atomic.os, "rename", refuse)
     write_folder(path, other.config, other.model.weights, other.tokenizer, force=True)
     found = read_folder(path).weights["decoder.bias"]
     np.testing.assert_array_equal(found, other.model.weights["decoder.bias"])
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_what_a_killed_process_left_is_taken_away_and_nothing_else(tmp_path):
-    for name in (".m.abc123_z", ".m.abc123_z.old", ".m.notes", "m", ".m.b.abc123_z", ".other"):
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    temporary = temporary_path(tmp_path / "m")
+    others = {
+        ".m.notes", ".m.20251126", ".m.original", ".m.abc123_z", ".m.b.0123456789abcdef.part",
+        ".other", ".m.0123456789abcdef", "m",
+    }  # fmt: skip
+    for name in (temporary.name, temporary.with_suffix(".old").name, *others):
         (tmp_path / name).mkdir()
-    clear_aside(tmp_path / "m")
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {".m.notes", "m", ".m.b.abc123_z", ".other"}
+    remove_leftovers(tmp_path / "m")
+    assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_a_kill_between_two_renames_loses_no_model(saved, make_model, monkeypatch):
+    path, model = saved
+    other = make_model(seed=5)
+    monkeypatch.setattr(atomic, "exchange_folders", lambda one, other: False)
+
+    class Killed(BaseException):
+        pass
+
+    rename, calls = os.rename, []
+
+    def killed_at_the_second(*names):
+        calls.append(names)
+        if len(calls) == 2:
+            raise Killed
+        rename(*names)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic.os, "rename", killed_at_the_second)
+        with pytest.raises(Killed):
+            write_folder(path, other.config, other.model.weights, other.tokenizer, force=True)
+    assert not path.exists()
+    remove_leftovers(path)
+    found = read_folder(path).weights["decoder.bias"]
+    np.testing.assert_array_equal(found, model.model.weights["decoder.bias"])
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_the_umask_decides_who_may_read_and_is_never_changed(tmp_path, make_model, mask):
+    model = make_model()
+    modes = []
+    before = os.umask(mask)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "umask", lambda _: pytest.fail("the umask is every thread's"))
+            for _ in range(2):
+                write_folder(
+                    tmp_path / "m", model.config, model.model.weights, model.tokenizer, force=True
+                )
+            write_file(tmp_path / "f", "text")
+        modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("m", "m/config.json", "f")]
+    finally:
+        os.umask(before)
+    assert modes == [0o777 & ~mask, 0o666 & ~mask, 0o666 & ~mask]
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from carousel.storage.number_formats import (
     DTYPES,
     Quantized,
-    fault,
+    cast_weights,
+    find_invalid_values,
     from_tiles,
     quantize_rows,
-    store,
     tiles_shape,
     to_bfloat16,
     to_float32,
@@ -43,7 +43,7 @@ def test_int8_of_extreme_rows():
 
 def check_int8(weight):
     found = quantize_rows(weight)
-    assert fault(found) is None
+    assert find_invalid_values(found) is None
     assert found.values.dtype == np.int8
     assert found.scale.dtype == np.float32
     assert found.shape == weight.shape
@@ -73,9 +73,9 @@ def test_tiles_are_the_matrix_and_zeros_around_it(shape, seed):
     np.testing.assert_array_equal(from_tiles(tiled).values, rows.values)
     np.testing.assert_array_equal(to_float32(tiled), to_float32(rows))
     assert tiled.nbytes >= rows.nbytes
-    assert fault(tiled) is None
+    assert find_invalid_values(tiled) is None
     tiled.tiles[-1, -1, -1, -1] = -128
-    assert "-128" in fault(tiled)
+    assert "-128" in find_invalid_values(tiled)
 
 
 @settings(max_examples=50, deadline=None)
@@ -83,7 +83,7 @@ def test_tiles_are_the_matrix_and_zeros_around_it(shape, seed):
 def test_bfloat16_rounds_as_pytorch_does(shape, seed):
     weight = matrix(shape, seed)
     found = to_bfloat16(weight)
-    assert fault(found) is None
+    assert find_invalid_values(found) is None
     theirs = torch.from_numpy(weight).bfloat16().float().numpy()
     finite = np.isfinite(theirs)
     np.testing.assert_array_equal(to_float32(found)[finite], theirs[finite])
@@ -97,7 +97,7 @@ def test_the_largest_numbers_stay_finite_in_bfloat16():
 def test_only_matrices_are_stored_in_fewer_bits(dtype):
     rng = np.random.default_rng(1)
     weights = {"w": rng.normal(size=(4, 5)).astype(np.float32), "b": np.ones(4, np.float32)}
-    stored = store(weights, dtype)
+    stored = cast_weights(weights, dtype)
     assert stored["b"] is weights["b"]
     size = {"float32": 80, "bfloat16": 40, "int8": 20 + 16}[dtype]
     assert stored["w"].nbytes == size
@@ -127,12 +127,12 @@ def int8(values=((1, -127),), scale=(1.0,)):
     ],
 )
 def test_faults_are_found(stored, said):
-    found = fault(stored)
+    found = find_invalid_values(stored)
     assert found is None if said is None else said in found
 
 
 def test_a_fault_at_the_very_end_of_a_long_array_is_found():
     weight = np.zeros(2**20 + 3, np.uint16)
-    assert fault(weight) is None
+    assert find_invalid_values(weight) is None
     weight[-1] = 0x7F80
-    assert fault(weight) is not None
+    assert find_invalid_values(weight) is not None

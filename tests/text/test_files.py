@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import TextError
+from carousel.text import decoding
 from carousel.text import files as files_module
 from carousel.text.files import find_files, read_pieces
 
@@ -59,8 +60,8 @@ def test_pieces_do_not_depend_on_chunks(tmp_path_factory, text, chunk, longest):
     path = tmp_path_factory.mktemp("chunks") / "t.txt"
     path.write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files_module, "CHUNK", chunk)
-        patch.setattr(files_module, "LONGEST_PIECE", longest)
+        patch.setattr(decoding, "CHUNK", chunk)
+        patch.setattr(files_module, "MAX_PIECE", longest)
         pieces = list(read_pieces([path]))
     expected = text if text.endswith("\n") else text + "\n"
     assert "".join(pieces) == expected
@@ -92,7 +93,7 @@ def test_bad_files_name_themselves_and_the_byte(tmp_path, name, content, message
 
 
 def test_the_byte_is_right_far_into_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(files_module, "CHUNK", 5)
+    monkeypatch.setattr(decoding, "CHUNK", 5)
     (tmp_path / "t.txt").write_bytes("äöü".encode() * 7 + b"x\xff")
     with pytest.raises(TextError, match=f"byte {6 * 7 + 1} "):
         read(tmp_path / "t.txt")

@@ -35,11 +35,11 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize(("table", "said"), NONSENSE, ids=[str(table) for table, _ in NONSENSE])
-def test_nonsense_is_refused(table, said):
+@pytest.mark.parametrize(("table", "message"), NONSENSE, ids=[str(table) for table, _ in NONSENSE])
+def test_nonsense_is_refused(table, message):
     with pytest.raises(SettingsError) as error:
         Settings.merged(table)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -124,8 +124,8 @@ def test_a_setting_under_both_names_is_refused():
 def test_every_setting_is_described():
     described = {setting.name: setting for setting in describe_settings()}
     assert list(described) == [field.name for field in fields(Settings)]
-    said = "Number of passes over the text. 10 if neither epochs nor max_minutes is given."
-    assert described["epochs"][1:] == (float, None, said, ())
+    message = "Number of passes over the text. 10 if neither epochs nor max_minutes is given."
+    assert described["epochs"][1:] == (float, None, message, ())
     assert described["tie_embeddings"].type is bool
     assert described["lowercase"].type is bool
     assert described["threads"].type is int

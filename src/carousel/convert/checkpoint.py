@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import ConvertError
-from carousel.storage.safetensors import LARGEST_HEADER
+from carousel.storage.safetensors import MAX_HEADER_BYTES
 from carousel.storage.strict_json import parse_json
 
-NESTS = ("state_dict", "model_state_dict", "model")
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
 """Under these keys training scripts keep the state dict among other things."""
 WRAPPERS = {"module", "_orig_mod"}
 """What DataParallel and torch.compile put into the names."""
-FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The types of safetensors that are numbers with a fraction, as NumPy reads them."""
 
 
@@ -60,7 +60,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
     size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= size <= min(LARGEST_HEADER, len(data) - 8):
+    if len(data) < 8 or not 2 <= size <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise ConvertError(f"{path} is not a safetensors file, or is cut short")
     parse_json(data[8 : 8 + size], str(path))  # the library lets a name stand there twice
     try:
@@ -69,7 +69,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ConvertError(f"{path} is not a safetensors file, or is damaged: {error}") from None
     weights = {}
     for name, entry in entries:
-        kind = FLOATS.get(entry["dtype"])
+        kind = NUMPY_TYPES.get(entry["dtype"])
         if kind is None:
             raise ConvertError(_not_float(path, name, entry["dtype"]))
         values = np.frombuffer(entry["data"], dtype=kind)
@@ -94,8 +94,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     # The library raises a dozen kinds of errors for whatever it can't read.
     except Exception as error:
         raise ConvertError(f"{path} {_why(error)}") from None
-    found = _unwrap(loaded)
-    tensors = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+    state_dict = _unwrap(loaded)
+    tensors = {name: value for name, value in state_dict.items() if isinstance(value, torch.Tensor)}
     size = path.stat().st_size
     weights = {}
     for name, tensor in tensors.items():
@@ -111,9 +111,9 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
 
 def _unwrap(loaded: Any) -> Mapping[str, Any]:
     """The state dict, out of what training scripts put around it."""
-    for _ in NESTS:
+    for _ in STATE_DICT_KEYS:
         if isinstance(loaded, Mapping):
-            inner = (loaded[key] for key in NESTS if isinstance(loaded.get(key), Mapping))
+            inner = (loaded[key] for key in STATE_DICT_KEYS if isinstance(loaded.get(key), Mapping))
             loaded = next(inner, loaded)
     if not isinstance(loaded, Mapping):
         return {}

@@ -80,16 +80,16 @@ def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
     modules: dict[str, dict[int, dict[str, np.ndarray]]] = {}
     used: dict[str, set[str]] = {}
     for name, weight in weights.items():
-        found = RECURRENT.fullmatch(name)
-        if found is None or (named and not _is_of(found[1] or "", named)):
+        match = RECURRENT.fullmatch(name)
+        if match is None or (named and not _is_of(match[1] or "", named)):
             continue
-        if found[4]:
+        if match[4]:
             raise ConvertError(
-                f"{found[1] or 'the recurrent module'} is bidirectional: it reads the words to be "
+                f"{match[1] or 'the recurrent module'} is bidirectional: it reads the words to be "
                 f"predicted, so it is no next-word model"
             )
-        module = found[1] or ""
-        modules.setdefault(module, {}).setdefault(int(found[3]), {})[found[2]] = weight
+        module = match[1] or ""
+        modules.setdefault(module, {}).setdefault(int(match[3]), {})[match[2]] = weight
         used.setdefault(module, set()).add(name)
     if not modules:
         what = f"recurrent layers named {named!r}" if named else "nn.RNN, nn.GRU or nn.LSTM"
@@ -151,22 +151,23 @@ def find_ends(
         raise ConvertError(f"the vocabulary has {tokens} tokens, but {name} has {len(table)} rows")
     taken = {name}
 
-    found = _named(tables, decoder, "--decoder") if decoder else None
-    if found is None:
+    decoder_name = _named(tables, decoder, "--decoder") if decoder else None
+    if decoder_name is None:
         fits = {n: w for n, w in tables.items() if n != name and len(w) == tokens}
-        found = _choose(fits, rest, DECODER, "decoder", "--decoder", biased=True)
-    tied = found is None or np.array_equal(rest[found], table)
-    if found is None:
+        decoder_name = _choose(fits, rest, DECODER, "decoder", "--decoder", biased=True)
+    tied = decoder_name is None or np.array_equal(rest[decoder_name], table)
+    if decoder_name is None:
         notes.append(f"{name} is taken as the decoder's weight too (tied): no other has its rows")
-    elif len(rest[found]) != tokens:
+    elif len(rest[decoder_name]) != tokens:
+        rows = len(rest[decoder_name])
         raise ConvertError(
-            f"the vocabulary has {tokens} tokens, but {found} has {len(rest[found])} rows"
+            f"the vocabulary has {tokens} tokens, but {decoder_name} has {rows} rows"
         )
     else:
-        taken.add(found)
-    read = int((table if tied else rest[found or name]).shape[1])
+        taken.add(decoder_name)
+    read = int((table if tied else rest[decoder_name or name]).shape[1])
 
-    bias_name = _decoder_bias(rest, found, tokens)
+    bias_name = _decoder_bias(rest, decoder_name, tokens)
     if bias_name is None:
         notes.append("the decoder has no bias: zeros")
     else:
@@ -187,7 +188,7 @@ def find_ends(
         )
     return Ends(
         table,
-        None if tied else rest[found or name],
+        None if tied else rest[decoder_name or name],
         rest[bias_name] if bias_name else None,
         rest[middle] if middle else None,
         rest[middle_bias] if middle_bias else None,
@@ -258,12 +259,12 @@ def _in_order(modules: list[str]) -> list[str]:
     if len(modules) == 1:
         return modules
     for pattern in (r"(.*\.)?(\d{1,4})((?:\.\w+)*)", r"(.*?)(\d{1,4})()"):
-        found = [re.fullmatch(pattern, module) for module in modules]
-        numbers = {int(m[2]): m[0] for m in found if m}
-        ends = {(m[1], m[3]) for m in found if m}
+        matches = [re.fullmatch(pattern, module) for module in modules]
+        numbers = {int(m[2]): m[0] for m in matches if m}
+        ends = {(m[1], m[3]) for m in matches if m}
         counted = sorted(numbers)
         if (
-            all(found)
+            all(matches)
             and len(ends) == 1
             and counted == list(range(counted[0], counted[0] + len(modules)))
         ):
@@ -335,12 +336,14 @@ def _likeness(words: Iterable[str]) -> Callable[[str], bool]:
 
 
 def _named(tables: Arrays, given: str, flag: str) -> str:
-    found = [name for name in tables if _is_of(name.removesuffix(".weight"), given)]
-    found = [name for name in tables if name == given] or found
-    if len(found) != 1:
-        which = f"which of {_some(found)}?" if found else f"no such matrix among {_some(tables)}"
+    matches = [name for name in tables if _is_of(name.removesuffix(".weight"), given)]
+    matches = [name for name in tables if name == given] or matches
+    if len(matches) != 1:
+        which = (
+            f"which of {_some(matches)}?" if matches else f"no such matrix among {_some(tables)}"
+        )
         raise ConvertError(f"{flag} {given}: {which}")
-    return found[0]
+    return matches[0]
 
 
 def _is_of(module: str, named: str) -> bool:

@@ -14,7 +14,7 @@ from carousel.convert.vocabulary import ABSENT, read_vocabulary
 from carousel.errors import ConvertError, FolderError
 from carousel.model import LanguageModel
 from carousel.storage.config import Config
-from carousel.storage.model_folder import check_free, write_folder
+from carousel.storage.model_folder import check_replaceable, write_folder
 
 NEVER = -1e4
 """The decoder's bias for a token that is added: its probability is 0 to the last bit."""
@@ -71,7 +71,7 @@ def import_pytorch(
         FolderError: ``out`` is taken or can't be written.
     """
     checkpoint, out = Path(checkpoint), Path(out)
-    check_free(out, force=force)
+    check_replaceable(out, force=force)
     weights = read_checkpoint(checkpoint)
     vocabulary = read_vocabulary(
         Path(vocab), tokens=tokens, lowercase=lowercase, eol=eol, unk=unk, add_eol=add_eol

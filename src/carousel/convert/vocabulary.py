@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from carousel.errors import ConvertError, FolderError
-from carousel.storage.model_folder import LARGEST_JSON
+from carousel.storage.model_folder import MAX_JSON_BYTES
 from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import (
     END_OF_LINE,
@@ -112,7 +112,7 @@ def read_vocabulary(
 def _read(path: Path) -> Any:
     """The parsed JSON, or the list of lines."""
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        if path.stat().st_size > MAX_JSON_BYTES:
             raise ConvertError(f"{path} is too large to be a vocabulary")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -187,11 +187,11 @@ def _special(
             if token in listed:
                 return listed.index(token)
         raise ConvertError(f"{flag}: {given!r} is not in the vocabulary")
-    found = [token for token in usual if token in listed]
-    if len(found) > 1:
-        names = " and ".join(map(repr, found))
+    spellings = [token for token in usual if token in listed]
+    if len(spellings) > 1:
+        names = " and ".join(map(repr, spellings))
         raise ConvertError(f"{names} could both be the {what}: choose with {flag}")
-    return listed.index(found[0]) if found else None
+    return listed.index(spellings[0]) if spellings else None
 
 
 def _note(listed: Sequence[str], row: int | None, what: str) -> str:

@@ -30,11 +30,11 @@ from carousel.engine.arguments import (
 from carousel.engine.threads import MAX_THREADS, choose_threads, cpu_count
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
-from carousel.storage.number_formats import Stored
+from carousel.storage.number_formats import StoredWeight
 
 
 def find_decoder(
-    config: Config, weights: Mapping[str, Stored], *, threads: int | None = 1
+    config: Config, weights: Mapping[str, StoredWeight], *, threads: int | None = 1
 ) -> Decoder | None:
     """Make a decoder, or return None where the kernels are missing, after a warning.
 
@@ -69,7 +69,7 @@ class Decoder:
 
     Args:
         config: the shape of the model.
-        weights: its weights by their names on disk, as ``storage.number_formats.store`` makes them.
+        weights: its weights by their names on disk, as ``storage.number_formats.cast_weights`` makes them.
         threads: how many threads may share a product, 1 to 64; None for as many as there are CPUs.
             More than one is used only where a short trial is faster. A system that refuses threads
             gets fewer.
@@ -100,7 +100,7 @@ class Decoder:
     def __init__(
         self,
         config: Config,
-        weights: Mapping[str, Stored],
+        weights: Mapping[str, StoredWeight],
         *,
         threads: int | None = 1,
         isa: str | None = None,

@@ -10,7 +10,7 @@ from typing import Any
 from carousel.engine.arguments import contiguous
 from carousel.errors import EngineError
 from carousel.storage.config import Config
-from carousel.storage.number_formats import Quantized, Stored, Tiled
+from carousel.storage.number_formats import Quantized, StoredWeight, Tiled
 from carousel.storage.untie import untie
 
 _kernels: Any
@@ -40,7 +40,7 @@ def is_missing() -> bool:
     return _kernels is None
 
 
-def load_weights(config: Config, weights: Mapping[str, Stored], isa: str | None) -> Any:
+def load_weights(config: Config, weights: Mapping[str, StoredWeight], isa: str | None) -> Any:
     """Make the extension's decoder of a model's weights.
 
     Args:

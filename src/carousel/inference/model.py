@@ -21,7 +21,7 @@ from carousel.inference.backend import (
 from carousel.inference.clamped import ClampedBackend, Intervention
 from carousel.inference.state import State
 from carousel.storage.config import Config
-from carousel.storage.number_formats import Stored, to_float32
+from carousel.storage.number_formats import StoredWeight, to_float32
 from carousel.storage.untie import untie
 
 BackendName = Literal["auto", "engine", "numpy"]
@@ -33,7 +33,7 @@ class _PlainModel:
     def __init__(
         self,
         config: Config,
-        weights: Mapping[str, Stored],
+        weights: Mapping[str, StoredWeight],
         backend: BackendName,
         threads: int | None,
     ) -> None:
@@ -84,7 +84,7 @@ class RecurrentLM:
     def __init__(
         self,
         config: Config,
-        weights: Mapping[str, Stored],
+        weights: Mapping[str, StoredWeight],
         *,
         backend: BackendName = "auto",
         threads: int | None = 1,
@@ -113,7 +113,7 @@ class RecurrentLM:
         return CELLS[self.config.cell]
 
     @property
-    def stored(self) -> dict[str, Stored]:
+    def stored(self) -> dict[str, StoredWeight]:
         """The weights in the numbers of the folder: float32, bfloat16 or int8."""
         return self._plain.stored
 

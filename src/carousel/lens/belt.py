@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from carousel.adaptive_softmax import difference
+from carousel.adaptive_softmax import logit_difference_direction
 from carousel.errors import LensError
 from carousel.lens.names import cell_of, check_layer, find_word
 
@@ -139,7 +139,7 @@ class Belt:
         a, b = (find_word(tokenizer.tokens(), w, "the vocabulary")[0] for w in (first, second))
         weights = model.weights
         if config.cutoffs:
-            apart = difference(weights, config.vocab_size, config.cutoffs, a, b)
+            apart = logit_difference_direction(weights, config.vocab_size, config.cutoffs, a, b)
             if apart is None:
                 raise LensError(
                     f"{first} and {second} are in different clusters of the adaptive softmax, so "

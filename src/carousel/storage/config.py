@@ -14,11 +14,11 @@ from carousel.errors import FolderError
 from carousel.storage.number_formats import DTYPES
 from carousel.storage.strict_json import parse_json
 
-FORMAT = 1
-LARGEST_SIZE = 2**24
-LARGEST_LAYERS = 64
-LATER = ("dtype", "cutoffs", "tail_sizes")
-"""Fields that came after the format: absent where they have their default, as in older files."""
+FORMAT_VERSION = 1
+MAX_SIZE = 2**24
+MAX_LAYERS = 64
+OPTIONAL_FIELDS = ("dtype", "cutoffs", "tail_sizes")
+"""Fields that older files do not have. They are left out where they have their default."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Config:
 
     Raises:
         FolderError: a field of the wrong type or out of its range.
+
+    >>> config = Config("lstm", 10, embedding_size=3, hidden_size=4, layers=1, tied=False)
+    >>> config.weight_shapes()["layers.0.weight_ih"]
+    (16, 3)
     """
 
     cell: str
@@ -42,34 +46,32 @@ class Config:
     biases: bool = True
     """Whether the recurrent layers have biases."""
     dtype: str = "float32"
-    """The format that matrices are stored in: one of ``storage.DTYPES``."""
+    """The format that matrices are stored in: one of ``number_formats.DTYPES``."""
     cutoffs: tuple[int, ...] = ()
-    """The first id of each cluster of an adaptive softmax (see ``adaptive``); empty for none."""
+    """The first id of each cluster (see ``adaptive_softmax``); empty for a plain softmax."""
     tail_sizes: tuple[int, ...] = ()
     """The width of each cluster."""
 
     def __post_init__(self) -> None:
-        wanted = {"str": str, "int": int, "bool": bool, "tuple[int, ...]": tuple}
+        types = {"str": str, "int": int, "bool": bool, "tuple[int, ...]": tuple}
         for field in fields(self):
             value: object = getattr(self, field.name)
-            kind = wanted[str(field.type)]
-            if type(value) is not kind:
+            if type(value) is not types[str(field.type)]:
                 raise FolderError(f"{field.name} must be {field.type}, not {value!r}")
             if isinstance(value, tuple) and any(type(entry) is not int for entry in value):
                 raise FolderError(f"{field.name} must be whole numbers, not {list(value)!r}")
         if self.cell not in CELLS:
             raise FolderError(f"cell must be one of {', '.join(CELLS)}, not {self.cell!r}")
         for name in ("vocab_size", "embedding_size", "hidden_size", "layers"):
-            most = LARGEST_LAYERS if name == "layers" else LARGEST_SIZE
-            if not 1 <= getattr(self, name) <= most:
-                raise FolderError(f"{name} must be 1 to {most}, not {getattr(self, name)}")
-        if not 0 <= self.projection_size <= LARGEST_SIZE:
+            limit = MAX_LAYERS if name == "layers" else MAX_SIZE
+            if not 1 <= getattr(self, name) <= limit:
+                raise FolderError(f"{name} must be 1 to {limit}, not {getattr(self, name)}")
+        if not 0 <= self.projection_size <= MAX_SIZE:
             raise FolderError(f"projection_size can't be {self.projection_size}")
-        read = self.projection_size or self.hidden_size
-        if self.tied and read != self.embedding_size:
+        if self.tied and self.decoder_input_size != self.embedding_size:
             raise FolderError(
                 f"a tied decoder reads embedding_size {self.embedding_size} values, "
-                f"but {read} come in"
+                f"but {self.decoder_input_size} come in"
             )
         if self.dtype not in DTYPES:
             raise FolderError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
@@ -77,16 +79,16 @@ class Config:
 
     def _check_clusters(self) -> None:
         bounds = [0, *self.cutoffs, self.vocab_size]
-        if len(self.cutoffs) > LARGEST_LAYERS or any(low >= high for low, high in pairwise(bounds)):
+        if len(self.cutoffs) > MAX_LAYERS or any(low >= high for low, high in pairwise(bounds)):
             raise FolderError(
                 f"cutoffs must rise from above 0 to below vocab_size {self.vocab_size}, "
-                f"{LARGEST_LAYERS} at most, not {list(self.cutoffs)}"
+                f"{MAX_LAYERS} at most, not {list(self.cutoffs)}"
             )
         if len(self.tail_sizes) != len(self.cutoffs) or not all(
-            1 <= size <= LARGEST_SIZE for size in self.tail_sizes
+            1 <= size <= MAX_SIZE for size in self.tail_sizes
         ):
             raise FolderError(
-                f"tail_sizes must be one width of 1 to {LARGEST_SIZE} for each of "
+                f"tail_sizes must be one width of 1 to {MAX_SIZE} for each of "
                 f"{len(self.cutoffs)} cutoffs, not {list(self.tail_sizes)}"
             )
         if self.tied and any(size != self.embedding_size for size in self.tail_sizes):
@@ -108,25 +110,31 @@ class Config:
             width = self.hidden_size
         if self.projection_size:
             shapes["projection.weight"] = (self.projection_size, self.hidden_size)
-        read = self.projection_size or self.hidden_size
+        width = self.decoder_input_size
         if self.cutoffs:
             return shapes | decoder_shapes(
-                read, self.vocab_size, self.cutoffs, self.tail_sizes, tied=self.tied
+                width, self.vocab_size, self.cutoffs, self.tail_sizes, tied=self.tied
             )
         if not self.tied:
-            shapes["decoder.weight"] = (self.vocab_size, read)
+            shapes["decoder.weight"] = (self.vocab_size, width)
         return shapes | {"decoder.bias": (self.vocab_size,)}
 
-    def tiled(self) -> list[str]:
-        """The matrices that lie in tiles where they are int8: those that are multiplied as a whole.
+    def tiled_matrices(self) -> list[str]:
+        """The names of the matrices that lie in tiles where they are int8.
 
-        An embedding is read row by row, and a tied adaptive softmax is made of parts of it.
+        These are the ones that are multiplied as a whole. An embedding is read row by row, and a
+        tied adaptive softmax is made of parts of it.
         """
-        apart = {"decoder.clusters.weight"}
+        by_rows = {"decoder.clusters.weight"}
         if self.cutoffs or not self.tied:
-            apart.add("embedding.weight")
+            by_rows.add("embedding.weight")
         shapes = self.weight_shapes()
-        return [name for name, shape in shapes.items() if len(shape) == 2 and name not in apart]
+        return [name for name, shape in shapes.items() if len(shape) == 2 and name not in by_rows]
+
+    @property
+    def decoder_input_size(self) -> int:
+        """How many values the decoder reads: the projection's, or the last layer's hidden units."""
+        return self.projection_size or self.hidden_size
 
     @property
     def parameters(self) -> int:
@@ -137,20 +145,24 @@ class Config:
     def from_json(cls, text: str, where: str = "config.json") -> Self:
         """The configuration that a ``config.json`` holds.
 
+        Args:
+            text: the file's content.
+            where: what an error calls the file.
+
         Raises:
             FolderError: not JSON, of another format, or with a field missing, unknown or wrong.
         """
         table = parse_json(text, where)
         if not isinstance(table, dict) or "format" not in table:
             raise FolderError(f"{where} is not a Carousel configuration")
-        if table.pop("format") != FORMAT:
+        if table.pop("format") != FORMAT_VERSION:
             raise FolderError(
-                f"{where} is of another format than {FORMAT}: made by a newer version?"
+                f"{where} is of another format than {FORMAT_VERSION}: made by a newer version?"
             )
         known = {field.name for field in fields(cls)}
-        if not known - set(LATER) <= table.keys() <= known:
-            odd = sorted((table.keys() ^ known) - (set(LATER) - table.keys()))
-            raise FolderError(f"{where}: missing or unknown: {', '.join(map(str, odd))}")
+        if not known - set(OPTIONAL_FIELDS) <= table.keys() <= known:
+            wrong = sorted((table.keys() ^ known) - (set(OPTIONAL_FIELDS) - table.keys()))
+            raise FolderError(f"{where}: missing or unknown: {', '.join(map(str, wrong))}")
         lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
         try:
             return cls(**(table | lists))
@@ -161,6 +173,6 @@ class Config:
         """The text of a ``config.json``."""
         table = asdict(self)
         for field in fields(self):
-            if field.name in LATER and table[field.name] == field.default:
+            if field.name in OPTIONAL_FIELDS and table[field.name] == field.default:
                 del table[field.name]
-        return json.dumps({"format": FORMAT, **table}, indent=2) + "\n"
+        return json.dumps({"format": FORMAT_VERSION, **table}, indent=2) + "\n"

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from carousel.errors import FolderError
-from carousel.storage.atomic import exchange, sync_folder, umask, write_synced
+from carousel.storage.atomic import replace_folder, sync_folder, temporary_path, write_synced
 from carousel.storage.config import Config
-from carousel.storage.number_formats import Stored
+from carousel.storage.number_formats import StoredWeight
 from carousel.storage.safetensors import read_weights, write_weights
 from carousel.text.tokenizer import Tokenizer
 
-LARGEST_JSON = 2**28
+MAX_JSON_BYTES = 2**28
+"""The largest ``config.json`` or ``tokenizer.json`` that is read."""
 
 
 class ModelFolder(NamedTuple):
-    """What a model folder holds. The weights are read-only views of the mapped file."""
+    """What a model folder holds. The weights are read-only views of the memory-mapped file."""
 
     path: Path
     config: Config
-    weights: dict[str, Stored]
+    weights: dict[str, StoredWeight]
     tokenizer: Tokenizer
 
 
@@ -52,7 +52,7 @@ def read_folder(path: str | Path) -> ModelFolder:
             f"config.json says {config.vocab_size}"
         )
     weights = read_weights(
-        path / "model.safetensors", config.weight_shapes(), config.dtype, config.tiled()
+        path / "model.safetensors", config.weight_shapes(), config.dtype, config.tiled_matrices()
     )
     return ModelFolder(path, config, weights, tokenizer)
 
@@ -60,63 +60,52 @@ def read_folder(path: str | Path) -> ModelFolder:
 def write_folder(
     path: str | Path,
     config: Config,
-    weights: Mapping[str, Stored],
+    weights: Mapping[str, StoredWeight],
     tokenizer: Tokenizer,
     *,
     extra: Mapping[str, str | bytes] | None = None,
     force: bool = False,
 ) -> None:
-    """Write a model folder aside, sync it and rename it into place.
+    """Write a model folder whole or not at all.
 
-    ``weights`` are as ``storage.store`` makes them for the configuration's ``dtype``. ``extra`` are
-    further files by name. An existing folder is kept unless ``force``; then it is
-    taken away only after the new one is whole, and on Linux in one step: there is never none.
+    Args:
+        path: the folder.
+        config: the model's configuration.
+        weights: the weights by name, as ``cast_weights`` makes them for ``config.dtype``.
+        tokenizer: the model's tokenizer.
+        extra: the content of further files by name, such as ``recipe.toml``.
+        force: replace a model folder that is there. The old one goes when the new one is whole;
+            on Linux in one step, so that there is a model at every moment.
 
     Raises:
         FolderError: the folder exists, or can't be written (the disk is full, say).
     """
     path = Path(path)
-    check_free(path, force=force)
+    check_replaceable(path, force=force)
     files: dict[str, str | bytes] = {
         "config.json": config.to_json(),
         "model.safetensors": write_weights(
-            weights, config.weight_shapes(), config.dtype, config.tiled()
+            weights, config.weight_shapes(), config.dtype, config.tiled_matrices()
         ),
         "tokenizer.json": tokenizer.to_json(),
         **(extra or {}),
     }
-    aside: Path | None = None
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        # Temporary folders are private; a model folder is as readable as any other.
-        aside.chmod(0o777 & ~umask())
+        os.mkdir(temporary)  # as readable as any other: the umask decides
         for name, data in files.items():
-            write_synced(aside / name, data)
-        sync_folder(aside)
-        # Where the two change names, what is taken away at the end is the old one.
-        swapped = path.exists() and exchange(aside, path)
-        if not swapped and path.exists():
-            old = aside.with_name(aside.name + ".old")
-            os.rename(path, old)
-            try:
-                os.rename(aside, path)
-            except OSError:
-                os.rename(old, path)
-                raise
-            shutil.rmtree(old, ignore_errors=True)
-        elif not swapped:
-            os.rename(aside, path)
-        sync_folder(path.parent)
+            write_synced(temporary / name, data)
+        sync_folder(temporary)
+        replace_folder(temporary, path)
     except OSError as error:
         raise FolderError(f"{path} can't be written: {error.strerror or error}") from None
     finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_free(path: Path, *, force: bool = False) -> None:
-    """Refuse to write a model where something is that it must not replace.
+def check_replaceable(path: Path, *, force: bool = False) -> None:
+    """Check that a model may be written to ``path``.
 
     Raises:
         FolderError: a model is there and ``force`` is off, or something that is no model is there.
@@ -133,7 +122,7 @@ def check_free(path: Path, *, force: bool = False) -> None:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        if path.stat().st_size > MAX_JSON_BYTES:
             raise FolderError(f"{path} is too large to be true")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 DTYPES = ("float32", "bfloat16", "int8")
-LARGEST_INT8 = 127
-"""Of an int8 weight. -128 is left out, so that every weight can be negated."""
-LARGEST_SCALE = float(np.finfo(np.float32).max) / LARGEST_INT8
-SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+MAX_INT8 = 127
+"""The largest int8 weight. -128 is left out, so that every weight can be negated."""
+MAX_SCALE = float(np.finfo(np.float32).max) / MAX_INT8
+MIN_SCALE = float(np.finfo(np.float32).tiny)
 CHUNK = 2**20
+"""Numbers that are checked at a time."""
 TILE = (16, 4)
-"""Rows and columns of an int8 matrix that lie together, as ``kernels.h`` has them."""
+"""Rows and columns of an int8 matrix that lie together, as the engine reads them."""
 
 
 class Quantized(NamedTuple):
@@ -60,19 +61,27 @@ class Tiled(NamedTuple):
         return self.tiles.nbytes + self.scale.nbytes
 
 
-Stored = np.ndarray | Quantized | Tiled
+StoredWeight = np.ndarray | Quantized | Tiled
 """A float32 array, a uint16 array that holds bfloat16, or an int8 matrix with its scales."""
 
 
-def store(weights: Mapping[str, np.ndarray], dtype: str) -> dict[str, Stored]:
-    """Float32 weights by name, the matrices among them in the format ``dtype``."""
-    formats: dict[str, Callable[[np.ndarray], Stored]] = {
+def cast_weights(weights: Mapping[str, np.ndarray], dtype: str) -> dict[str, StoredWeight]:
+    """Cast the matrices among float32 weights to a number format; all else stays float32.
+
+    Args:
+        weights: float32 arrays by name.
+        dtype: one of ``DTYPES``.
+
+    >>> cast_weights({"w": np.eye(2, dtype=np.float32)}, "int8")["w"].values.tolist()
+    [[127, 0], [0, 127]]
+    """
+    casts: dict[str, Callable[[np.ndarray], StoredWeight]] = {
         "float32": np.asarray,
         "bfloat16": to_bfloat16,
         "int8": quantize_rows,
     }
-    into = formats[dtype]
-    return {name: into(weight) if weight.ndim == 2 else weight for name, weight in weights.items()}
+    cast = casts[dtype]
+    return {name: cast(weight) if weight.ndim == 2 else weight for name, weight in weights.items()}
 
 
 def quantize_rows(weight: np.ndarray) -> Quantized:
@@ -80,11 +89,11 @@ def quantize_rows(weight: np.ndarray) -> Quantized:
 
     No weight moves by more than half its row's scale.
     """
-    scale = np.abs(weight).max(axis=1, initial=0) / np.float32(LARGEST_INT8)
+    scale = np.abs(weight).max(axis=1, initial=0) / np.float32(MAX_INT8)
     # A row of zeros, or of numbers so small that their scale would be 0.
-    scale = np.maximum(scale, np.float32(SMALLEST_SCALE))
+    scale = np.maximum(scale, np.float32(MIN_SCALE))
     values = np.rint(weight / scale[:, None])
-    return Quantized(np.clip(values, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale)
+    return Quantized(np.clip(values, -MAX_INT8, MAX_INT8).astype(np.int8), scale)
 
 
 def tiles_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -93,21 +102,21 @@ def tiles_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return -(-rows // high), -(-columns // wide), high, wide
 
 
-def to_tiles(stored: Quantized) -> Tiled:
+def to_tiles(matrix: Quantized) -> Tiled:
     """An int8 matrix in tiles."""
-    rows, columns = stored.values.shape
-    down, across, high, wide = tiles_shape(stored.values.shape)
-    whole = np.zeros((down * high, across * wide), dtype=np.int8)
-    whole[:rows, :columns] = stored.values
-    tiles = whole.reshape(down, high, across, wide).swapaxes(1, 2)
-    return Tiled(np.ascontiguousarray(tiles), stored.scale, columns)
+    rows, columns = matrix.values.shape
+    down, across, high, wide = tiles_shape(matrix.values.shape)
+    padded = np.zeros((down * high, across * wide), dtype=np.int8)
+    padded[:rows, :columns] = matrix.values
+    tiles = padded.reshape(down, high, across, wide).swapaxes(1, 2)
+    return Tiled(np.ascontiguousarray(tiles), matrix.scale, columns)
 
 
-def from_tiles(stored: Tiled) -> Quantized:
+def from_tiles(tiled: Tiled) -> Quantized:
     """An int8 matrix row by row."""
-    (rows, columns), (down, across, high, wide) = stored.shape, stored.tiles.shape
-    whole = stored.tiles.swapaxes(1, 2).reshape(down * high, across * wide)
-    return Quantized(np.ascontiguousarray(whole[:rows, :columns]), stored.scale)
+    (rows, columns), (down, across, high, wide) = tiled.shape, tiled.tiles.shape
+    padded = tiled.tiles.swapaxes(1, 2).reshape(down * high, across * wide)
+    return Quantized(np.ascontiguousarray(padded[:rows, :columns]), tiled.scale)
 
 
 def to_bfloat16(weight: np.ndarray) -> np.ndarray:
@@ -119,38 +128,42 @@ def to_bfloat16(weight: np.ndarray) -> np.ndarray:
     return rounded
 
 
-def to_float32(stored: Stored) -> np.ndarray:
+def to_float32(weight: StoredWeight) -> np.ndarray:
     """The float32 array that a stored weight stands for; a float32 array itself."""
-    if isinstance(stored, Tiled):
-        stored = from_tiles(stored)
-    if isinstance(stored, Quantized):
-        wide: np.ndarray = stored.values * stored.scale[:, None]
-        return wide
-    if stored.dtype == np.uint16:
-        wide = (stored.astype(np.uint32) << 16).view(np.float32)
-        return wide
-    return stored
+    if isinstance(weight, Tiled):
+        weight = from_tiles(weight)
+    if isinstance(weight, Quantized):
+        values: np.ndarray = weight.values * weight.scale[:, None]
+        return values
+    if weight.dtype == np.uint16:
+        values = (weight.astype(np.uint32) << 16).view(np.float32)
+        return values
+    return weight
 
 
-def fault(stored: Stored) -> str | None:
-    """What is wrong with the values of a stored weight, or None. Allocates nothing of its size."""
-    if isinstance(stored, Quantized | Tiled):
-        values, scale = stored[:2]
+def find_invalid_values(weight: StoredWeight) -> str | None:
+    """What is wrong with the values of a stored weight, or None. It takes no memory of its size.
+
+    >>> find_invalid_values(np.array([1.0, np.inf], np.float32))
+    'a value that is not finite'
+    """
+    if isinstance(weight, Quantized | Tiled):
+        values, scale = weight[:2]
         # Also false where the scale is not a number.
-        if not bool(np.all((scale > 0) & (scale <= LARGEST_SCALE))):
+        if not bool(np.all((scale > 0) & (scale <= MAX_SCALE))):
             return "a scale that is not positive and finite"
-        return "the value -128" if values.min(initial=0) < -LARGEST_INT8 else None
-    if stored.dtype == np.uint16:
-        bad = any(_not_finite(part).any() for part in _parts(stored))
+        return "the value -128" if values.min(initial=0) < -MAX_INT8 else None
+    if weight.dtype == np.uint16:
+        finite = not any(_not_finite(chunk).any() for chunk in _chunks(weight))
     else:
         # NaN and infinity survive a sum.
-        bad = not np.isfinite(np.add.reduce(stored, axis=None, dtype=np.float64))
-    return "a value that is not finite" if bad else None
+        finite = bool(np.isfinite(np.add.reduce(weight, axis=None, dtype=np.float64)))
+    return None if finite else "a value that is not finite"
 
 
-def _parts(array: np.ndarray) -> Iterable[np.ndarray]:
+def _chunks(array: np.ndarray) -> Iterable[np.ndarray]:
     flat = array.reshape(-1)
-    return (flat[at : at + CHUNK] for at in range(0, len(flat), CHUNK))
+    return (flat[start : start + CHUNK] for start in range(0, len(flat), CHUNK))
 
 
 def _not_finite(bfloat16: np.ndarray) -> np.ndarray:

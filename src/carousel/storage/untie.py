@@ -1,4 +1,4 @@
-"""A tied adaptive softmax by the names of one that is not tied."""
+"""A tied adaptive softmax under the names of one that is not tied."""
 
 from __future__ import annotations
 
@@ -7,39 +7,44 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from carousel.adaptive_softmax import clusters
-from carousel.storage.number_formats import Quantized, Stored, Tiled, from_tiles
+from carousel.storage.number_formats import Quantized, StoredWeight, Tiled, from_tiles
 
 
-def untie(weights: Mapping[str, Stored], cutoffs: Sequence[int]) -> dict[str, Stored]:
-    """The weights, and those of a tied decoder by the names of one that is not, too.
+def untie(weights: Mapping[str, StoredWeight], cutoffs: Sequence[int]) -> dict[str, StoredWeight]:
+    """Add to a tied adaptive softmax's weights the names that one that is not tied has.
 
-    The clusters are views of the embedding; the head's few rows are a copy.
+    The clusters' weights are views of the embedding; the head's few rows are a copy. All other
+    models' weights come back as they are.
+
+    Args:
+        weights: a model's weights by name.
+        cutoffs: the first id of each cluster; see ``adaptive_softmax``.
     """
-    made = dict(weights)
-    if "decoder.clusters.weight" not in made or "decoder.head.weight" in made:
-        return made
-    table, rows = _by_rows(made["embedding.weight"]), _by_rows(made["decoder.clusters.weight"])
-    if isinstance(table, Quantized) and isinstance(rows, Quantized):
-        made["decoder.head.weight"] = Quantized(
-            np.concatenate([table.values[: cutoffs[0]], rows.values]),
-            np.concatenate([table.scale[: cutoffs[0]], rows.scale]),
+    untied = dict(weights)
+    if "decoder.clusters.weight" not in untied or "decoder.head.weight" in untied:
+        return untied
+    embedding = _by_rows(untied["embedding.weight"])
+    cluster_rows = _by_rows(untied["decoder.clusters.weight"])
+    if isinstance(embedding, Quantized) and isinstance(cluster_rows, Quantized):
+        untied["decoder.head.weight"] = Quantized(
+            np.concatenate([embedding.values[: cutoffs[0]], cluster_rows.values]),
+            np.concatenate([embedding.scale[: cutoffs[0]], cluster_rows.scale]),
         )
     else:
-        made["decoder.head.weight"] = np.concatenate([np.asarray(table)[: cutoffs[0]], rows])
-    for number, words in enumerate(clusters(_rows(table), cutoffs)):
-        made[f"decoder.tail.{number}.1.weight"] = _part(table, slice(words.start, words.stop))
-    return made
+        head = np.asarray(embedding)[: cutoffs[0]]
+        untied["decoder.head.weight"] = np.concatenate([head, cluster_rows])
+    for number, ids in enumerate(clusters(embedding.shape[0], cutoffs)):
+        untied[f"decoder.tail.{number}.1.weight"] = _take_rows(
+            embedding, slice(ids.start, ids.stop)
+        )
+    return untied
 
 
-def _by_rows(stored: Stored) -> np.ndarray | Quantized:
-    return from_tiles(stored) if isinstance(stored, Tiled) else stored
+def _by_rows(weight: StoredWeight) -> np.ndarray | Quantized:
+    return from_tiles(weight) if isinstance(weight, Tiled) else weight
 
 
-def _rows(stored: np.ndarray | Quantized) -> int:
-    return len(stored.values if isinstance(stored, Quantized) else stored)
-
-
-def _part(stored: np.ndarray | Quantized, rows: slice) -> Stored:
-    if isinstance(stored, Quantized):
-        return Quantized(stored.values[rows], stored.scale[rows])
-    return stored[rows]
+def _take_rows(weight: np.ndarray | Quantized, rows: slice) -> StoredWeight:
+    if isinstance(weight, Quantized):
+        return Quantized(weight.values[rows], weight.scale[rows])
+    return weight[rows]

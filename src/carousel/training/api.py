@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from carousel.errors import SettingsError
 from carousel.model import LanguageModel
+
+if TYPE_CHECKING:
+    from carousel.training.run.callbacks import Callback
+    from carousel.training.run.progress_reporter import ProgressReporter
 
 NEEDED = ("torch", "matplotlib", "tomli_w")
 """What training needs beyond a plain install."""
 
 
+# Long by the settings, of which each has its own argument.
 def train(
     sources: str | Path | Sequence[str | Path],
     *,
@@ -25,6 +30,7 @@ def train(
     encoding_errors: str = "strict",
     tensorboard: bool = False,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
     tokenizer: str | None = None,
     lowercase: bool | None = None,
     min_count: int | None = None,
@@ -69,6 +75,7 @@ def train(
         encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
         tensorboard: write TensorBoard logs beside ``out``.
         progress: show how training goes, on standard error or in the notebook.
+        callbacks: told of the run's progress; see ``carousel.training.run.callbacks.Callback``.
         tokenizer: how the text is split into tokens: words, whitespace, chars or bpe.
         lowercase: convert the text to lower case. The default is true for words, false for the
             others.
@@ -126,26 +133,31 @@ def train(
     _check_installed()
     from carousel.training.job import train_model
 
-    return train_model(
-        [sources] if isinstance(sources, str | Path) else list(sources),
-        out=out,
-        valid=valid,
-        test=test,
-        recipe=recipe,
-        settings=settings,
-        force=force,
-        encoding_errors=encoding_errors,
-        tensorboard=tensorboard,
-        screen=_reporter(progress),
-    )
+    with _make_reporter(progress) as reporter:
+        return train_model(
+            [sources] if isinstance(sources, str | Path) else list(sources),
+            out=out,
+            valid=valid,
+            test=test,
+            recipe=recipe,
+            settings=settings,
+            force=force,
+            encoding_errors=encoding_errors,
+            tensorboard=tensorboard,
+            reporter=reporter,
+            callbacks=callbacks,
+        )
 
 
-def resume(folder: str | Path, *, progress: bool = True) -> LanguageModel:
+def resume(
+    folder: str | Path, *, progress: bool = True, callbacks: Sequence[Callback] = ()
+) -> LanguageModel:
     """Go on with a run that was interrupted or killed, from its last checkpoint.
 
     Args:
         folder: the model folder of the run; settings and text are found from what lies beside it.
         progress: show how training goes, on standard error or in the notebook.
+        callbacks: told of the run's progress; see ``carousel.training.run.callbacks.Callback``.
 
     Returns:
         the model with the best weights on validation.
@@ -159,12 +171,13 @@ def resume(folder: str | Path, *, progress: bool = True) -> LanguageModel:
     _check_installed()
     from carousel.training.job import resume_training
 
-    return resume_training(folder, screen=_reporter(progress))
+    with _make_reporter(progress) as reporter:
+        return resume_training(folder, reporter=reporter, callbacks=callbacks)
 
 
 ARGUMENTS = (
     "sources", "out", "valid", "test", "recipe", "force", "encoding_errors", "tensorboard",
-    "progress",
+    "progress", "callbacks",
 )  # fmt: skip
 """The arguments of ``train`` that are no settings."""
 
@@ -177,5 +190,8 @@ def _check_installed() -> None:
             )
 
 
-def _reporter(progress: bool) -> Any:
-    return None
+def _make_reporter(progress: bool) -> ProgressReporter:
+    from carousel.training.run.progress_reporter import ConsoleReporter, NoProgress
+
+    # The processes of a run beside the first one show nothing in any case.
+    return ConsoleReporter() if progress else NoProgress()

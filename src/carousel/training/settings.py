@@ -204,12 +204,12 @@ def describe_settings() -> list[Setting]:
             docstrings[ast.unparse(field.target)] = " ".join(
                 str(ast.literal_eval(text.value)).split()
             )
-    hints = get_type_hints(Settings)
+    hints, defaults = get_type_hints(Settings), Settings()
     return [
         Setting(
             field.name,
             _types_of(hints[field.name])[0],
-            field.default,
+            getattr(defaults, field.name),
             docstrings[field.name],
             CHOICES.get(field.name, ()),
         )

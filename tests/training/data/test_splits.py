@@ -1,4 +1,4 @@
-"""A run's texts: what is held out, and how the same text is found again when a run goes on."""
+"""A run's splits: what is held out, and how the same text is found again when a run goes on."""
 
 import shutil
 from dataclasses import replace
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from carousel.errors import SettingsError, TextError
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.data.splits import (
-    FEWEST_TOKENS,
-    Kept,
+    MIN_TRAIN_TOKENS,
+    CachedIds,
     find_sources,
-    prepare_texts,
-    reopen_texts,
+    prepare_splits,
+    reopen_splits,
 )
 from carousel.training.settings import Settings
 
@@ -28,8 +28,8 @@ class Bars:
     def __init__(self):
         self.shown = []
 
-    def tick(self, what):
-        self.shown.append(what)
+    def progress_bar(self, description):
+        self.shown.append(description)
         return lambda done, total: None
 
 
@@ -46,11 +46,11 @@ def write(path, lines):
 
 
 def prepare(sources, **settings):
-    return prepare_texts(sources, Settings(**settings), Bars())
+    return prepare_splits(sources, Settings(**settings), Bars())
 
 
-def words(texts, ids):
-    return [texts.tokenizer.token(int(number)) for number in ids]
+def words(splits, ids):
+    return [splits.tokenizer.token(int(number)) for number in ids]
 
 
 @pytest.mark.parametrize(
@@ -59,54 +59,54 @@ def words(texts, ids):
 def test_shares_are_taken_from_the_end_and_nothing_is_lost(folder, valid, test):
     named = () if valid else [write(folder / "valid.txt", LINES[:5])]
     sources = find_sources([folder / "text.txt"], named)
-    texts = prepare(sources, valid_fraction=valid, test_fraction=test)
-    whole = [*texts.train]
+    splits = prepare(sources, valid_fraction=valid, test_fraction=test)
+    whole = [*splits.train]
     if valid:
-        whole += [*texts.valid]
-        assert len(texts.valid) == round(valid * PER_LINE * len(LINES))
+        whole += [*splits.valid]
+        assert len(splits.valid) == round(valid * PER_LINE * len(LINES))
     if test:
-        whole += [*texts.test]
-        assert len(texts.test) == round(test * PER_LINE * len(LINES))
+        whole += [*splits.test]
+        assert len(splits.test) == round(test * PER_LINE * len(LINES))
     else:
-        assert texts.test is None
-    known = texts.tokenizer.encode("\n".join(LINES) + "\n")
+        assert splits.test is None
+    known = splits.tokenizer.encode("\n".join(LINES) + "\n")
     np.testing.assert_array_equal(whole, known)
-    assert texts.kept.keys() == ({"train"} if valid else {"train", "valid"})
+    assert splits.cached.keys() == ({"train"} if valid else {"train", "valid"})
 
 
 def test_the_held_out_end_decides_nothing_of_the_vocabulary(folder):
     sources = find_sources([folder / "text.txt"])
-    texts = prepare(sources, valid_fraction=0.1, test_fraction=0.1)
-    first, last = texts.tokenizer.id(WORDS[10]), texts.tokenizer.id(WORDS[99])
+    splits = prepare(sources, valid_fraction=0.1, test_fraction=0.1)
+    first, last = splits.tokenizer.id(WORDS[10]), splits.tokenizer.id(WORDS[99])
     assert first is not None
     assert last is None
     # The line in which the training part ends is learned as a whole, and not the one after it.
-    assert texts.tokenizer.id(WORDS[80]) is not None
-    assert texts.tokenizer.id(WORDS[83]) is None
-    assert set(texts.train.tolist()) <= set(range(texts.tokenizer.vocab_size))
-    assert texts.tokenizer.unknown_id in texts.test
+    assert splits.tokenizer.id(WORDS[80]) is not None
+    assert splits.tokenizer.id(WORDS[83]) is None
+    assert set(splits.train.tolist()) <= set(range(splits.tokenizer.vocab_size))
+    assert splits.tokenizer.unknown_id in splits.test
 
 
 def test_files_of_their_own_leave_the_text_whole(folder):
     valid, test = write(folder / "v.txt", LINES[:7]), write(folder / "t.txt", ["new words"] * 3)
     sources = find_sources([folder / "text.txt"], [valid], [test])
     # Shares that are set all the same cut nothing off.
-    texts = prepare(sources, valid_fraction=0.2, test_fraction=0.2)
-    assert len(texts.train) == PER_LINE * len(LINES)
-    assert len(texts.valid) == PER_LINE * 7
-    assert texts.tokenizer.id(WORDS[99]) is not None
-    assert texts.tokenizer.id("new") is None
-    assert texts.test.tolist().count(texts.tokenizer.unknown_id) == 6
-    assert texts.kept.keys() == {"train", "valid", "test"}
+    splits = prepare(sources, valid_fraction=0.2, test_fraction=0.2)
+    assert len(splits.train) == PER_LINE * len(LINES)
+    assert len(splits.valid) == PER_LINE * 7
+    assert splits.tokenizer.id(WORDS[99]) is not None
+    assert splits.tokenizer.id("new") is None
+    assert splits.test.tolist().count(splits.tokenizer.unknown_id) == 6
+    assert splits.cached.keys() == {"train", "valid", "test"}
     # A file that validates and a share that tests: the share is of the text.
-    texts = prepare(replace(sources, test=()), valid_fraction=0.2, test_fraction=0.2)
-    assert len(texts.train) == 0.8 * PER_LINE * len(LINES)
-    assert len(texts.test) == 0.2 * PER_LINE * len(LINES)
-    assert len(texts.valid) == PER_LINE * 7
+    splits = prepare(replace(sources, test=()), valid_fraction=0.2, test_fraction=0.2)
+    assert len(splits.train) == 0.8 * PER_LINE * len(LINES)
+    assert len(splits.test) == 0.2 * PER_LINE * len(LINES)
+    assert len(splits.valid) == PER_LINE * 7
     # And the other way round.
-    texts = prepare(replace(sources, valid=()), valid_fraction=0.1, test_fraction=0.2)
-    assert len(texts.train) == 0.9 * PER_LINE * len(LINES)
-    assert len(texts.valid) == 0.1 * PER_LINE * len(LINES)
+    splits = prepare(replace(sources, valid=()), valid_fraction=0.1, test_fraction=0.2)
+    assert len(splits.train) == 0.9 * PER_LINE * len(LINES)
+    assert len(splits.valid) == 0.1 * PER_LINE * len(LINES)
 
 
 def test_paths_hold_wherever_the_run_is_gone_on_with(folder, monkeypatch):
@@ -129,7 +129,7 @@ def test_paths_hold_wherever_the_run_is_gone_on_with(folder, monkeypatch):
 )
 def test_too_little_text_is_told_with_the_numbers(folder, lines, settings, what):
     path = write(folder / "few.txt", ["a b c"] * lines)
-    needed = FEWEST_TOKENS if what == "train" else 2
+    needed = MIN_TRAIN_TOKENS if what == "train" else 2
     with pytest.raises(
         TextError, match=rf"too little text to {what} on: \d tokens, .* must be {needed}"
     ):
@@ -143,40 +143,42 @@ def test_something_must_validate(folder):
 
 @pytest.fixture
 def begun(folder):
-    """A run that was begun: its sources, settings and texts, and a function that reopens them."""
+    """A run that was begun: its sources, settings and splits, and a function that reopens them."""
     sources = find_sources([folder / "text.txt"], [write(folder / "valid.txt", LINES[40:60])])
     settings = Settings(test_fraction=0.1)
-    texts = prepare_texts(sources, settings, Bars())
+    splits = prepare_splits(sources, settings, Bars())
     # Copies: what is done to the cache is not to be seen in what is wanted of it.
-    wanted = {part: getattr(texts, part).copy() for part in ("train", "valid", "test")}
+    wanted = {part: getattr(splits, part).copy() for part in ("train", "valid", "test")}
 
-    def again(bars=None, kept=None):
-        found = reopen_texts(sources, settings, bars or Bars(), texts.tokenizer, kept or texts.kept)
+    def again(bars=None, cached=None):
+        actual = reopen_splits(
+            sources, settings, bars or Bars(), splits.tokenizer, cached or splits.cached
+        )
         for part, ids in wanted.items():
-            np.testing.assert_array_equal(getattr(found, part), ids)
-        return found
+            np.testing.assert_array_equal(getattr(actual, part), ids)
+        return actual
 
-    return texts, again
+    return splits, again
 
 
 def test_a_text_is_found_again_in_the_cache_even_when_its_files_are_gone_or_others(begun, folder):
-    texts, again = begun
+    splits, again = begun
     (folder / "valid.txt").unlink()
     write(folder / "text.txt", ["something else"] * 50)
     bars = Bars()
-    assert again(bars).kept == texts.kept
+    assert again(bars).cached == splits.cached
     assert bars.shown == []  # nothing was tokenized
 
 
 def test_without_its_cache_a_text_is_made_anew_from_the_same_files(begun, folder, monkeypatch):
-    texts, again = begun
+    splits, again = begun
     shutil.rmtree(folder / "cache")
     monkeypatch.setenv("CAROUSEL_CACHE", str(folder / "other"))
     bars = Bars()
-    found = again(bars)
+    actual = again(bars)
     assert bars.shown == ["tokenizing", "tokenizing"]
-    assert {part: kept.digest for part, kept in found.kept.items()} == {
-        part: kept.digest for part, kept in texts.kept.items()
+    assert {part: cached.digest for part, cached in actual.cached.items()} == {
+        part: cached.digest for part, cached in splits.cached.items()
     }
 
 
@@ -209,27 +211,27 @@ def damage_ids(path):
     ids=["a bit", "cut short", "gone"],
 )
 def test_a_damaged_cache_is_never_believed(begun, folder, damage):
-    texts, again = begun
-    damage(Path(texts.kept["train"].path))
+    splits, again = begun
+    damage(Path(splits.cached["train"].path))
     (folder / "text.txt").unlink()
     with pytest.raises(TextError, match=r"text\.txt is not there any more"):
         again()
 
 
 def test_a_cache_that_rotted_is_made_anew_from_the_text(begun, folder):
-    texts, again = begun
-    damage_ids(Path(texts.kept["train"].path))
-    assert again().kept == texts.kept
+    splits, again = begun
+    damage_ids(Path(splits.cached["train"].path))
+    assert again().cached == splits.cached
 
 
 def test_of_several_files_the_error_tells_how_many(folder):
     files = [write(folder / f"{n}.txt", LINES) for n in range(3)]
     sources = find_sources(files)
-    texts = prepare(sources)
+    splits = prepare(sources)
     shutil.rmtree(folder / "cache")
     write(files[2], ["other"])
     with pytest.raises(TextError, match=r"0\.txt with the 2 after it is not the text"):
-        reopen_texts(sources, Settings(), Bars(), texts.tokenizer, texts.kept)
+        reopen_splits(sources, Settings(), Bars(), splits.tokenizer, splits.cached)
 
 
 @pytest.mark.parametrize(
@@ -245,21 +247,21 @@ def test_of_several_files_the_error_tells_how_many(folder):
     ids=str,
 )
 def test_what_can_not_be_opened_is_made_anew(begun, change):
-    texts, again = begun
-    odd = {part: replace(kept, **change) for part, kept in texts.kept.items()}
+    splits, again = begun
+    odd = {part: replace(cached, **change) for part, cached in splits.cached.items()}
     if "tokens" in change:  # the digest is that of the text: it is the same one
         odd = {
-            part: Kept(k.path, k.dtype, k.tokens, texts.kept[part].digest)
+            part: CachedIds(k.path, k.dtype, k.tokens, splits.cached[part].digest)
             for part, k in odd.items()
         }
-    assert again(kept=odd).kept == texts.kept
+    assert again(cached=odd).cached == splits.cached
 
 
 def test_the_tokenizer_is_not_learned_a_second_time(begun, folder):
-    texts, _ = begun
+    splits, _ = begun
     sources = find_sources([folder / "text.txt"])
     other = train_tokenizer("words", ["ab and"])
-    found = reopen_texts(sources, Settings(), Bars(), other, {})
-    assert found.tokenizer is other
-    assert len(set(found.train.tolist())) == 4  # ab, and, the line's end, the unknown word
-    assert texts.tokenizer.vocab_size > other.vocab_size
+    actual = reopen_splits(sources, Settings(), Bars(), other, {})
+    assert actual.tokenizer is other
+    assert len(set(actual.train.tolist())) == 4  # ab, and, the line's end, the unknown word
+    assert splits.tokenizer.vocab_size > other.vocab_size

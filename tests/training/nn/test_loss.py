@@ -20,11 +20,11 @@ def leaves(seed, *shapes):
     return [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
 
 
-def compare(found, expected, inputs):
+def compare(actual, expected, inputs):
     """Value and gradients of two losses are the same; both are scaled on their way back."""
     wanted = torch.autograd.grad(3 * expected, inputs)
-    grads = torch.autograd.grad(3 * found, inputs)
-    torch.testing.assert_close(found, expected)
+    grads = torch.autograd.grad(3 * actual, inputs)
+    torch.testing.assert_close(actual, expected)
     for ours, theirs in zip(grads, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -45,8 +45,8 @@ def test_equals_pytorch(n, d, v, rows, cached, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK_BYTES", rows * 4 * v)
         patch.setattr(module, "CACHE_BYTES", cached * 4 * v)
-        found = linear_cross_entropy(x, weight, bias, targets)
-        compare(found, expected, (x, weight, bias))
+        actual = linear_cross_entropy(x, weight, bias, targets)
+        compare(actual, expected, (x, weight, bias))
 
 
 @settings(max_examples=25, deadline=None)
@@ -68,8 +68,8 @@ def test_adaptive_equals_pytorch(n, cut, rows, seed):
     reached = 0 * sum(weight.sum() for weight in tails)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK_BYTES", rows * 4 * 30)
-        found = adaptive_cross_entropy(x, head, tails, targets, cutoffs)
-        compare(found, theirs(x, targets).loss + reached, (x, *head, *tails))
+        actual = adaptive_cross_entropy(x, head, tails, targets, cutoffs)
+        compare(actual, theirs(x, targets).loss + reached, (x, *head, *tails))
 
 
 @settings(max_examples=25, deadline=None)
@@ -92,8 +92,8 @@ def test_tied_is_the_same_matrix_in_parts(n, cut, seed):
         half for k, square in enumerate(narrow) for half in (square, words[spans[k] : spans[k + 1]])
     ]
     expected = adaptive_cross_entropy(x, head, tails, targets, cutoffs)
-    found = adaptive_cross_entropy(x, [words, rows, bias], narrow, targets, cutoffs)
-    compare(found, expected, (x, words, rows, bias, *narrow))
+    actual = adaptive_cross_entropy(x, [words, rows, bias], narrow, targets, cutoffs)
+    compare(actual, expected, (x, words, rows, bias, *narrow))
 
 
 def test_bfloat16_is_close():
@@ -101,9 +101,9 @@ def test_bfloat16_is_close():
     x, weight, bias = torch.randn(40, 16), torch.randn(50, 16), torch.randn(50)
     targets = torch.randint(50, (40,))
     expected = F.cross_entropy(F.linear(x, weight, bias), targets)
-    found = linear_cross_entropy(x.bfloat16(), weight, bias, targets)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+    actual = linear_cross_entropy(x.bfloat16(), weight, bias, targets)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual, expected, rtol=0.02, atol=0.02)
 
 
 def test_autocast_is_not_heard():
@@ -114,9 +114,9 @@ def test_autocast_is_not_heard():
     expected = adaptive_cross_entropy(x, [words, rows, bias], [narrow], targets, [10])
     wanted = torch.autograd.grad(expected, inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        found = adaptive_cross_entropy(x, [words, rows, bias], [narrow], targets, [10])
-    assert torch.equal(found, expected)
-    for ours, theirs in zip(torch.autograd.grad(found, inputs), wanted, strict=True):
+        actual = adaptive_cross_entropy(x, [words, rows, bias], [narrow], targets, [10])
+    assert torch.equal(actual, expected)
+    for ours, theirs in zip(torch.autograd.grad(actual, inputs), wanted, strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -139,7 +139,7 @@ def test_many_samples_come_to_the_full_loss():
     targets = torch.randint(50, (60,))
     full = linear_cross_entropy(x, weight, bias, targets)
     wanted = torch.autograd.grad(full, (x, weight, bias))
-    found = sampled_cross_entropy(x, weight, bias, targets, 200_000)
-    torch.testing.assert_close(found, full.detach(), rtol=0.01, atol=0.0)
-    for ours, theirs in zip(torch.autograd.grad(found, (x, weight, bias)), wanted, strict=True):
+    actual = sampled_cross_entropy(x, weight, bias, targets, 200_000)
+    torch.testing.assert_close(actual, full.detach(), rtol=0.01, atol=0.0)
+    for ours, theirs in zip(torch.autograd.grad(actual, (x, weight, bias)), wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0.1, atol=0.002)

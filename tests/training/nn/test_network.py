@@ -1,16 +1,19 @@
 """The network that trains computes what the model folder's reader computes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from carousel.cells import CELLS
-from carousel.model import LanguageModel
+from carousel.inference.model import RecurrentLM
 from carousel.storage.config import Config
-from carousel.text.tokenizer import train_tokenizer
+from carousel.storage.model_folder import read_folder, write_folder
+from carousel.storage.number_formats import store
+from carousel.text.vocabulary import train_tokenizer
+from carousel.training.nn.cutoffs import choose_tail_sizes
 from carousel.training.nn.network import Network
-from carousel.training.nn.output_layer import choose_tail_sizes
-from carousel.training.run.validation import autocast
 
 TEXT = ["the cat sat on the mat and the dog ran\n"]
 
@@ -41,13 +44,78 @@ def test_the_exported_model_gives_the_same_loss(cell, tied, cutoffs):
     ids = torch.tensor(tokenizer.encode(TEXT[0]))[:, None]
     with torch.no_grad():
         loss, state = network.loss(ids[:-1], ids[1:], network.initial_state(1))
-    model = LanguageModel.from_weights(network.config, network.export(), tokenizer)
-    hidden, after = model.hidden(ids[:-1].numpy(), model.model.initial_state(1))
-    logits = torch.from_numpy(model.model.logits(hidden[:, 0]))
+    model = RecurrentLM(network.config, network.export())
+    reading = model.read(ids[:-1].numpy(), model.initial_state(1))
+    logits = torch.from_numpy(model.logits(reading.hidden[:, 0]))
     expected = torch.nn.functional.cross_entropy(logits, ids[1:, 0])
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
-    for ours, theirs in zip(after, state, strict=True):
+    for ours, theirs in zip(reading.state, state, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+def log_probs_of(network, ids):
+    """The log-probabilities of all words after each of ``ids [T]``, by the network's own loss."""
+    network.eval()
+    with torch.no_grad():
+        hidden, _ = network(ids[:, None], network.initial_state(1))
+        words = torch.arange(network.config.vocab_size)
+        rows = [
+            [-network.decoder.loss(vector, word[None]).item() for word in words]
+            for vector in hidden
+        ]
+    return torch.tensor(rows)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("tied", "projection", "cutoffs"),
+    [(True, 4, ()), (True, 4, (4, 7)), (False, 0, ()), (False, 3, (4, 7))],
+    ids=["tied", "tied adaptive", "untied", "projected adaptive"],
+)
+def test_a_model_folder_becomes_a_network_again(tmp_path, cell, dtype, tied, projection, cutoffs):
+    """Its logits are those of the model, and it goes on learning."""
+    trained, tokenizer = make_network(cell, tied=tied, projection=projection, cutoffs=cutoffs)
+    config = replace(trained.config, dtype=dtype)
+    write_folder(tmp_path / "m", config, store(trained.export(), dtype), tokenizer)
+    folder = read_folder(tmp_path / "m")
+    model = RecurrentLM(folder.config, folder.weights)
+    network = Network.from_folder(tmp_path / "m")
+    assert network.config == trained.config
+    for name, weight in network.export().items():
+        np.testing.assert_array_equal(weight, model.weights[name], err_msg=name)
+    ids = torch.tensor(tokenizer.encode(TEXT[0]))
+    reference = RecurrentLM(folder.config, folder.weights, backend="numpy")
+    hidden = reference.read(ids[:, None].numpy(), reference.initial_state(1)).hidden
+    expected = torch.log_softmax(torch.from_numpy(reference.logits(hidden[:, 0])), 1)
+    torch.testing.assert_close(log_probs_of(network, ids), expected, rtol=1e-4, atol=1e-5)
+    network.train()
+    loss, _ = network.loss(ids[:-1, None], ids[1:, None], network.initial_state(1))
+    loss.backward()
+    assert all(weight.grad.abs().sum() > 0 for weight in network.parameters())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_model_without_biases_gets_some_that_change_nothing(cell):
+    trained, tokenizer = make_network(cell, tied=False, projection=0)
+    config = replace(trained.config, biases=False)
+    weights = {name: trained.export()[name] for name in config.weight_shapes()}
+    model = RecurrentLM(config, weights, backend="numpy")
+    network = Network.from_model(config, weights)
+    ids = torch.tensor(tokenizer.encode(TEXT[0]))
+    hidden = model.read(ids[:, None].numpy(), model.initial_state(1)).hidden
+    expected = torch.log_softmax(torch.from_numpy(model.logits(hidden[:, 0])), 1)
+    torch.testing.assert_close(log_probs_of(network, ids), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_parameter_has_a_gradient(cell):
+    """DistributedDataParallel waits for all of them."""
+    for cutoffs in ((), (4, 7)):
+        network, _ = make_network(cell, cutoffs=cutoffs)
+        ids = torch.zeros(2, 1, dtype=torch.long)
+        network.loss(ids[:1], ids[1:], network.initial_state(1))[0].backward()
+        assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -58,7 +126,7 @@ def test_in_bfloat16_the_loss_is_close(cell, cutoffs):
     ids = torch.randint(network.config.vocab_size, (9, 3))
     losses = []
     for network.precision in ("float32", "bfloat16"):
-        with autocast(network, torch.device("cpu")):
+        with network.autocast():
             loss, _ = network.loss(ids[:-1], ids[1:], network.initial_state(3))
         loss.backward()
         losses.append(loss.detach())

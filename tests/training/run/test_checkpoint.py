@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from carousel.errors import FolderError
 from carousel.training.run.checkpoint import (
     Checkpoint,
-    Files,
-    Memory,
-    Plan,
-    clear_parts,
+    CheckpointSpec,
+    FileStore,
+    MemoryStore,
     find_checkpoints,
+    remove_partial_files,
 )
 
 TENSORS = {
@@ -21,7 +21,9 @@ TENSORS = {
     "n": torch.tensor(5),
     "bytes": torch.tensor([1, 255], dtype=torch.uint8),
 }
-PLAN = Plan({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()})
+SPEC = CheckpointSpec(
+    {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()}
+)
 
 
 def moment(step):
@@ -33,39 +35,39 @@ def moment(step):
 
 @pytest.fixture
 def files(tmp_path):
-    said = []
-    store = Files(tmp_path, said.append)
-    store.said = said
+    lines = []
+    store = FileStore(tmp_path, lines.append)
+    store.lines = lines
     return store
 
 
-def equal(found, expected):
-    assert found.counters == expected.counters
-    assert found.tensors.keys() == expected.tensors.keys()
-    return all(torch.equal(found.tensors[name], part) for name, part in expected.tensors.items())
+def equal(actual, expected):
+    assert actual.counters == expected.counters
+    assert actual.tensors.keys() == expected.tensors.keys()
+    return all(torch.equal(actual.tensors[name], part) for name, part in expected.tensors.items())
 
 
 def test_the_last_two_stay_and_the_last_comes_back(files):
-    assert files.load(PLAN) is None
+    assert files.load(SPEC) is None
     for step in (3, 20, 100):
         files.save(moment(step))
-        assert equal(files.load(PLAN), moment(step))
+        assert equal(files.load(SPEC), moment(step))
     assert [path.stem[-3:] for path in find_checkpoints(files.folder)] == ["020", "100"]
-    assert files.load_best(PLAN) is None
+    assert files.load_best(SPEC) is None
     files.save_best(moment(7).tensors)
-    assert torch.equal(files.load_best(PLAN)["a"], moment(7).tensors["a"])
+    assert torch.equal(files.load_best(SPEC)["a"], moment(7).tensors["a"])
 
 
 def test_memory_keeps_copies():
-    store = Memory()
-    assert store.load(PLAN) is None
+    store = MemoryStore()
+    assert store.load(SPEC) is None
     given = moment(1)
     store.save(given)
     store.save_best(given.tensors)
     given.tensors["a"].zero_()
-    store.load(PLAN).tensors["n"].zero_()
-    assert equal(store.load(PLAN), moment(1))
-    assert torch.equal(store.load_best(PLAN)["a"], moment(1).tensors["a"])
+    store.load(SPEC).tensors["n"].zero_()
+    assert equal(store.load(SPEC), moment(1))
+    assert torch.equal(store.load_best(SPEC)["a"], moment(1).tensors["a"])
 
 
 def rewrite(path, change=None, **counters):
@@ -97,22 +99,22 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_one_is_told_of_and_the_one_before_is_used(files, damage, said):
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_one_is_told_of_and_the_one_before_is_used(files, damage, message):
     files.save(moment(99))
     files.save(moment(100))
     newest = find_checkpoints(files.folder)[-1]
     damage(newest)
-    assert equal(files.load(PLAN), moment(99))
-    (line,) = files.said
+    assert equal(files.load(SPEC), moment(99))
+    (line,) = files.lines
     assert newest.name in line
     assert "the checkpoint before it is used" in line
     assert "\n" not in line
     # It is gone: what comes next would else be taken for older than it.
     assert not newest.exists()
     damage(find_checkpoints(files.folder)[0])
-    with pytest.raises(FolderError, match=f"no checkpoint can be used: .*{said}"):
-        files.load(PLAN)
+    with pytest.raises(FolderError, match=f"no checkpoint can be used: .*{message}"):
+        files.load(SPEC)
     assert len(find_checkpoints(files.folder)) == 1
 
 
@@ -122,7 +124,7 @@ def test_counters_are_checked_by_the_run(files):
 
     files.save(moment(1))
     with pytest.raises(FolderError, match=r"step-0+1\.safetensors: rate can't be 'fast'"):
-        files.load(Plan(PLAN.tensors, {}, check))
+        files.load(CheckpointSpec(SPEC.tensors, {}, check))
 
 
 def test_a_full_disk_is_one_line_and_the_old_ones_stay(files, tmp_path):
@@ -138,6 +140,6 @@ def test_a_full_disk_is_one_line_and_the_old_ones_stay(files, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000000001.safetensors"]
     (tmp_path / ".tmpXYZ").touch()
-    clear_parts(tmp_path)
-    assert equal(files.load(PLAN), moment(1))
+    remove_partial_files(tmp_path)
+    assert equal(files.load(SPEC), moment(1))
     assert len(list(tmp_path.iterdir())) == 1

@@ -11,17 +11,17 @@ import torch
 from safetensors.numpy import load_file
 
 from carousel.training.data.streams import Streams
-from carousel.training.run.checkpoint import Files, find_checkpoints
-from carousel.training.run.distributed import Alone, Processes, is_first
+from carousel.training.run.checkpoint import FileStore, find_checkpoints
+from carousel.training.run.distributed import ProcessGroup, SingleProcess, is_main_process
 from two_processes import train
 
 HERE = Path(__file__).parents[2]
 TEXT = "the cat sat on the mat and the dog ran to the cat .\n" * 60
 
 
-def launch(*arguments, folder):
-    """Run a program in two processes of one thread each; a free port is chosen by the launcher."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+def launch(*arguments, folder, processes=2):
+    """Run a program in processes of one thread each; a free port is chosen by the launcher."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -42,8 +42,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     for name in ("one", "two", "alone"):
         (folder / name).mkdir()
-    _, stopped = train(Alone(), store=Files(folder / "alone", print), stop_at=2)
-    assert stopped.stopped == "interrupted"
+    _, stopped = train(SingleProcess(), store=FileStore(folder / "alone", print), stop_at=2)
+    assert stopped.stop_reason == "interrupted"
     done = launch(HERE / "two_processes.py", folder, folder=folder)
     assert done.returncode == 0, done.stderr
     return folder
@@ -61,33 +61,51 @@ def close(a, b):
 
 
 @pytest.mark.parametrize("name", ["plain", "dropout", "resumed", "grown"])
+@pytest.mark.slow
 def test_both_end_with_the_same_weights(folder, name):
     same(*(load_file(folder / f"{name}-{rank}.safetensors") for rank in range(2)))
 
 
+@pytest.mark.slow
 def test_two_are_one_to_rounding(folder):
-    close(train(Alone())[0], load_file(folder / "plain-0.safetensors"))
+    close(train(SingleProcess())[0], load_file(folder / "plain-0.safetensors"))
 
 
 @pytest.mark.parametrize("again", ["dropout_again", "resumed"])
+@pytest.mark.slow
 def test_the_same_number_gives_the_same_bits(folder, again):
     """Also where the run was stopped in its middle, and with dropout."""
     first, second = (load_file(folder / f"{name}-0.safetensors") for name in ("dropout", again))
     same(first, second)
 
 
+@pytest.mark.slow
+def test_three_processes_give_the_same_bits_too(tmp_path):
+    """Where the order of a sum matters."""
+    for name in ("one", "two", "alone"):
+        (tmp_path / name).mkdir()
+    done = launch(HERE / "two_processes.py", tmp_path, folder=tmp_path, processes=3)
+    assert done.returncode == 0, done.stderr
+    first = load_file(tmp_path / "dropout-0.safetensors")
+    for name in ("dropout-2", "dropout_again-1", "resumed-0"):
+        same(first, load_file(tmp_path / f"{name}.safetensors"))
+
+
+@pytest.mark.slow
 def test_dropout_is_of_each_process_s_own(folder):
     plain, dropped = (load_file(folder / f"{n}-0.safetensors") for n in ("plain", "dropout"))
     assert not np.allclose(plain["embedding.weight"], dropped["embedding.weight"])
 
 
+@pytest.mark.slow
 def test_another_number_goes_on(folder):
     plain = load_file(folder / "plain-0.safetensors")
     close(plain, load_file(folder / "grown-0.safetensors"))
     assert find_checkpoints(folder / "one")
-    close(plain, train(Alone(), store=Files(folder / "one", print))[0])
+    close(plain, train(SingleProcess(), store=FileStore(folder / "one", print))[0])
 
 
+@pytest.mark.slow
 def test_one_writes_and_speaks(tmp_path):
     (tmp_path / "t.txt").write_text(TEXT)
     sizes = ["--hidden-size", 6, "--embedding-size", 4, "--epochs", 2, "--device", "cpu"]
@@ -101,6 +119,7 @@ def test_one_writes_and_speaks(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "model", "t.txt"]
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line(tmp_path):
     (tmp_path / "t.txt").write_text(TEXT)
     few = ["--set", "batch=1", "--device", "cpu"]
@@ -115,22 +134,22 @@ def test_an_error_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "count"), [(2, 5), (3, 3), (4, 10), (3, 1)])
-def test_shares_are_even_and_whole(size, count):
-    shares = [Processes(rank, size, rank).share(count) for rank in range(size)]
-    assert [i for share in shares for i in range(count)[share]] == list(range(count))
-    widths = [share.stop - share.start for share in shares]
+def test_shards_are_even_and_whole(size, count):
+    shards = [ProcessGroup(rank, size, rank).shard(count) for rank in range(size)]
+    assert [i for shard in shards for i in range(count)[shard]] == list(range(count))
+    widths = [shard.stop - shard.start for shard in shards]
     assert max(widths) - min(widths) <= 1
 
 
-def test_streams_of_a_share_are_those_of_the_whole():
+def test_streams_of_a_shard_are_those_of_the_whole():
     ids = np.arange(53)
-    whole = list(Streams(ids, 5).pieces(4))
-    for share in (slice(0, 3), slice(3, 5)):
-        part = Streams(ids, 5, share)
-        for (x, y), (mine_x, mine_y) in zip(whole, part.pieces(4), strict=True):
-            assert torch.equal(x[:, share], mine_x)
-            assert torch.equal(y[:, share], mine_y)
+    whole = list(Streams(ids, 5).batches(4))
+    for shard in (slice(0, 3), slice(3, 5)):
+        part = Streams(ids, 5, shard)
+        for (x, y), (mine_x, mine_y) in zip(whole, part.batches(4), strict=True):
+            assert torch.equal(x[:, shard], mine_x)
+            assert torch.equal(y[:, shard], mine_y)
 
 
-def test_alone_is_first():
-    assert is_first()
+def test_a_single_process_is_the_main_one():
+    assert is_main_process()

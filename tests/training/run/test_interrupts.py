@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from carousel.training.run.interrupts import StopAskedError, listen
+from carousel.training.run.interrupts import StopRequestedError, handle_interrupts
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,12 +31,12 @@ def now():
 @pytest.mark.parametrize("first", NUMBERS)
 def test_the_first_signal_asks_and_the_second_interrupts(handlers, first, second):
     handlers(signal.default_int_handler, signal.default_int_handler)
-    with listen() as stop:
-        stop.look()
+    with handle_interrupts() as stop:
+        stop.raise_if_requested()
         signal.raise_signal(first)
-        assert stop.asked
-        with pytest.raises(StopAskedError):
-            stop.look()
+        assert stop.requested
+        with pytest.raises(StopRequestedError):
+            stop.raise_if_requested()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(second)
     assert now() == (signal.default_int_handler, signal.default_int_handler)
@@ -44,23 +44,23 @@ def test_the_first_signal_asks_and_the_second_interrupts(handlers, first, second
 
 def test_the_handlers_are_put_back_and_the_next_run_is_not_asked(handlers):
     handlers(signal.default_int_handler, signal.default_int_handler)
-    with listen():
+    with handle_interrupts():
         signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    with listen() as stop:
-        stop.look()
+    with handle_interrupts() as stop:
+        stop.raise_if_requested()
 
 
 def test_signals_with_owners_of_their_own_stay_theirs(handlers):
     heard = []
     handlers(lambda number, frame: heard.append(number), signal.SIG_IGN)
     before = now()
-    with listen() as stop:
+    with handle_interrupts() as stop:
         assert now() == before
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
             signal.raise_signal(number)
-        stop.look()
+        stop.raise_if_requested()
     assert heard == [signal.SIGINT] * 2
     assert now() == before
 
@@ -70,8 +70,8 @@ def test_another_thread_than_the_main_one_hears_nothing(handlers):
     before, inside = now(), []
 
     def run():
-        with listen() as stop:
-            stop.look()
+        with handle_interrupts() as stop:
+            stop.raise_if_requested()
             inside.append(now())
 
     thread = threading.Thread(target=run)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from carousel.errors import CarouselError, FolderError
-from carousel.text.tokenizer import train_tokenizer
-from carousel.training.data.splits import Kept, Sources
-from carousel.training.run.checkpoint import Checkpoint, Files
-from carousel.training.run.run_folder import Record, RunFolder
+from carousel.text.vocabulary import train_tokenizer
+from carousel.training.data.splits import CachedIds, Sources
+from carousel.training.run.checkpoint import Checkpoint, FileStore
+from carousel.training.run.run_folder import RunFolder, RunRecord
 from carousel.training.settings import Settings
 
 TOKENIZER = train_tokenizer("words", ["a b c"])
@@ -32,13 +32,13 @@ def run(tmp_path):
 
 @pytest.fixture
 def record(tmp_path):
-    kept = Kept(str(tmp_path / "ids"), "<u2", 12, "00")
+    kept = CachedIds(str(tmp_path / "ids"), "<u2", 12, "00")
     sources = Sources((tmp_path / "a.txt", tmp_path / "b \udcff.txt"), (tmp_path / "v.txt",))
-    return Record(Settings(layers=2), sources, {"train": kept, "valid": kept}, True, False)
+    return RunRecord(Settings(layers=2), sources, {"train": kept, "valid": kept}, True, False)
 
 
 def save(run, step=3):
-    Files(run.path, print).save(Checkpoint({"a": torch.zeros(2)}, {"step": step}))
+    FileStore(run.path, print).save(Checkpoint({"a": torch.zeros(2)}, {"step": step}))
 
 
 def names(folder):
@@ -49,8 +49,8 @@ def test_what_a_run_was_started_with_is_read_back(run, record):
     with run:
         run.begin(record, TOKENIZER)
         save(run)
-    found, tokenizer = run.read()
-    assert found == record
+    actual, tokenizer = run.read()
+    assert actual == record
     assert tokenizer.to_json() == TOKENIZER.to_json()
     run.check_resumable()
 
@@ -118,11 +118,16 @@ def test_what_killed_processes_left_is_cleared_and_nothing_else(run, record, tmp
     with run:
         run.begin(record, TOKENIZER)
         save(run)
-    left = [".m.abcdefg1", ".m.abcdefg1.old", ".m.run.123.gone", "m.run/.run.json.7.part"]
+    left = [
+        ".m.0123456789abcdef.part",
+        ".m.fedcba9876543210.part",
+        ".m.run.123.gone",
+        "m.run/.run.json.7.part",
+    ]
     others = [".m.notes", ".n.run.123.gone", ".m.run.keep"]
     for name in [*left, *others]:
         path = tmp_path / name
-        path.write_text("") if name.endswith("part") else path.mkdir()
+        path.write_text("") if ".json" in name else path.mkdir()
     with run:
         pass
     assert names(tmp_path) == {"m.run", *others}
@@ -151,7 +156,7 @@ def test_a_run_that_can_go_on_is_not_begun_anew_without_force(run, record):
         run.check_free(force=False)
     run.check_free(force=True)
     with run:
-        Files(run.path, print).save_best({"a": torch.zeros(2)})
+        FileStore(run.path, print).save_best({"a": torch.zeros(2)})
         run.begin(record, TOKENIZER)
         assert names(run.path) == {"lock", "run.json", "tokenizer.json"}
 

@@ -1,1 +1,1 @@
-"""What is trained on: splits, streams and batches of token ids."""
+"""What a run trains on: splits of a text, streams of it, and batches of token ids."""

@@ -1,4 +1,4 @@
-"""The next pieces of the streams are ready before they are needed."""
+"""Batches on their way to the device: on a GPU they are prepared ahead by a thread."""
 
 from __future__ import annotations
 
@@ -9,47 +9,50 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-AHEAD = 4
-"""Pieces that wait."""
+PREFETCH = 4
+"""Number of batches that wait to be used."""
 
-Piece = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor]
+"""Inputs and targets, ``[T, B]`` each."""
 
 
-def on_device(pieces: Iterator[Piece], device: torch.device) -> Iterator[Piece]:
-    """The pieces on ``device``: on CUDA a thread makes and sends them while it computes.
+def to_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on ``device``. For a GPU, a thread prepares them in pinned memory.
 
-    On a CPU a piece takes well under a hundredth of a step, and a thread would only compete.
+    On a CPU a batch takes well under a hundredth of a step, and a thread would only compete.
     """
     if device.type == "cuda":
-        pinned = (tuple(part.pin_memory() for part in piece) for piece in pieces)
-        pieces = made_ahead((x, y) for x, y in pinned)
-    for x, y in pieces:
+        batches = prefetch((x.pin_memory(), y.pin_memory()) for x, y in batches)
+    for x, y in batches:
         yield x.to(device, non_blocking=True), y.to(device, non_blocking=True)
 
 
-def made_ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """The same pieces, made by a thread that is a few of them ahead; it ends with the iterator."""
-    waiting: queue.Queue[Piece | BaseException | None] = queue.Queue(AHEAD)
-    over = threading.Event()
+def prefetch(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, made by a thread that is up to ``PREFETCH`` of them ahead.
 
-    def put(item: Piece | BaseException | None) -> None:
-        while not over.is_set():
+    The thread ends with the iterator. An error in it is raised where the batch would have come.
+    """
+    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(PREFETCH)
+    closed = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> None:
+        while not closed.is_set():
             try:
                 return waiting.put(item, timeout=0.1)
             except queue.Full:
                 continue
 
-    def make() -> None:
+    def produce() -> None:
         try:
-            for piece in pieces:
-                put(piece)
-                if over.is_set():
+            for batch in batches:
+                put(batch)
+                if closed.is_set():
                     return
             put(None)
-        except BaseException as error:  # whatever it is, it is the reader's to meet
+        except BaseException as error:  # the reader shall meet it, whatever it is
             put(error)
 
-    thread = threading.Thread(target=make, name="pieces", daemon=True)
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
     thread.start()
     try:
         while (item := waiting.get()) is not None:
@@ -57,5 +60,5 @@ def made_ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
                 raise item
             yield item
     finally:
-        over.set()
+        closed.set()
         thread.join()

@@ -1,4 +1,4 @@
-"""The texts of a run as token ids, and how an interrupted run finds them again."""
+"""The token ids that a run trains, validates and tests on, and how a resumed run finds them."""
 
 from __future__ import annotations
 
@@ -14,56 +14,63 @@ import numpy as np
 from carousel.errors import SettingsError, TextError
 from carousel.text.corpus import build_corpus
 from carousel.text.files import ProgressCallback, find_files, read_pieces
-from carousel.text.tokenizer import Tokenizer, train_tokenizer
-from carousel.text.workers import count_workers
+from carousel.text.tokenizer import Tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from carousel.training.settings import Settings
 
-FEWEST_TOKENS = 8
+MIN_TRAIN_TOKENS = 8
 """With fewer tokens to train on there is nothing to learn."""
-DIGESTED = 2**24
-"""Ids that are digested at a time."""
+MIN_TOKENS = 2
+"""The fewest tokens to validate or test on: one is read, one is predicted."""
+DIGEST_CHUNK = 2**24
+"""Number of ids that are hashed at a time."""
 
 
-class Bars(Protocol):
-    """Who shows how far reading has come."""
+class ProgressBars(Protocol):
+    """Shows how far reading has come."""
 
-    def tick(self, what: str) -> ProgressCallback:
-        """A progress bar over bytes, named ``what``."""
+    def progress_bar(self, description: str) -> ProgressCallback:
+        """A new progress bar over bytes. The callback takes the bytes done and the bytes in all."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a run, found and in order: to train on, to validate on, to test on."""
+    """The text files of a run, found and in order."""
 
     train: tuple[Path, ...]
     valid: tuple[Path, ...] = ()
-    """Empty where the end of the text validates."""
+    """Empty if the end of the training text is used for validation."""
     test: tuple[Path, ...] = ()
     encoding_errors: str = "strict"
+    """``strict``, or ``replace`` for bytes that are not UTF-8."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is remembered of a tokenized text, so that it is found again and is the same."""
+class CachedIds:
+    """Where the ids of a tokenized text are, and what identifies them."""
 
     path: str
     """The file of ids in the cache."""
     dtype: str
+    """Their NumPy type."""
     tokens: int
+    """How many there are."""
     digest: str
     """SHA-256 of the ids."""
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The ids that a run trains, validates and tests on, and the tokenizer that made them."""
+class Splits:
+    """Token ids to train, validate and test on, and the tokenizer that made them."""
 
     tokenizer: Tokenizer
     train: np.ndarray
+    """``[N]``."""
     valid: np.ndarray
+    """``[M]``."""
     test: np.ndarray | None
-    kept: Mapping[str, Kept]
-    """By ``train``, ``valid`` and ``test``: those of them that have files of their own."""
+    cached: Mapping[str, CachedIds]
+    """The files of ids in the cache, by ``train``, ``valid`` and ``test``."""
 
 
 def find_sources(
@@ -72,159 +79,196 @@ def find_sources(
     test: Sequence[str | Path] = (),
     encoding_errors: str = "strict",
 ) -> Sources:
-    """The files that are named, by paths that hold wherever the run is gone on with.
+    """Find the files of a run. Their paths are absolute, so it can be resumed from any folder.
+
+    Args:
+        train: files, folders or globs to train on; ``-`` for standard input.
+        valid: files to validate on.
+        test: files to test on.
+        encoding_errors: ``strict``, or ``replace`` for bytes that are not UTF-8.
 
     Raises:
-        TextError: nothing is there, or a folder holds no text.
+        TextError: a file does not exist, or a folder holds no text.
     """
 
-    def find(named: Sequence[str | Path]) -> tuple[Path, ...]:
-        return tuple(path.absolute() for path in find_files(named)) if named else ()
+    def find(names: Sequence[str | Path]) -> tuple[Path, ...]:
+        return tuple(path.absolute() for path in find_files(names)) if names else ()
 
-    # Nothing to train on is find_files' error to raise.
-    files = tuple(path.absolute() for path in find_files(train))
-    return Sources(files, find(valid), find(test), encoding_errors)
+    # If nothing is named to train on, it is find_files that raises the error.
+    train_files = tuple(path.absolute() for path in find_files(train))
+    return Sources(train_files, find(valid), find(test), encoding_errors)
 
 
-def prepare_texts(sources: Sources, settings: Settings, bars: Bars) -> Texts:
-    """Make the vocabulary from the part that trains, tokenize, and cut off what is held out."""
-    share_valid, share_test = _shares(sources, settings)
-    if not sources.valid and share_valid == 0:
+def prepare_splits(sources: Sources, settings: Settings, bars: ProgressBars) -> Splits:
+    """Train a tokenizer on the training part of the text, tokenize, and split.
+
+    Args:
+        sources: the files.
+        settings: how the text is tokenized and split.
+        bars: shows how far reading has come.
+
+    Raises:
+        SettingsError: there would be nothing to validate on.
+        TextError: a file can't be read, or there is too little text.
+    """
+    valid_fraction, test_fraction = _held_out_fractions(sources, settings)
+    if not sources.valid and valid_fraction == 0:
         raise SettingsError("valid_fraction is 0 and no validation file is named: set one of them")
 
-    def pieces(what: str) -> Iterator[str]:
+    def read(description: str) -> Iterator[str]:
         return read_pieces(
-            sources.train, encoding_errors=sources.encoding_errors, on_progress=bars.tick(what)
+            sources.train,
+            encoding_errors=sources.encoding_errors,
+            on_progress=bars.progress_bar(description),
         )
 
-    learned = pieces("reading")
-    if share_valid + share_test > 0:
+    training_text = read("reading")
+    if valid_fraction + test_fraction > 0:
         # The held-out end must not decide which words are known.
-        total = sum(map(len, pieces("measuring")))
-        most = (1 - share_valid - share_test) * total
-        learned = _first_characters(learned, most)
+        characters = sum(map(len, read("measuring")))
+        training_text = _first_characters(
+            training_text, (1 - valid_fraction - test_fraction) * characters
+        )
     tokenizer = train_tokenizer(
         settings.tokenizer,
-        learned,
+        training_text,
         lowercase=settings.lowercase,
         min_count=settings.min_count,
         vocab_size=settings.vocab_size,
-        workers=count_workers(sources.train, settings.tokenizer),
     )
-    return reopen_texts(sources, settings, bars, tokenizer, {})
+    return reopen_splits(sources, settings, bars, tokenizer, {})
 
 
-def reopen_texts(
+def reopen_splits(
     sources: Sources,
     settings: Settings,
-    bars: Bars,
+    bars: ProgressBars,
     tokenizer: Tokenizer,
-    kept: Mapping[str, Kept],
-) -> Texts:
-    """The texts that ``tokenizer`` makes of the files; those in ``kept`` are the same as then.
+    cached: Mapping[str, CachedIds],
+) -> Splits:
+    """The splits that ``tokenizer`` makes of the files.
+
+    Args:
+        sources: the files.
+        settings: how the text is split.
+        bars: shows how far reading has come.
+        tokenizer: the tokenizer, already trained.
+        cached: the ids of an earlier call, by ``train``, ``valid`` and ``test``, which must be
+            the same now; empty for a new run.
 
     Raises:
-        TextError: too little text, or one that is gone or has changed since it was kept.
+        TextError: there is too little text, or a text is gone or has changed since then.
     """
-    share_valid, share_test = _shares(sources, settings)
-    named = {"train": sources.train, "valid": sources.valid, "test": sources.test}
     ids: dict[str, np.ndarray] = {}
-    now: dict[str, Kept] = {}
-    for part, files in named.items():
+    cached_now: dict[str, CachedIds] = {}
+    for part in ("train", "valid", "test"):
+        files: tuple[Path, ...] = getattr(sources, part)
         if not files:
             continue
-        before = kept.get(part)
-        found = None if before is None else _open_kept(before)
-        if found is None or before is None:
-            if before is not None:
-                _check_there(files, before)
-            found, made = _tokenize(files, sources, tokenizer, bars)
-            if before is not None and made.path == before.path and made.digest != before.digest:
-                # By its name in the cache it is the same text: the cache is what is damaged.
-                Path(made.path).unlink(missing_ok=True)
-                found, made = _tokenize(files, sources, tokenizer, bars)
-            if before is not None and made.digest != before.digest:
-                raise TextError(
-                    f"{_name(files)} is not the text that the run began with "
-                    f"({len(found):,} tokens now, {before.tokens:,} then): put that back to resume"
-                )
-            before = made
-        ids[part], now[part] = found, before
+        expected = cached.get(part)
+        opened = None if expected is None else _open_cached(expected)
+        if opened is None or expected is None:
+            opened, expected = _tokenize_again(files, sources, tokenizer, bars, expected)
+        ids[part], cached_now[part] = opened, expected
     whole = ids["train"]
-    first_test = len(whole) - round(share_test * len(whole))
-    first_valid = first_test - round(share_valid * len(whole))
-    valid = ids.get("valid", whole[first_valid:first_test])
-    test = ids.get("test", whole[first_test:] if share_test else None)
-    train = whole[: first_test if sources.valid else first_valid]
-    for what, cut in (("train", train), ("validate", valid), ("test", test)):
-        if cut is not None and len(cut) < (FEWEST_TOKENS if what == "train" else 2):
-            raise TextError(
-                f"too little text to {what} on: {len(cut)} tokens, of which there must be "
-                f"{FEWEST_TOKENS if what == 'train' else 2}"
-            )
-    return Texts(tokenizer, train, valid, test, now)
+    valid_fraction, test_fraction = _held_out_fractions(sources, settings)
+    test_start = len(whole) - round(test_fraction * len(whole))
+    valid_start = test_start - round(valid_fraction * len(whole))
+    train = whole[: test_start if sources.valid else valid_start]
+    valid = ids.get("valid", whole[valid_start:test_start])
+    test = ids.get("test", whole[test_start:] if test_fraction else None)
+    _check_length(train, "train", MIN_TRAIN_TOKENS)
+    _check_length(valid, "validate", MIN_TOKENS)
+    if test is not None:
+        _check_length(test, "test", MIN_TOKENS)
+    return Splits(tokenizer, train, valid, test, cached_now)
 
 
-def _shares(sources: Sources, settings: Settings) -> tuple[float, float]:
-    """The shares of the text's end that validate and that test."""
+def _check_length(ids: np.ndarray, purpose: str, needed: int) -> None:
+    if len(ids) < needed:
+        raise TextError(
+            f"too little text to {purpose} on: {len(ids)} tokens, of which there must be {needed}"
+        )
+
+
+def _held_out_fractions(sources: Sources, settings: Settings) -> tuple[float, float]:
+    """The fractions of the training text, at its end, for validation and for the test."""
     return (
         0.0 if sources.valid else settings.valid_fraction,
         0.0 if sources.test else settings.test_fraction,
     )
 
 
+def _tokenize_again(
+    files: Sequence[Path],
+    sources: Sources,
+    tokenizer: Tokenizer,
+    bars: ProgressBars,
+    expected: CachedIds | None,
+) -> tuple[np.ndarray, CachedIds]:
+    """Tokenize files whose ids can't be opened; they must be ``expected``, if that is given."""
+    if expected is None:
+        return _tokenize(files, sources, tokenizer, bars)
+    _check_files_exist(files, expected)
+    ids, cached = _tokenize(files, sources, tokenizer, bars)
+    if cached.path == expected.path and cached.digest != expected.digest:
+        # By its name in the cache it is the same text, so it is the cache that is damaged.
+        Path(cached.path).unlink(missing_ok=True)
+        ids, cached = _tokenize(files, sources, tokenizer, bars)
+    if cached.digest != expected.digest:
+        more = f" with the {len(files) - 1:,} after it" if len(files) > 1 else ""
+        raise TextError(
+            f"{files[0]}{more} is not the text that the run began with "
+            f"({len(ids):,} tokens now, {expected.tokens:,} then): put that back to resume"
+        )
+    return ids, cached
+
+
 def _tokenize(
-    files: Sequence[Path], sources: Sources, tokenizer: Tokenizer, bars: Bars
-) -> tuple[np.ndarray, Kept]:
+    files: Sequence[Path], sources: Sources, tokenizer: Tokenizer, bars: ProgressBars
+) -> tuple[np.ndarray, CachedIds]:
     """The ids of the files, from the cache if they are there."""
     ids = build_corpus(
         files,
         tokenizer,
         encoding_errors=sources.encoding_errors,
-        on_progress=bars.tick("tokenizing"),
+        on_progress=bars.progress_bar("tokenizing"),
     ).ids
-    return ids, _keep(ids)
+    return ids, CachedIds(str(getattr(ids, "filename", "")), ids.dtype.str, len(ids), _digest(ids))
 
 
-def _name(files: Sequence[Path]) -> str:
-    """The files as one text: one of many may be the one that matters."""
-    more = f" with the {len(files) - 1:,} after it" if len(files) > 1 else ""
-    return f"{files[0]}{more}"
-
-
-def _keep(ids: np.ndarray) -> Kept:
+def _digest(ids: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for at in range(0, len(ids), DIGESTED):
-        digest.update(np.ascontiguousarray(ids[at : at + DIGESTED]).data)
-    path = str(getattr(ids, "filename", ""))
-    return Kept(path, ids.dtype.str, len(ids), digest.hexdigest())
+    for start in range(0, len(ids), DIGEST_CHUNK):
+        digest.update(np.ascontiguousarray(ids[start : start + DIGEST_CHUNK]).data)
+    return digest.hexdigest()
 
 
-def _open_kept(kept: Kept) -> np.ndarray | None:
-    """The ids as they lie in the cache, or None where they are not there or are others."""
+def _open_cached(cached: CachedIds) -> np.ndarray | None:
+    """The ids from the cache, or None if they are gone or are not the same."""
     try:
-        ids = np.memmap(kept.path, dtype=kept.dtype, mode="r", shape=(kept.tokens,))
+        ids = np.memmap(cached.path, dtype=cached.dtype, mode="r", shape=(cached.tokens,))
     except (OSError, ValueError, TypeError, OverflowError):
         return None
-    return ids if _keep(ids).digest == kept.digest else None
+    return ids if _digest(ids) == cached.digest else None
 
 
-def _check_there(files: Sequence[Path], kept: Kept) -> None:
+def _check_files_exist(files: Sequence[Path], cached: CachedIds) -> None:
     for path in files:
         if not path.is_file():
             raise TextError(
-                f"{path} is not there any more, and neither is its tokenized text {kept.path}: "
+                f"{path} is not there any more, and neither is its tokenized text {cached.path}: "
                 f"put one of them back to resume"
             )
 
 
-def _first_characters(pieces: Iterator[str], most: float) -> Iterator[str]:
-    """The lines up to ``most`` characters, the one that reaches it included."""
-    left = most
+def _first_characters(pieces: Iterator[str], count: float) -> Iterator[str]:
+    """The lines up to ``count`` characters, with the line that reaches it."""
+    left = count
     for piece in pieces:
         if len(piece) >= left:
-            end = piece.find("\n", max(0, math.ceil(left) - 1)) + 1
-            yield piece[: end or len(piece)]
+            line_end = piece.find("\n", max(0, math.ceil(left) - 1)) + 1
+            yield piece[: line_end or len(piece)]
             break
         yield piece
         left -= len(piece)

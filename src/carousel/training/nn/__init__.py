@@ -1,1 +1,1 @@
-"""The network that is trained: layers, output layers, losses, dropout."""
+"""The network in training: its layers, output layers, losses and dropout."""

@@ -1,1 +1,1 @@
-"""A run: the loop, checkpoints, validation, processes, and who is told."""
+"""One run: the loop, its state and checkpoints, validation, processes, and callbacks."""

@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps: a run is stopped where it is whole."""
+"""Ctrl-C during training: the run stops between two steps, where all of it is consistent."""
 
 from __future__ import annotations
 
@@ -9,47 +9,55 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class StopAskedError(Exception):
-    """Somebody asked the run to stop, and it is at a place where it can."""
+class StopRequestedError(Exception):
+    """A signal asked the run to stop, and the run is at a point where it can."""
 
 
-class Stop:
-    """Whether somebody asked for a stop."""
+class StopRequest:
+    """Whether a signal has asked the run to stop."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
-    def look(self) -> None:
-        """Called where the run is whole; raises StopAskedError if a stop was asked for."""
-        if self.asked:
-            raise StopAskedError
+    def raise_if_requested(self) -> None:
+        """Call this where the run can stop.
+
+        Raises:
+            StopRequestedError: a stop was requested.
+        """
+        if self.requested:
+            raise StopRequestedError
 
 
 @contextmanager
-def listen() -> Iterator[Stop]:
-    """Within this context the first signal asks for a stop, and a second one interrupts at once.
+def handle_interrupts() -> Iterator[StopRequest]:
+    """Within this context the first signal requests a stop, and a second one interrupts at once.
 
-    Heard are those signals that would raise KeyboardInterrupt: others have owners of their own.
+    Only SIGINT and SIGTERM are handled, and only if they would raise KeyboardInterrupt: other
+    handlers belong to the program around the run.
+
+    Raises:
+        KeyboardInterrupt: at the second signal.
     """
-    stop = Stop()
+    stop = StopRequest()
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        if stop.requested:
             raise KeyboardInterrupt
-        stop.asked = True
+        stop.requested = True
 
-    heard: list[int] = []
-    # Python hands signals to its main thread alone.
+    handled: list[int] = []
+    # Python runs signal handlers in its main thread only.
     if threading.current_thread() is threading.main_thread():
-        heard = [
+        handled = [
             number
             for number in (signal.SIGINT, signal.SIGTERM)
             if signal.getsignal(number) is signal.default_int_handler
         ]
-    for number in heard:
-        signal.signal(number, ask)
+    for number in handled:
+        signal.signal(number, request_stop)
     try:
         yield stop
     finally:
-        for number in heard:
+        for number in handled:
             signal.signal(number, signal.default_int_handler)

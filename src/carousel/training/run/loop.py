@@ -1,40 +1,46 @@
-"""The training loop: truncated BPTT over contiguous streams, the best model on validation kept."""
+"""The training loop: truncated BPTT over contiguous streams, keeping the best weights."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from carousel.errors import TrainingError
-from carousel.training.data.batches import on_device
+from carousel.training.data.batches import Batch, to_device
 from carousel.training.data.streams import Streams
 from carousel.training.nn.network import Network
-from carousel.training.run.checkpoint import Checkpoint, Memory, Plan, Store, check_counters, specs
-from carousel.training.run.distributed import Alone, Group
-from carousel.training.run.divergence import LostError, check_finite, check_mean
-from carousel.training.run.interrupts import Stop, StopAskedError, listen
-from carousel.training.run.optimizer import MOMENTS, make_optimizer, schedule
-from carousel.training.run.progress import Outcome, Progress, Row, Watcher
-from carousel.training.run.validation import autocast, measure_loss
+from carousel.training.run.callbacks import Callback
+from carousel.training.run.checkpoint import (
+    CheckpointSpec,
+    CheckpointStore,
+    MemoryStore,
+    tensor_specs,
+)
+from carousel.training.run.distributed import Processes, SingleProcess
+from carousel.training.run.divergence import DivergenceError, check_finite, check_loss
+from carousel.training.run.interrupts import StopRequest, StopRequestedError, handle_interrupts
+from carousel.training.run.optimizer import learning_rate_factor, make_optimizer
+from carousel.training.run.progress import Outcome
+from carousel.training.run.state import TrainingState
+from carousel.training.run.validation import measure_loss
 from carousel.training.settings import Settings
 
-LOG_EVERY = 0.5
-"""Seconds between two reports of progress."""
-VALIDATE_EVERY = 0.05
-"""The share of the run after which to validate again, if that costs little."""
-CHECKPOINT_EVERY = 120.0
-"""Seconds between two checkpoints, where no validation comes first."""
-LOOK_EVERY = 100
-"""Steps over which the mean loss is looked at: a few bad ones are no explosion."""
-RETREATS = 3
+DEFAULT_EPOCHS = 10.0
+PROGRESS_INTERVAL = 0.5
+"""Seconds between two calls of ``on_progress``."""
+VALIDATION_INTERVAL = 0.05
+"""The fraction of the run after which to validate again, if that costs little."""
+CHECKPOINT_INTERVAL = 120.0
+"""Seconds between two checkpoints, if there is no validation before."""
+DIVERGENCE_STEPS = 100
+"""Steps over whose mean loss a divergence is judged: a few bad steps are none."""
+MAX_ROLLBACKS = 3
 """How often a run goes back to its last checkpoint before it gives up."""
 
 
@@ -43,357 +49,305 @@ def fit(
     train_ids: np.ndarray,
     valid_ids: np.ndarray,
     settings: Settings,
-    watcher: Watcher,
+    callbacks: Sequence[Callback],
     device: torch.device,
-    store: Store | None = None,
-    group: Group | None = None,
+    store: CheckpointStore | None = None,
+    group: Processes | None = None,
 ) -> Outcome:
-    """Train ``network`` in place and leave the weights that were best on ``valid_ids`` in it.
+    """Train a network in place. At the end it holds the weights that were best on validation.
 
-    The same seed on the same machine gives the same weights, where the length is given in epochs.
-    Ctrl-C ends the run after the step at hand with the best weights so far. ``store`` keeps the
-    run's checkpoints, in memory by default; from the last one that is in it, the run goes on.
-    With a ``group`` this process reads its share of the streams, and all end up the same.
+    The same seed on the same machine gives the same weights, if the length is given in epochs.
+    Ctrl-C ends the run after the current step.
+
+    Args:
+        network: the network, on ``device``.
+        train_ids: the text to train on, ``[N]``.
+        valid_ids: the text to validate on, ``[M]``.
+        settings: the run's settings.
+        callbacks: told of the progress, in this order.
+        device: where to compute.
+        store: where checkpoints are kept, in memory by default. If it has one, the run is resumed
+            from it.
+        group: the processes of the run. Each reads its part of the streams.
 
     Raises:
-        TrainingError: the loss is lost again and again, at lower and lower rates.
-        FolderError: the store or the watcher can't write, or a checkpoint is not of this run.
+        TrainingError: the loss diverges again and again, at lower and lower learning rates.
+        FolderError: the store or a callback can't write, or a checkpoint is not of this run.
     """
-    group = group or Alone()
-    streams = Streams(train_ids, settings.batch_size, group.share(settings.batch_size))
-    store = group.store(store or Memory())
-    with listen() as stop:
-        run = _Run(network, streams, valid_ids, settings, watcher, device, store, group, stop)
+    group = group or SingleProcess()
+    with handle_interrupts() as stop:
+        loop = _Loop(network, train_ids, valid_ids, settings, callbacks, device, store, group, stop)
         try:
-            stopped = run.train()
-        except StopAskedError:
-            # What is not good is not kept: the checkpoint before it is gone on from.
-            with suppress(LostError):
-                run.check()
-                run.save()
-            stopped = "interrupted"
+            stop_reason = loop.run()
+        except StopRequestedError:
+            # A state that is not good is not saved: the run is resumed from the checkpoint before.
+            with suppress(DivergenceError):
+                loop.check_divergence()
+                loop.save_checkpoint()
+            stop_reason = "interrupted"
         except KeyboardInterrupt:
-            if group.size > 1:  # the others are elsewhere: there is nothing to do together
+            if group.world_size > 1:  # the others are elsewhere, and can't do the rest together
                 raise
-            stopped = "interrupted"
-        run.use_best()
-    return Outcome(stopped, run.progress.best_loss, run.rows)
+            stop_reason = "interrupted"
+        loop.load_best_weights()
+    outcome = Outcome(stop_reason, loop.state.progress.best_loss, loop.state.rows)
+    for callback in callbacks:
+        callback.on_train_end(outcome)
+    return outcome
 
 
-class _Run:
-    COUNTED = (
-        "loss_count", "worse_in_a_row", "validated_at", "tokens_at", "validation_seconds",
-        "validating", "rate", "retreats",
-    )  # fmt: skip
-    """The numbers that a checkpoint holds, beside those of ``Progress``."""
+class _Loop:
+    """The loop over a ``TrainingState``."""
 
     def __init__(
         self,
         network: Network,
-        streams: Streams,
+        train_ids: np.ndarray,
         valid_ids: np.ndarray,
         settings: Settings,
-        watcher: Watcher,
+        callbacks: Sequence[Callback],
         device: torch.device,
-        store: Store,
-        group: Group,
-        stop: Stop,
+        store: CheckpointStore | None,
+        group: Processes,
+        stop: StopRequest,
     ) -> None:
-        self.network, self.streams, self.valid_ids = network, streams, valid_ids
-        self.settings, self.watcher, self.device = settings, watcher, device
-        self.store, self.group, self.stop = store, group, stop
-        self.asked = False
-        self.progress = Progress()
-        self.rows: list[Row] = []
-        self.worse_in_a_row = 0
-        self.optimizer = make_optimizer(network, settings, device)
-        epochs = settings.epochs or (None if settings.max_minutes else 10.0)
+        self.settings, self.callbacks, self.device = settings, callbacks, device
+        self.valid_ids, self.group, self.stop = valid_ids, group, stop
+        self.streams = Streams(train_ids, settings.batch_size, group.shard(settings.batch_size))
+        self.store = group.share_store(store or MemoryStore())
+        self.loss_function = group.data_parallel(network)
+        self.state = TrainingState(
+            network=network,
+            optimizer=make_optimizer(network, settings, device),
+            optimizer_name=settings.optimizer,
+            recurrent=network.initial_state(self.streams.shard_size),
+            loss_sum=torch.zeros((), device=device),
+            recent_loss_sum=torch.zeros((), device=device),
+        )
+        self.steps_per_epoch = self.streams.count_batches(settings.bptt)
+        epochs = settings.epochs or (None if settings.max_minutes else DEFAULT_EPOCHS)
         self.last_step = None if epochs is None else math.ceil(epochs * self.steps_per_epoch)
-        self.state = network.initial_state(streams.width)
-        self.validated_at = 0.0
-        self.tokens_at = 0
-        self.validation_seconds = 0.0
-        self.validating = 0.0
-        self.loss_sum = torch.zeros((), device=device)
-        self.loss_count = 0
-        self.recent = torch.zeros((), device=device)
-        self.rate = 1.0
-        self.retreats = 0
-        self.saved_at = 0.0
-        self.started = self.reported = 0.0
+        self.stop_requested = False
+        self.saved_seconds = 0.0
+        self.start_time = self.reported_time = 0.0
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.streams.count(self.settings.bptt)
-
-    def train(self) -> str:
-        self.network.train()
+    def run(self) -> str:
+        """Train to the end; returns the stop reason."""
         self.begin()
         while True:
             try:
-                # Also before the first step: a run may have stopped where a validation was due.
-                if stopped := self.take_stock():
-                    return stopped
-                for x, y in self.pieces():
-                    self.step(x, y)
-                    if stopped := self.take_stock():
-                        return stopped
-            except LostError as lost:
-                self.go_back(str(lost))
+                # Before the first step, too: a run may have stopped where a validation was due.
+                if stop_reason := self.validate_or_save():
+                    return stop_reason
+                for inputs, targets in self.remaining_batches():
+                    self.train_step(inputs, targets)
+                    self.update_progress()
+                    if stop_reason := self.validate_or_save():
+                        return stop_reason
+            except DivergenceError as error:
+                self.rollback(str(error))
+
+    def remaining_batches(self) -> Iterator[Batch]:
+        """All batches from the present step on. Each epoch begins with a zero state."""
+        first = self.state.progress.step % self.steps_per_epoch
+        while True:
+            if first == 0:
+                self.state.recurrent = self.state.network.initial_state(self.streams.shard_size)
+            yield from to_device(self.streams.batches(self.settings.bptt, first), self.device)
+            first = 0
+
+    def train_step(self, inputs: Tensor, targets: Tensor) -> None:
+        """One step of the optimizer on ``inputs`` and ``targets [T, B]``."""
+        settings, state, progress = self.settings, self.state, self.state.progress
+        factor = learning_rate_factor(progress.fraction, settings.warmup)
+        progress.learning_rate = settings.learning_rate * state.learning_rate_scale * factor
+        for param_group in state.optimizer.param_groups:
+            param_group["lr"] = progress.learning_rate
+        self.group.manual_seed(settings.seed, progress.step)
+        # First, since the fused losses make the new gradients with the loss: never hold both.
+        state.optimizer.zero_grad(set_to_none=True)
+        with state.network.autocast():
+            loss, recurrent = self.loss_function(inputs, targets, state.recurrent)
+        # Processes may have unequal numbers of streams; DistributedDataParallel weighs all alike.
+        weight = self.streams.shard_size / settings.batch_size
+        loss.backward(torch.full_like(loss, weight * self.group.world_size))  # type: ignore[no-untyped-call]
+        if settings.grad_clip:
+            torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.grad_clip)
+        state.optimizer.step()
+        state.recurrent = type(recurrent)(*(part.detach() for part in recurrent))
+        mean_loss = self.group.all_reduce(loss.detach() * weight)
+        state.loss_sum += mean_loss
+        state.recent_loss_sum += mean_loss
+        state.loss_count += 1
+        progress.step += 1
+        progress.tokens += len(targets) * settings.batch_size
+
+    def validate_or_save(self) -> str | None:
+        """Between two steps: validate, save, stop. Returns the stop reason if the run is over."""
+        state, progress = self.state, self.state.progress
+        if progress.step and progress.step % DIVERGENCE_STEPS == 0:
+            self.check_recent_loss()
+        finished = progress.fraction >= 1
+        if finished or self.is_validation_due():
+            self.check_divergence()
+            self.validate()
+            if finished:
+                return "finished"
+            patience = self.settings.patience
+            if patience and state.validations_without_improvement >= patience:
+                return "early"
+            self.save_checkpoint()
+        elif progress.seconds - self.saved_seconds >= CHECKPOINT_INTERVAL:
+            self.check_divergence()
+            self.save_checkpoint()
+        if self.stop_requested:
+            raise StopRequestedError
+        return None
 
     def begin(self) -> None:
-        """Start, or go on from the store's last checkpoint."""
-        found = self.store.load(self.plan())
-        if found is None:
-            self.group.equal(self.weights().values())
-            self.store.save(self.checkpoint())
+        """Start, or resume from the store's last checkpoint."""
+        state = self.state
+        state.network.train()
+        checkpoint = self.store.load(self.checkpoint_spec())
+        if checkpoint is None:
+            self.save_checkpoint()
         else:
-            self.restore(found)
-            self.use_best()
-        self.watcher.on_start(self.progress, self.rows)
-        if found is not None:
-            self.restore(found)
-        self.saved_at = self.progress.seconds
-        self.reported = self.now()
-        self.started = self.reported - self.progress.seconds
+            state.load_checkpoint(checkpoint, self.streams.shard)
+            self.load_best_weights()
+        for callback in self.callbacks:
+            callback.on_train_begin(state.progress, state.rows)
+        if checkpoint is not None:
+            state.load_checkpoint(checkpoint, self.streams.shard)
+        self.saved_seconds = state.progress.seconds
+        self.reported_time = self.read_clock()
+        self.start_time = self.reported_time - state.progress.seconds
 
-    def pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All that is left to read, epoch after epoch; each epoch begins with a zero state."""
-        at = self.progress.step % self.steps_per_epoch
-        while True:
-            if at == 0:
-                self.state = self.network.initial_state(self.streams.width)
-            yield from on_device(self.streams.pieces(self.settings.bptt, at), self.device)
-            at = 0
+    def read_clock(self) -> float:
+        """The clock of process 0, in seconds. Also learns whether any process is to stop."""
+        clock = time.monotonic() if self.group.rank == 0 else 0.0
+        message = torch.tensor([clock, self.stop.requested], dtype=torch.float64)
+        message = self.group.all_reduce(message)
+        self.stop_requested = bool(message[1] > 0)
+        return float(message[0])
 
-    def step(self, x: Tensor, y: Tensor) -> None:
-        settings, progress = self.settings, self.progress
-        progress.learning_rate = (
-            settings.learning_rate * self.rate * schedule(progress.fraction, settings.warmup)
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = progress.learning_rate
-        self.group.seed(settings.seed, progress.step)
-        # First, as the fused losses make the new gradients with the loss: never hold both.
-        self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.network, self.device):
-            loss, state = self.network.loss(x, y, self.state)
-        loss.backward()  # type: ignore[no-untyped-call]
-        share = self.streams.width / settings.batch_size
-        loss = self.group.average(loss.detach(), self.weights().values(), share)
-        if settings.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.grad_clip)
-        self.optimizer.step()
-        self.state = type(state)(*(part.detach() for part in state))
-        progress.step += 1
-        progress.tokens += len(y) * settings.batch_size
-        self.loss_sum += loss
-        self.recent += loss
-        self.loss_count += 1
-        self.clock()
-
-    def now(self) -> float:
-        """The run's clock, in seconds; also heard: whether a stop was asked for."""
-        now, self.asked = self.group.agree(time.monotonic(), self.stop.asked)
-        return now
-
-    def clock(self) -> None:
-        progress = self.progress
-        now = self.now()
-        progress.seconds = now - self.started
+    def update_progress(self) -> None:
+        """Bring times, speed and the fraction of the run up to date, and report them."""
+        state, progress = self.state, self.state.progress
+        now = self.read_clock()
+        progress.seconds = now - self.start_time
         progress.epoch = progress.step / self.steps_per_epoch
-        training = progress.seconds - self.validating
-        progress.tokens_per_second = progress.tokens / max(training, 1e-9)
+        training_seconds = progress.seconds - state.total_validation_seconds
+        progress.tokens_per_second = progress.tokens / max(training_seconds, 1e-9)
         if self.last_step is not None:
             progress.fraction = progress.step / self.last_step
         else:
-            # The closing validation is part of the time that was asked for.
-            limit = 60 * (self.settings.max_minutes or 0) - self.validation_seconds
+            # The last validation is part of the time that was asked for.
+            limit = 60 * (self.settings.max_minutes or 0) - state.validation_seconds
             progress.fraction = min(1.0, progress.seconds / max(limit, 1e-9))
-        if now - self.reported > LOG_EVERY or progress.fraction >= 1:
-            self.reported = now
-            progress.train_loss = self.loss_sum.item() / self.loss_count
-            check_mean(progress.train_loss)
-            self.watcher.on_progress(progress)
+        if now - self.reported_time > PROGRESS_INTERVAL or progress.fraction >= 1:
+            self.reported_time = now
+            progress.train_loss = state.loss_sum.item() / state.loss_count
+            check_loss(progress.train_loss)
+            for callback in self.callbacks:
+                callback.on_progress(progress)
 
-    def take_stock(self) -> str | None:
-        """Between two steps: validate, save, stop; why the run is over, if it is."""
-        progress = self.progress
-        if progress.step and progress.step % LOOK_EVERY == 0:
-            self.look()
-        over = progress.fraction >= 1
-        if over or self.validation_due():
-            self.check()
-            self.validate()
-            if over:
-                return "finished"
-            if self.settings.patience and self.worse_in_a_row >= self.settings.patience:
-                return "early"
-            self.save()
-        elif progress.seconds - self.saved_at >= CHECKPOINT_EVERY:
-            self.check()
-            self.save()
-        if self.asked:
-            raise StopAskedError
-        return None
+    def is_validation_due(self) -> bool:
+        """Whether to validate now.
 
-    def look(self) -> None:
-        """Whether the last steps' mean loss has exploded: on a GPU, the one look into it."""
-        mean = self.recent.item() / LOOK_EVERY
-        self.recent.zero_()
-        check_mean(mean, self.network.config.vocab_size)
-
-    def check(self) -> None:
-        """Whether all is finite and nothing explodes: only then is a checkpoint good."""
-        check_finite([self.loss_sum, *self.network.parameters()])
-        # What the next look would find, had all the steps before it no loss at all.
-        check_mean(self.recent.item() / LOOK_EVERY, self.network.config.vocab_size)
-
-    def go_back(self, why: str) -> None:
-        step = self.progress.step
-        retreats, rate = self.retreats + 1, self.rate / 2
-        if retreats > RETREATS:
-            raise TrainingError(
-                f"step {step}: {why}, after {RETREATS} times of going back and halving the rate: "
-                f"try a learning_rate below {self.settings.learning_rate * self.rate:g}"
-            )
-        found = self.store.load(self.plan())
-        assert found is not None, "a run saves before its first step"
-        self.restore(found)
-        self.retreats, self.rate = retreats, rate
-        # So that a run that is killed now still knows of its lower rate.
-        self.store.save(self.checkpoint())
-        self.watcher.say(
-            f"step {step}: {why}; back to step {self.progress.step} with half the rate "
-            f"({retreats} of {RETREATS} times)"
-        )
-
-    def validation_due(self) -> bool:
-        # Reading costs about a third of training: after five times as many words a validation
-        # takes under a tenth of the run.
+        Reading costs about a third of training: with five times as many tokens in between,
+        validations take less than a tenth of the run.
+        """
+        state, progress = self.state, self.state.progress
         return (
-            self.progress.fraction - self.validated_at >= VALIDATE_EVERY
-            and self.progress.tokens - self.tokens_at >= 5 * len(self.valid_ids)
+            progress.fraction - state.validated_fraction >= VALIDATION_INTERVAL
+            and progress.tokens - state.validated_tokens >= 5 * len(self.valid_ids)
         )
 
     def validate(self) -> None:
-        progress = self.progress
-        began = self.now()
+        """Measure the loss on the validation text, and keep the weights if they are the best."""
+        state, progress = self.state, self.state.progress
+        begin = self.read_clock()
         valid_loss = measure_loss(
-            self.network,
+            state.network,
             self.valid_ids,
             self.device,
             bptt=self.settings.bptt,
             stop=self.stop,
             group=self.group,
         )
-        check_mean(valid_loss, what="the loss on validation")
+        check_loss(valid_loss, name="the loss on validation")
         progress.valid_loss = valid_loss
-        now = self.now()
-        self.validation_seconds = now - began
-        self.validating += self.validation_seconds
-        self.validated_at, self.tokens_at = progress.fraction, progress.tokens
-        progress.train_loss = self.loss_sum.item() / max(1, self.loss_count)
-        self.loss_sum.zero_()
-        self.loss_count = 0
-        best = progress.valid_loss < progress.best_loss
-        if best:
-            progress.best_loss = progress.valid_loss
-            self.store.save_best(self.weights())
-        self.worse_in_a_row = 0 if best else self.worse_in_a_row + 1
-        progress.seconds = now - self.started
-        self.rows.append(progress.row())
-        self.watcher.on_validation(progress, best=best)
-
-    def use_best(self) -> None:
-        """Put the best weights so far into the network, if any were measured."""
-        if math.isfinite(self.progress.best_loss):
-            best = self.store.load_best(Plan(specs(self.weights())))
-            if best is not None:
-                self.put(best)
-
-    @torch.no_grad()
-    def put(self, weights: Mapping[str, Tensor]) -> None:
-        for name, weight in self.weights().items():
-            weight.copy_(weights[name])
-
-    def weights(self) -> dict[str, Tensor]:
-        """Every weight by its name in the network; one that is used twice is there once."""
-        return dict(self.network.named_parameters())
-
-    def save(self) -> None:
-        self.store.save(self.checkpoint())
-        self.saved_at = self.progress.seconds
-
-    def checkpoint(self) -> Checkpoint:
-        """All that the run would need to go on from here."""
-        tensors = {"loss_sum": self.loss_sum, "recent": self.recent}
-        tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
-        # Of the whole batch, so that any number of processes can go on with it.
-        whole = [self.group.whole(part, self.settings.batch_size) for part in self.state]
-        tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": part for name, part in moments.items()}
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        counters: dict[str, Any] = asdict(self.progress)
-        counters |= {name: getattr(self, name) for name in self.COUNTED}
-        return Checkpoint(tensors, counters | {"rows": list(self.rows)})
-
-    def plan(self) -> Plan:
-        """What a checkpoint of this run must hold."""
-        random = {"random.cpu": torch.get_rng_state()}
-        tensors = {"loss_sum": self.loss_sum, "recent": self.recent, **random}
-        tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
-        whole = self.network.initial_state(self.settings.batch_size)
-        tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
-        optional = {
-            f"optimizer.{number}.{name}": self.loss_sum if name == "step" else weight
-            for number, weight in self.numbered_weights()
-            for name in MOMENTS[self.settings.optimizer]
-        }
-        if self.device.type == "cuda":
-            optional["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        return Plan(specs(tensors), specs(optional), self.check_counters)
-
-    def numbered_weights(self) -> Iterator[tuple[int, Tensor]]:
-        """The weights as the optimizer's state counts them."""
-        return enumerate(w for group in self.optimizer.param_groups for w in group["params"])
-
-    def check_counters(self, checkpoint: Checkpoint) -> None:
-        now: dict[str, Any] = asdict(Progress())
-        now |= {name: getattr(self, name) for name in self.COUNTED}
-        moments = [
-            [f"optimizer.{number}.{name}" for name in MOMENTS[self.settings.optimizer]]
-            for number, _ in self.numbered_weights()
-        ]
-        check_counters(checkpoint, now, moments)
-
-    def restore(self, found: Checkpoint) -> None:
-        """Be at ``found``, which has been checked."""
-        tensors, counters = found.tensors, found.counters
-        self.put({name: tensors[f"weights.{name}"] for name in self.weights()})
-        self.state = type(self.state)(
-            *(
-                tensors[f"state.{i}"][:, self.streams.share].contiguous().to(self.device)
-                for i in range(len(self.state))
-            )
+        end = self.read_clock()
+        state.validation_seconds = end - begin
+        state.total_validation_seconds += state.validation_seconds
+        state.validated_fraction, state.validated_tokens = progress.fraction, progress.tokens
+        progress.train_loss = state.loss_sum.item() / max(1, state.loss_count)
+        state.loss_sum.zero_()
+        state.loss_count = 0
+        is_best = valid_loss < progress.best_loss
+        if is_best:
+            progress.best_loss = valid_loss
+            self.store.save_best(state.weights())
+        state.validations_without_improvement = (
+            0 if is_best else state.validations_without_improvement + 1
         )
-        self.loss_sum = tensors["loss_sum"].to(self.device, copy=True)
-        self.recent = tensors["recent"].to(self.device, copy=True)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for number, _ in self.numbered_weights():
-            for name in MOMENTS[self.settings.optimizer]:
-                if (part := tensors.get(f"optimizer.{number}.{name}")) is not None:
-                    moments.setdefault(number, {})[name] = part.clone()
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        torch.set_rng_state(tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        for field in fields(Progress):
-            setattr(self.progress, field.name, counters[field.name])
-        for name in self.COUNTED:
-            setattr(self, name, counters[name])
-        self.rows = list(counters["rows"])
+        progress.seconds = end - self.start_time
+        state.rows.append(progress.to_row())
+        for callback in self.callbacks:
+            callback.on_validation(progress, is_best=is_best)
+
+    def check_recent_loss(self) -> None:
+        """Raise DivergenceError if the last steps' mean loss has exploded; then count anew."""
+        loss = self.state.recent_loss_sum.item() / DIVERGENCE_STEPS
+        self.state.recent_loss_sum.zero_()
+        check_loss(loss, self.state.network.config.vocab_size)
+
+    def check_divergence(self) -> None:
+        """Raise DivergenceError unless the state is good enough for a checkpoint."""
+        state = self.state
+        check_finite([state.loss_sum, *state.network.parameters()])
+        # What the next check of the recent loss would find if all steps before it had no loss.
+        check_loss(state.recent_loss_sum.item() / DIVERGENCE_STEPS, state.network.config.vocab_size)
+
+    def rollback(self, reason: str) -> None:
+        """Go back to the last checkpoint, with half the learning rate.
+
+        Raises:
+            TrainingError: the run has gone back too often already.
+        """
+        state = self.state
+        step = state.progress.step
+        rollbacks, scale = state.rollbacks + 1, state.learning_rate_scale / 2
+        if rollbacks > MAX_ROLLBACKS:
+            tried = self.settings.learning_rate * state.learning_rate_scale
+            raise TrainingError(
+                f"step {step}: {reason}, after going back and halving the learning rate "
+                f"{MAX_ROLLBACKS} times: try a learning_rate below {tried:g}"
+            )
+        checkpoint = self.store.load(self.checkpoint_spec())
+        assert checkpoint is not None, "a run saves before its first step"
+        state.load_checkpoint(checkpoint, self.streams.shard)
+        state.rollbacks, state.learning_rate_scale = rollbacks, scale
+        # So that a run that is killed now still knows of its lower rate.
+        self.store.save(state.to_checkpoint(self.group, self.settings.batch_size))
+        for callback in self.callbacks:
+            callback.on_message(
+                f"step {step}: {reason}; back to step {state.progress.step} with half the rate "
+                f"({rollbacks} of {MAX_ROLLBACKS} times)"
+            )
+
+    def save_checkpoint(self) -> None:
+        """Keep the present state in the store."""
+        self.store.save(self.state.to_checkpoint(self.group, self.settings.batch_size))
+        self.saved_seconds = self.state.progress.seconds
+
+    def checkpoint_spec(self) -> CheckpointSpec:
+        """What a checkpoint of this run must hold."""
+        return self.state.checkpoint_spec(self.settings.batch_size)
+
+    def load_best_weights(self) -> None:
+        """Put the best weights so far into the network, if there was a validation."""
+        if math.isfinite(self.state.progress.best_loss):
+            best = self.store.load_best(CheckpointSpec(tensor_specs(self.state.weights())))
+            if best is not None:
+                self.state.load_weights(best)

@@ -1,6 +1,6 @@
-"""``DIR.run``, beside the model folder ``DIR``: all that an interrupted run goes on from.
+"""``DIR.run`` beside the model folder ``DIR``: all that an interrupted run is resumed from.
 
-``run.json``, ``tokenizer.json`` and the checkpoints. It is gone when the run has finished.
+It holds ``run.json``, ``tokenizer.json`` and the checkpoints, and is removed when the run ends.
 """
 
 from __future__ import annotations
@@ -16,45 +16,57 @@ from pathlib import Path
 from typing import IO, Self
 
 from carousel.errors import FolderError, SettingsError
-from carousel.storage.atomic import clear_aside, write_file
+from carousel.storage.atomic import remove_leftovers, write_file
 from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import Tokenizer
-from carousel.training.data.splits import Kept, Sources
-from carousel.training.run.checkpoint import clear_parts, find_checkpoints
+from carousel.training.data.splits import CachedIds, Sources
+from carousel.training.run.checkpoint import find_checkpoints, remove_partial_files
 from carousel.training.settings import Settings
 
 FORMAT = 1
-LARGEST_JSON = 2**28
-LARGEST_TEXT = 2**48
-"""Tokens."""
-BEGUN = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.\d+\.part")
-"""The files that are there before ``run.json``, whole or not."""
+MAX_JSON_BYTES = 2**28
+MAX_TOKENS = 2**48
+EARLY_FILES = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.[0-9a-f]+\.part")
+"""The files that are written before ``run.json``, finished or not."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a run was started with."""
+class RunRecord:
+    """What a run was started with: the contents of ``run.json``."""
 
     settings: Settings
     sources: Sources
-    kept: Mapping[str, Kept]
-    """Its texts (see ``texts.Texts``)."""
+    cached: Mapping[str, CachedIds]
+    """Where its token ids are, by ``train``, ``valid`` and ``test``."""
     replaces: bool
-    """Whether a model stood in its folder before."""
+    """Whether a model was in its folder before."""
     tensorboard: bool
+    """Whether TensorBoard logs are written."""
 
     def to_json(self) -> str:
-        """The text of a ``run.json``."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, default=str) + "\n"
+        """The text of ``run.json``."""
+        table = {
+            "format": FORMAT,
+            "settings": asdict(self.settings),
+            "sources": asdict(self.sources),
+            "kept": {part: asdict(ids) for part, ids in self.cached.items()},
+            "replaces": self.replaces,
+            "tensorboard": self.tensorboard,
+        }
+        return json.dumps(table, indent=1, default=str) + "\n"
 
     @classmethod
-    def from_json(cls, said: str, where: str) -> Self:
-        """The record that a ``run.json`` holds.
+    def from_json(cls, text: str, where: str) -> Self:
+        """The record in the text of a ``run.json``. Old names of settings are accepted.
+
+        Args:
+            text: the JSON.
+            where: the file's name, for errors.
 
         Raises:
             FolderError: not JSON, of another format, or with something missing or wrong.
         """
-        table = parse_json(said, where)
+        table = parse_json(text, where)
         if not isinstance(table, dict) or table.pop("format", None) != FORMAT:
             raise FolderError(
                 f"{where} is of another format than {FORMAT}: made by a newer version?"
@@ -65,13 +77,13 @@ class Record:
                 part: tuple(Path(path) for path in sources[part])
                 for part in ("train", "valid", "test")
             }
-            kept = {part: Kept(**text) for part, text in table["kept"].items()}
+            cached = {part: CachedIds(**entry) for part, entry in table["kept"].items()}
             if not files["train"] or any(isinstance(sources[part], str) for part in files):
                 raise ValueError("sources")
-            if kept.keys() != {part for part, paths in files.items() if paths}:
+            if cached.keys() != {part for part, paths in files.items() if paths}:
                 raise ValueError("kept")
-            for text in kept.values():
-                _check_kept(text)
+            for ids in cached.values():
+                _check_cached(ids)
             if sources["encoding_errors"] not in ("strict", "replace"):
                 raise ValueError("encoding_errors")
             replaces, tensorboard = table["replaces"], table["tensorboard"]
@@ -80,7 +92,7 @@ class Record:
             return cls(
                 Settings.merged(table["settings"]),
                 Sources(**files, encoding_errors=sources["encoding_errors"]),
-                kept,
+                cached,
                 replaces,
                 tensorboard,
             )
@@ -89,51 +101,60 @@ class Record:
 
 
 class RunFolder:
-    """The folder of a run; as a context it is this process's alone.
+    """The folder of a run. As a context, it is locked for this process.
 
-    If it holds no checkpoint when the context ends it is taken away: there is nothing to go on
-    from.
+    If it holds no checkpoint when the context ends, it is removed: there is nothing to resume.
+
+    Args:
+        model: the model folder; the run's folder is beside it.
+
+    Raises:
+        FolderError: ``model`` can't be a model folder, another process trains it, or the folder
+            can't be written.
     """
 
     def __init__(self, model: Path) -> None:
         self.model = model
-        # "." and ".." have no name to put something after.
-        whole = model if model.name not in ("", "..") else model.absolute().resolve()
-        if not whole.name:
+        # "." and ".." have no name to which something can be added.
+        named = model if model.name not in ("", "..") else model.absolute().resolve()
+        if not named.name:
             raise FolderError(f"{model} can't be a model folder: choose another name")
-        self.path = whole.with_name(whole.name + ".run")
-        self.locked: IO[bytes] | None = None
+        self.path = named.with_name(named.name + ".run")
+        self.lock_file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.locked = _lock(self.path / "lock")
+            self.lock_file = _lock(self.path / "lock")
         except BlockingIOError:
             raise FolderError(f"{self.model} is being trained by another process") from None
         except OSError as error:
             raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
-        clear_parts(self.path)
-        clear_aside(self.model)
-        self.clear_gone()
+        remove_partial_files(self.path)
+        remove_leftovers(self.model)
+        self.remove_leftovers()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.locked is not None:
+        if self.lock_file is not None:
             if not find_checkpoints(self.path):
                 self.remove()
-            self.locked.close()
+            self.lock_file.close()
 
     def check_free(self, *, force: bool) -> None:
-        """Refuse to begin a run where another can still go on.
+        """Refuse to begin a run where another one can still be resumed.
+
+        Args:
+            force: begin anew all the same.
 
         Raises:
-            FolderError: such a run is there and ``force`` is off, or something that is no run.
+            FolderError: there is such a run and ``force`` is off, or something that is no run.
         """
         if not self.path.exists():
             return
         inside = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
-        # A run that was killed while it was being begun has some of these, and no more.
-        others = {name for name in inside if not BEGUN.fullmatch(name)}
+        # A run that was killed while it began has some of these files, and no others.
+        others = {name for name in inside if not EARLY_FILES.fullmatch(name)}
         if others and "run.json" not in inside:
             raise FolderError(f"{self.path} exists and is not a run's folder: choose another name")
         if find_checkpoints(self.path) and not force:
@@ -142,8 +163,8 @@ class RunFolder:
                 f"begin anew"
             )
 
-    def begin(self, record: Record, tokenizer: Tokenizer) -> None:
-        """Forget what was there and keep what a new run is started with.
+    def begin(self, record: RunRecord, tokenizer: Tokenizer) -> None:
+        """Remove what an earlier run left, and write what a new run is started with.
 
         Raises:
             FolderError: it can't be written.
@@ -156,18 +177,18 @@ class RunFolder:
         write_file(self.path / "tokenizer.json", tokenizer.to_json())
         write_file(self.path / "run.json", record.to_json())
 
-    def read(self) -> tuple[Record, Tokenizer]:
-        """What the run was started with.
+    def read(self) -> tuple[RunRecord, Tokenizer]:
+        """Read what the run was started with.
 
         Raises:
             FolderError: a file is missing or damaged.
         """
-        record = Record.from_json(_read(self.path / "run.json"), str(self.path / "run.json"))
-        where = self.path / "tokenizer.json"
-        return record, Tokenizer.from_json(_read(where), str(where))
+        record = RunRecord.from_json(_read(self.path / "run.json"), str(self.path / "run.json"))
+        tokenizer_path = self.path / "tokenizer.json"
+        return record, Tokenizer.from_json(_read(tokenizer_path), str(tokenizer_path))
 
     def check_resumable(self) -> None:
-        """Refuse where there is nothing to go on from.
+        """Refuse if there is nothing to resume.
 
         Raises:
             FolderError: the run has finished, or there is none.
@@ -181,44 +202,44 @@ class RunFolder:
         raise FolderError(f"{self.model} has no checkpoints (in {self.path}): it can't be resumed")
 
     def remove(self) -> None:
-        """Take the folder away, in one step: a part of it would be none to go on from."""
-        gone = self.path.with_name(f".{self.path.name}.{os.getpid()}.gone")
+        """Remove the folder. It is renamed first: no part of it is left under its name."""
+        removed = self.path.with_name(f".{self.path.name}.{os.getpid()}.gone")
         with contextlib.suppress(OSError):
-            os.rename(self.path, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+            os.rename(self.path, removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
-    def clear_gone(self) -> None:
-        """Take away what a process was killed at taking away."""
-        left = re.compile(re.escape(f".{self.path.name}.") + r"\d+\.gone")
+    def remove_leftovers(self) -> None:
+        """Remove the folders that a process was killed at removing."""
+        leftover = re.compile(re.escape(f".{self.path.name}.") + r"\d+\.gone")
         for beside in self.path.parent.iterdir():
-            if left.fullmatch(beside.name):
+            if leftover.fullmatch(beside.name):
                 shutil.rmtree(beside, ignore_errors=True)
 
 
-def _check_kept(text: Kept) -> None:
-    if not isinstance(text.path, str) or not isinstance(text.digest, str):
+def _check_cached(ids: CachedIds) -> None:
+    if not isinstance(ids.path, str) or not isinstance(ids.digest, str):
         raise ValueError("path or digest")
-    if text.dtype not in ("<u2", "<u4"):
+    if ids.dtype not in ("<u2", "<u4"):
         raise ValueError("dtype")
-    if type(text.tokens) is not int or not 0 < text.tokens <= LARGEST_TEXT:
+    if type(ids.tokens) is not int or not 0 < ids.tokens <= MAX_TOKENS:
         raise ValueError("tokens")
 
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise FolderError(f"{path} is too large to be true")
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise FolderError(f"{path} is too large")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FolderError(f"{path} can't be read: {error}") from None
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """The file, opened and locked until it is closed or the process ends."""
+    """Open and lock the file, until it is closed or the process ends."""
     file = path.open("wb")
     try:
         import fcntl
-    except ImportError:  # Windows lets nobody rename or remove what another has open
+    except ImportError:  # on Windows nobody can rename or remove a file that is open
         return file
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from carousel.training.data.batches import on_device
+from carousel.training.data.batches import to_device
 from carousel.training.data.streams import Streams
 from carousel.training.nn.network import Network
-from carousel.training.run.distributed import Alone, Group
-from carousel.training.run.interrupts import Stop
+from carousel.training.run.distributed import Processes, SingleProcess
+from carousel.training.run.interrupts import StopRequest
 
-VALIDATION_BATCH = 32
+VALIDATION_BATCH_SIZE = 32
 
 
 @torch.no_grad()
@@ -21,39 +21,36 @@ def measure_loss(
     device: torch.device,
     *,
     bptt: int = 64,
-    stop: Stop | None = None,
-    group: Group | None = None,
+    stop: StopRequest | None = None,
+    group: Processes | None = None,
 ) -> float:
-    """Mean loss in nats per token over ``ids [N]``, in contiguous streams from a zero state.
+    """The mean loss of a network on a text, read in contiguous streams from a zero state.
 
-    The processes of a ``group`` read a part each, and nobody stops before all have read theirs.
+    Args:
+        network: the network, which is in training mode afterwards.
+        ids: the text, ``[N]``.
+        device: where the network is.
+        bptt: number of words read at a time.
+        stop: checked between batches. Several processes don't: all of them read to the end.
+        group: the processes of the run; each reads a part of the streams.
+
+    Returns:
+        Nats per token.
+
+    Raises:
+        StopRequestedError: a stop was requested.
     """
-    group = group or Alone()
+    group = group or SingleProcess()
     network.eval()
-    batch = max(1, min(VALIDATION_BATCH, (len(ids) - 1) // bptt))
-    streams = Streams(ids, batch, group.share(batch))
-    state = network.initial_state(streams.width)
+    batch_size = max(1, min(VALIDATION_BATCH_SIZE, (len(ids) - 1) // bptt))
+    streams = Streams(ids, batch_size, group.shard(batch_size))
+    state = network.initial_state(streams.shard_size)
     total = torch.zeros((), device=device)
-    for x, y in on_device(streams.pieces(bptt), device) if streams.width else ():
-        with autocast(network, device):
+    for x, y in to_device(streams.batches(bptt), device) if streams.shard_size else ():
+        with network.autocast():
             loss, state = network.loss(x, y, state)
         total += loss * y.numel()
-        if stop is not None and group.size == 1:
-            stop.look()
+        if stop is not None and group.world_size == 1:
+            stop.raise_if_requested()
     network.train()
-    return group.total(total).item() / (streams.length * batch)
-
-
-class autocast:  # noqa: N801 -- used as torch.autocast is
-    """bfloat16 products where the network asks for them (``network.precision``)."""
-
-    def __init__(self, network: Network, device: torch.device) -> None:
-        self.context = torch.autocast(
-            device.type, torch.bfloat16, enabled=network.precision == "bfloat16"
-        )
-
-    def __enter__(self) -> None:
-        self.context.__enter__()  # type: ignore[no-untyped-call]
-
-    def __exit__(self, *args: object) -> None:
-        self.context.__exit__(*args)
+    return group.all_reduce(total).item() / (streams.length * batch_size)

@@ -1,21 +1,24 @@
 """Vocabularies against those that the library's own trainer makes."""
 
+import signal
+import threading
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import trainers
 
 from carousel.errors import TextError
-from carousel.text import counting
-from carousel.text.counting import make_counter
-from carousel.text.tokenizer import END_OF_LINE, UNKNOWN, make_backend, train_tokenizer
+from carousel.text.tokenizer import END_OF_LINE, KINDS, UNKNOWN, untrained_tokenizer
+from carousel.text.vocabulary import train_tokenizer
 from odd_texts import TEXT, texts
 
 
 def by_the_library(kind, lines, lowercase, min_count=1, vocab_size=2**24):
-    backend = make_backend(kind, lowercase)
+    library = untrained_tokenizer(kind, lowercase)
     special = [UNKNOWN, END_OF_LINE]
-    backend.train_from_iterator(
+    library.train_from_iterator(
         lines,
         trainers.WordLevelTrainer(
             vocab_size=vocab_size,
@@ -24,7 +27,7 @@ def by_the_library(kind, lines, lowercase, min_count=1, vocab_size=2**24):
             show_progress=False,
         ),
     )
-    learned = backend.get_vocab()
+    learned = library.get_vocab()
     return [*special, *sorted(learned.keys() - set(special), key=learned.__getitem__)]
 
 
@@ -47,13 +50,34 @@ def test_the_vocabulary_is_the_library_s(kind, lowercase, pieces, min_count, voc
         assert train_tokenizer(kind, pieces, **options).tokens() == expected
 
 
-def test_memory_is_bounded_by_folding(monkeypatch):
-    monkeypatch.setattr(counting, "KINDS_KEPT", 3)
-    monkeypatch.setattr(counting, "FOLDED", 50)
-    counter = make_counter(make_backend("words", True), "words", True)
-    for line in TEXT.splitlines(keepends=True) * 2:
-        counter.feed(line)
-        assert len(counter.chunks) <= 3 + len(line.split())
-    assert list(counter.totals()) != []
-    tokens = train_tokenizer("words", [TEXT] * 2).tokens()
-    assert tokens == by_the_library("words", TEXT.split("\n") * 2, True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_piece_or_many_lines_make_the_same_vocabulary(kind):
+    lines = TEXT.splitlines(keepends=True) * 2
+    assert train_tokenizer(kind, lines).to_json() == train_tokenizer(kind, [TEXT] * 2).to_json()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_while_the_text_is_read_is_raised_as_it_is(kind):
+    def pieces():
+        yield "one line\n"
+        raise TextError("t.txt can't be read: Input/output error")
+
+    with pytest.raises(TextError, match=r"^t.txt can't be read: Input/output error$"):
+        train_tokenizer(kind, pieces())
+
+
+def test_ctrl_c_ends_the_counting_of_a_text_without_an_end():
+    def pieces():
+        while not stop.is_set():
+            yield "the same line again\n" * 100
+
+    stop = threading.Event()
+    main = threading.main_thread().ident
+    threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT]).start()
+    giving_up = threading.Timer(30, stop.set)
+    giving_up.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        train_tokenizer("words", pieces())
+    giving_up.cancel()
+    assert time.monotonic() - began < 20
