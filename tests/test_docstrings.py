@@ -47,6 +47,6 @@ def public():
                     yield f"{name}.{member}", value.__func__
 
 
-@pytest.mark.parametrize(("name", "item"), list(public()), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "item"), list(public()), ids=[name for name, _ in public()])
 def test_every_public_name_has_a_docstring(name, item):
     assert inspect.getdoc(item), name

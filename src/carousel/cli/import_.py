@@ -23,8 +23,8 @@ from carousel.cli.parameters import PATH, TEXT, as_json, force
     "--vocab",
     type=PATH,
     metavar="FILE",
-    required=True,
-    help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json).",
+    help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json). "
+    "Without it, those in the checkpoint.",
 )
 @click.option("--out", type=PATH, metavar="DIR", required=True, help="The model folder to write.")
 @click.option("--rnn", type=TEXT, metavar="NAME", help="Name of the recurrent module.")
@@ -49,7 +49,7 @@ from carousel.cli.parameters import PATH, TEXT, as_json, force
 def import_(
     library: str,
     checkpoint: Path,
-    vocab: Path,
+    vocab: Path | None,
     out: Path,
     rnn: str | None,
     embedding: str | None,

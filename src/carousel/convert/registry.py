@@ -57,7 +57,7 @@ FORMATS: Mapping[str, ModelFormat] = MappingProxyType(
 def import_model(
     format_name: str,
     source: str | Path,
-    vocab: str | Path,
+    vocab: str | Path | None,
     out: str | Path,
     **options: Unpack[ImportOptions],
 ) -> Imported:
@@ -66,7 +66,7 @@ def import_model(
     Args:
         format_name: a name in ``FORMATS``.
         source: the other library's file.
-        vocab: the tokens in the order of the embedding's rows.
+        vocab: the tokens in the order of the embedding's rows; None for those in ``source``.
         out: the model folder to write.
         **options: what can't be told from the file; see ``ImportOptions``.
 

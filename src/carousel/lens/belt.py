@@ -14,13 +14,14 @@ import numpy as np
 
 from carousel.adaptive_softmax import logit_difference_direction
 from carousel.errors import LensError
+from carousel.lens.display import NotebookDisplay
 from carousel.lens.names import cell_of, check_layer, find_word
 
 if TYPE_CHECKING:
     from carousel.lens.trace import Trace
 
 
-class Belt:
+class Belt(NotebookDisplay):
     """The account of one layer's memory over one text.
 
     Raises:
@@ -48,11 +49,6 @@ class Belt:
         # Rounding is not a hand: what float32 made of the same sum differs by less than this.
         by_hand[np.abs(by_hand) <= 1e-5 * (1 + np.abs(before))] = 0
         self.put = self.put + by_hand
-
-    def _repr_html_(self) -> str:
-        from carousel.explain.notebook import belt_html
-
-        return belt_html(self)
 
     def luggage_at(self, t: int) -> np.ndarray:
         """``[t + 1, H]``: what is left at word ``t`` of each word's luggage; adds up to ``c_t``."""

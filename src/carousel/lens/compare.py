@@ -9,13 +9,14 @@ import numpy as np
 
 from carousel.inference.model import RecurrentLM
 from carousel.lens.clamp import Clamp, bind_clamp
+from carousel.lens.display import NotebookDisplay
 from carousel.lens.names import cell_of, find_word
 from carousel.lens.trace import Trace, trace_texts
 from carousel.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(NotebookDisplay):
     """Two texts, aligned word by word."""
 
     first: Trace
@@ -26,11 +27,6 @@ class Comparison:
     """The gates and states compared, by short name."""
     distance: np.ndarray
     """``[gate, layer, pair]``: mean over units of ``|first - second|``; NaN without counterpart."""
-
-    def _repr_html_(self) -> str:
-        from carousel.explain.notebook import comparison_html
-
-        return comparison_html(self)
 
     def parting(self) -> int | None:
         """The first pair whose words differ; None if the texts are the same."""

@@ -12,6 +12,7 @@ import numpy as np
 from carousel.inference.model import RecurrentLM
 from carousel.lens.clamp import Clamp, hold
 from carousel.lens.clamp_syntax import parse_clamp
+from carousel.lens.display import NotebookDisplay
 from carousel.lens.names import find_word
 from carousel.lens.trace import Trace, show_token, trace_text
 from carousel.softmax import softmax
@@ -27,7 +28,7 @@ class WordChange(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(NotebookDisplay):
     """A prediction before and after, at the end of a text."""
 
     before: Trace

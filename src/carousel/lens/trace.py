@@ -11,6 +11,7 @@ import numpy as np
 
 from carousel.errors import FolderError, LensError
 from carousel.inference.model import RecurrentLM
+from carousel.lens.display import NotebookDisplay
 from carousel.lens.names import DERIVED, cell_of, find_full_name, find_name, full_names
 from carousel.predict.next_words import Prediction
 from carousel.softmax import softmax
@@ -26,7 +27,7 @@ LINE_START = "⏎"
 """How the line end that every text is read after is shown: the first position of a trace."""
 
 
-class Trace:
+class Trace(NotebookDisplay):
     """What a model did at each word of one text.
 
     ``trace["layers.0.f"]``, ``trace["layers.0.forget"]``, ``trace["f", 0]`` or, for one layer,
@@ -63,11 +64,6 @@ class Trace:
 
     def __repr__(self) -> str:
         return f"Trace({self.config.cell}, {len(self)} words: {' '.join(self.words[:8])!r})"
-
-    def _repr_html_(self) -> str:
-        from carousel.explain.notebook import trace_html
-
-        return trace_html(self)
 
     def __getitem__(self, name: str | tuple[str, int]) -> np.ndarray:
         """``[T, H]`` of a point, by its short or long name; ``keep`` and ``write`` too.

@@ -18,7 +18,7 @@ MIN_SCALE = float(np.finfo(np.float32).tiny)
 CHUNK = 2**20
 """Numbers that are checked at a time."""
 TILE = (16, 4)
-"""Rows and columns of an int8 matrix that lie together, as the engine reads them."""
+"""Rows and columns of an int8 matrix that lie together, as ``cpp`` reads them."""
 
 
 class Quantized(NamedTuple):

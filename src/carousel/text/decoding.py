@@ -10,7 +10,7 @@ import lzma
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,7 +104,7 @@ def _packing(path: Path) -> str | None:
     return next((name for name, magic in PACKED.items() if start.startswith(magic)), None)
 
 
-def _unpack(raw: IO[bytes], path: Path, name: str) -> Iterator[IO[bytes]]:
+def _unpack(raw: IO[bytes], path: Path, name: str) -> Generator[IO[bytes], None, None]:
     """The streams that are in a file: one, or those of a .zip file."""
     packing = _packing(path)
     if packing == ".zip":

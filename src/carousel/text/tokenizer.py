@@ -170,9 +170,10 @@ class Tokenizer:
 
     @cached_property
     def _word_cutter(self) -> PreTokenizer:
-        if self.kind == "words":
-            return self._library.pre_tokenizer
-        return untrained_tokenizer("words", False).pre_tokenizer
+        words = self.kind == "words"
+        library = self._library if words else untrained_tokenizer("words", False)
+        cutter: PreTokenizer = library.pre_tokenizer
+        return cutter
 
     def to_json(self) -> str:
         """The text of a ``tokenizer.json``."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from carousel.cells import CELLS, LSTM
 from carousel.draw.svg.cell import draw_cell
 from carousel.errors import LensError
-from carousel.lens.names import names_of
+from carousel.lens.names import cell_of
 from drawn import ALL_CELLS, SPECIAL, assert_tidy, make_trace, parse, texts
 
 SENTENCE = ["⏎", *["krish", "likes", "pizza"]]
@@ -21,7 +21,7 @@ SENTENCE = ["⏎", *["krish", "likes", "pizza"]]
 def test_numbers_are_this_word_s(cell, t):
     trace = make_trace(SENTENCE, cell, units=7)
     shown = texts(draw_cell(trace, t))
-    for name in names_of(trace.config):
+    for name in cell_of(trace.config).names:
         values = trace[name][t]
         signed = name in "gnch"
         mean = np.abs(values).mean() if signed else values.mean()

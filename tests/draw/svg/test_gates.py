@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from carousel.draw.svg.gates import draw_gates, mean_and_spread, most_moved
-from carousel.lens.names import names_of
+from carousel.lens.names import cell_of
 from drawn import ALL_CELLS, SPECIAL, WORDS, assert_tidy, make_trace, parse, texts
 
 SENTENCE = ["⏎", *["krish", "likes", "pizza", "but", "his", "friend"]]
@@ -15,7 +15,7 @@ SENTENCE = ["⏎", *["krish", "likes", "pizza", "but", "his", "friend"]]
 def test_means_of_every_gate_are_written(cell):
     trace = make_trace(SENTENCE, cell, units=9)
     shown = texts(draw_gates(trace))
-    for name, long in names_of(trace.config).items():
+    for name, long in cell_of(trace.config).names.items():
         values = trace[name]
         sizes = np.abs(values) if name in "gnch" else values
         assert any(text in shown for text in (f"{name} {long}", f"|{name}| {long}"))

@@ -4,16 +4,16 @@ import io
 
 import numpy as np
 import pytest
+from carousel.draw.terminal.strips import CELL, LABEL, blocks, cut, height, strip
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from carousel.draw.terminal.strips import CELL, LABEL, blocks, cut, height, strip
 from carousel.draw.terminal.trace import show_effect, show_trace
 from carousel.lens.effect import measure_effect
-from carousel.lens.names import names_of
+from carousel.lens.names import cell_of
 from drawn import ALL_CELLS, SPECIAL, make_trace
 
 
@@ -52,7 +52,7 @@ def test_numbers_are_the_trace_s_and_lines_fit(cell, width):
     text = shown(show_trace(trace, width), width)
     assert max(map(cell_len, text.splitlines())) <= max(width, 70)
     assert "layer 1" in text
-    for name, long in names_of(trace.config).items():
+    for name, long in cell_of(trace.config).names.items():
         signed = name in "gnch"
         values = np.abs(trace[name, 1]) if signed else trace[name, 1]
         label = (f"|{name}| {long}" if signed else f"{name} {long}")[:8]

@@ -10,7 +10,7 @@ from carousel.cells import CELLS
 from carousel.inference.model import RecurrentLM
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder, write_folder
-from carousel.storage.number_formats import store
+from carousel.storage.number_formats import cast_weights
 from carousel.text.vocabulary import train_tokenizer
 from carousel.training.nn.cutoffs import choose_tail_sizes
 from carousel.training.nn.network import Network
@@ -77,7 +77,7 @@ def test_a_model_folder_becomes_a_network_again(tmp_path, cell, dtype, tied, pro
     """Its logits are those of the model, and it goes on learning."""
     trained, tokenizer = make_network(cell, tied=tied, projection=projection, cutoffs=cutoffs)
     config = replace(trained.config, dtype=dtype)
-    write_folder(tmp_path / "m", config, store(trained.export(), dtype), tokenizer)
+    write_folder(tmp_path / "m", config, cast_weights(trained.export(), dtype), tokenizer)
     folder = read_folder(tmp_path / "m")
     model = RecurrentLM(folder.config, folder.weights)
     network = Network.from_folder(tmp_path / "m")

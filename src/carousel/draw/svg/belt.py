@@ -1,24 +1,29 @@
-"""The belt picture: a sentence along the belt, each word's luggage a coloured band whose thickness
-is what is left of it.
+"""The belt (the cell state) along a sentence: each word's luggage is a coloured band, as thick as
+what is left of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from carousel.draw.svg.canvas import LUGGAGE, Canvas, fit, on_colour
-from carousel.draw.svg.words import Columns, guesses_of, words_of
+from carousel.draw.palette import text_colour_on, word_colours
+from carousel.draw.svg.canvas import Canvas
+from carousel.draw.svg.columns import ColumnLayout
+from carousel.draw.svg.text_width import fit
 from carousel.lens.belt import Belt
-from carousel.lens.names import memory_of
+from carousel.lens.names import cell_of
+from carousel.lens.tokens import display_words, likeliest_tokens
 from carousel.lens.trace import Trace
 
 LEFT, HEIGHT, LINE = 126.0, 150.0, 19.0
-# Where in its column a word lets go of luggage, puts its own on, and where that is done.
+MIN_WIDTH = 560.0
+"""The width of the picture of a short text, so that its heading fits."""
+# Shares of a word's column: where it lets go of luggage, and where it puts its own on.
 LET_GO, GONE, PUT_ON, THERE = 0.06, 0.3, 0.36, 0.6
 FAINT = 0.3
-"""How strongly the luggage is drawn that is not in focus."""
+"""How strongly luggage is drawn that is not in focus."""
 
 
 def draw_belt(
@@ -26,128 +31,137 @@ def draw_belt(
     layer: int = -1,
     *,
     focus: Sequence[str] = (),
+    colours: Mapping[str, str] | None = None,
     width: float = 1180,
     heading: str = "",
     full: float | None = None,
 ) -> Canvas:
-    """The memory of one layer along the words of a text.
+    """Draw the memory of one layer along the words of a text.
 
-    A band begins where a word puts luggage on and narrows where a forget gate (GRU: ``z``) lets
-    go; its thickness is ``Σ_units |luggage|``, on one scale throughout. What is let go hangs below
+    A band begins where a word puts luggage on, and narrows where a forget gate (GRU: ``z``) lets
+    go. Its thickness is ``Σ_units |luggage|``, on one scale throughout. What is let go hangs below
     the belt, in the same scale. Long texts go on in further rows.
 
     Args:
         trace: what a model did over one text.
         layer: the layer.
         focus: words whose luggage stands out, with its share left written out.
+        colours: the colour of each word, by its name in ``palette.COLOURS``; by default words in
+            focus come first.
         width: how wide the drawing may get, in pixels.
         heading: the line above it.
-        full: the amount that fills the belt's height, so that pictures can be compared; the most
-            that there is in this text by default.
+        full: the amount that fills the belt's height, so that pictures can be compared; by default
+            the most that there is in this text.
 
     Raises:
         LensError: for a plain RNN, which has no belt.
+
+    >>> import carousel
+    >>> trace = carousel.load().trace("krish likes pizza")
+    >>> draw_belt(trace, focus=["pizza"]).to_string()[:4]
+    '<svg'
     """
-    belt = trace.belt(layer)
-    picture = _Picture(belt, focus, width, full)
-    columns = picture.columns
+    picture = _Picture(trace.belt(layer), focus, colours, width, full)
+    layout = picture.layout
     canvas = Canvas(
-        max(columns.right + 24, 560),
-        36 + len(columns.rows) * picture.row_height,
+        max(layout.width, min(MIN_WIDTH, width)),
+        0,
         title=f"The belt while reading: {' '.join(picture.words[1:])}",
     )
     heading = heading or "The belt: what is left of each word's luggage"
-    canvas.text(12, 22, heading, bold=True, size=15, within=canvas.width - 24)
-    for number, row in enumerate(columns.rows):
-        canvas.place(picture.draw_row(row), 0, 36 + number * picture.row_height)
+    y = 16 + canvas.paragraph(12, 22, heading, bold=True, size=15, within=canvas.width - 24)
+    for row in layout.rows:
+        canvas.place(picture.draw_row(row), 0, y)
+        y += picture.row_height
+    canvas.height = y
     return canvas
 
 
 def full_belt(traces: Sequence[Trace], layer: int = -1) -> float:
-    """The largest amount on the belt in any of the traces; see ``draw_belt``'s ``full``."""
+    """The largest amount on the belt in any of the traces: ``full`` of ``draw_belt``."""
     return max(float(trace.belt(layer).amounts().sum(1).max()) for trace in traces)
-
-
-def luggage_colours(words: Sequence[str], focus: Sequence[str] = ()) -> list[str]:
-    """Each position's colour. Words in focus have the first ones for themselves."""
-    kept = list(dict.fromkeys(word for word in focus if word in words))[: LUGGAGE - 2]
-    rest = range(len(kept), LUGGAGE)
-    return [
-        f"luggage-{kept.index(word) if word in kept else rest[at % len(rest)]}"
-        for at, word in enumerate(words)
-    ]
 
 
 class _Picture:
     """What the rows of one picture share."""
 
-    def __init__(self, belt: Belt, focus: Sequence[str], width: float, full: float | None) -> None:
+    def __init__(
+        self,
+        belt: Belt,
+        focus: Sequence[str],
+        colours: Mapping[str, str] | None,
+        width: float,
+        full: float | None,
+    ) -> None:
         trace = belt.trace
-        self.words = words_of(trace)
-        self.columns = Columns.of(self.words, width, left=LEFT, least=70)
+        self.words = display_words(trace)
+        self.layout = ColumnLayout.fit(self.words, width, left=LEFT, min_size=70, font_size=14)
+        self.label_width = self.layout.left - 32
         self.amounts = belt.amounts()
-        self.colours = luggage_colours(self.words, focus)
+        by_word = word_colours(self.words, focus) | dict(colours or {})
+        self.colours = [by_word[word] for word in self.words]
         self.focus = [s for s, word in enumerate(self.words) if word in focus][:4]
         self.scale = HEIGHT / max(full or float(self.amounts.sum(1).max()), 1e-12)
         before = np.concatenate([np.zeros_like(self.amounts[:1]), self.amounts[:-1]])
         self.lost = np.maximum(before - self.amounts, 0)
-        lstm = memory_of(trace.config) == "c"
-        kept = trace.kept(belt.layer).mean(1)
-        added = trace["i", belt.layer].mean(1) if lstm else 1 - kept
-        guesses = guesses_of(trace, 1)
-        blank = [""] * len(trace)
-        share = self.amounts / np.maximum(np.diag(self.amounts), 1e-12)
-        # The table below the belt: a name, its colour, and an entry a word.
-        self.table: list[tuple[str, str, list[str]]] = [
-            ("f keeps" if lstm else "z keeps", "forget", ["", *(f"{k:.2f}" for k in kept[1:])]),
-            ("i adds" if lstm else "1−z adds", "input", [f"{a:.2f}" for a in added]),
-            *(
-                (f"{fit(self.words[s], LEFT - 68, 12)} left", self.colours[s],
-                 [f"{share[t, s]:.0%}" if t >= s else "" for t in range(len(trace))])
-                for s in self.focus
-            ),
-        ]  # fmt: skip
-        if guesses[0]:
-            self.table += [
-                ("next word", "", [best[0].word for best in guesses]),
-                ("", "", [f"{best[0].probability:.0%}" for best in guesses]),
-            ]
-        else:
-            self.table.append(("", "", blank))
+        self.table = self._make_table(belt)
         self.ground = 42 + HEIGHT
         self.below = self.ground + max(26, 12 + float(self.lost.sum(1).max()) * self.scale)
         self.row_height = self.below + len(self.table) * LINE + 26
 
+    def _make_table(self, belt: Belt) -> list[tuple[str, str, list[str]]]:
+        """The table below the belt: of each row the name, its colour, and an entry a word."""
+        trace = belt.trace
+        lstm = cell_of(trace.config).memory == "c"
+        kept = trace.kept(belt.layer).mean(1)
+        added = trace["i", belt.layer].mean(1) if lstm else 1 - kept
+        share = self.amounts / np.maximum(np.diag(self.amounts), 1e-12)
+        table = [
+            ("f keeps" if lstm else "z keeps", "forget", ["", *(f"{k:.2f}" for k in kept[1:])]),
+            ("i adds" if lstm else "1−z adds", "input", [f"{a:.2f}" for a in added]),
+        ]
+        for s in self.focus:
+            name = f"{fit(self.words[s], self.label_width - 34, 12)} left"
+            left = [f"{share[t, s]:.0%}" if t >= s else "" for t in range(len(trace))]
+            table.append((name, self.colours[s], left))
+        guesses = likeliest_tokens(trace, 1)
+        if guesses[0]:
+            table.append(("next word", "", [best[0].word for best in guesses]))
+            table.append(("", "", [f"{best[0].probability:.0%}" for best in guesses]))
+        else:
+            table.append(("", "", [""] * len(trace)))
+        return table
+
     def draw_row(self, row: range) -> Canvas:
         """One row of words with its stretch of the belt."""
         canvas = Canvas(0, 0, title="")
-        columns, ground = self.columns, self.ground
-        right = columns.begin(row, row.stop)
+        layout, ground = self.layout, self.ground
+        right = layout.begin(row, row.stop)
         canvas.text(12, ground - 4, "the belt", fill="dim", size=12)
         canvas.text(12, ground + 20, "let go", fill="dim", size=12)
         for t in row:
-            x = columns.begin(row, t)
+            x = layout.begin(row, t)
             canvas.path(f"M{x} 24V{self.below - 6:.1f}", stroke="soft", width=1)
         for s in range(row.stop):
             self._draw_band(canvas, row, s)
-        canvas.path(f"M{columns.left - 12} {ground}H{right + 12}", stroke="ink", width=2)
+        canvas.path(f"M{layout.left - 12} {ground}H{right + 12}", stroke="ink", width=2)
         for t in row:
             self._draw_word(canvas, row, t)
         for number, (name, colour, entries) in enumerate(self.table):
             y = self.below + (number + 1) * LINE
             if colour:
                 canvas.rect(12, y - 9, 9, 9, colour, radius=2)
-            canvas.text(26, y, name, size=12, fill="dim", within=columns.left - 32)
+            canvas.text(26, y, name, size=12, fill="dim", within=self.label_width)
             for t in row:
-                canvas.text(columns.middle(row, t), y, entries[t], anchor="middle", size=12,
-                            within=columns.size - 6)  # fmt: skip
+                canvas.text(layout.middle(row, t), y, entries[t], anchor="middle", size=12,
+                            within=layout.size - 6)  # fmt: skip
         self._label_bands(canvas, row)
         return canvas
 
     def _draw_word(self, canvas: Canvas, row: range, t: int) -> None:
-        x, size = self.columns.begin(row, t), self.columns.size
+        x, size = self.layout.begin(row, t), self.layout.size
         focused = t in self.focus
-        canvas.text(x + size / 2, 16, self.words[t], bold=True, anchor="middle", size=14,
+        canvas.text(x + size / 2, 16, self.words[t], bold=True, anchor="middle", size=self.layout.font_size,
                     within=size - 8)  # fmt: skip
         if focused:
             canvas.rect(x + size / 2 - 14, 20, 28, 3, self.colours[t], radius=1.5)
@@ -168,13 +182,13 @@ class _Picture:
 
     def _draw_band(self, canvas: Canvas, row: range, s: int) -> None:
         """One word's luggage over a row of words, where anything is seen of it."""
-        amounts, scale, size = self.amounts, self.scale, self.columns.size
+        amounts, scale, size = self.amounts, self.scale, self.layout.size
         if not (amounts[row.start : row.stop, s] * scale > 0.25).any():
             return
         upper: list[tuple[float, float]] = []
         lower: list[tuple[float, float]] = []
         for t in range(max(s, row.start), row.stop):
-            x = self.columns.begin(row, t)
+            x = self.layout.begin(row, t)
             low = self.ground - amounts[t, :s].sum() * scale
             high = low - amounts[t, s] * scale
             if t == s:
@@ -188,7 +202,7 @@ class _Picture:
                 lower.append((x - 12, came))
             upper += [(x + LET_GO * size, upper[-1][1]), (x + GONE * size, high)]
             lower += [(x + LET_GO * size, lower[-1][1]), (x + GONE * size, low)]
-        end = self.columns.begin(row, row.stop) + 12
+        end = self.layout.begin(row, row.stop) + 12
         upper.append((end, upper[-1][1]))
         lower.append((end, lower[-1][1]))
         left = amounts[row[-1], s] / max(amounts[s, s], 1e-12)
@@ -203,16 +217,16 @@ class _Picture:
 
     def _label_bands(self, canvas: Canvas, row: range) -> None:
         """Each band's word where it is thickest in this row, if there is room."""
-        size = self.columns.size
+        size = self.layout.size
         for s in range(row.stop):
             t = max(s, row.start)
             if self.amounts[t, s] * self.scale < 13:
                 continue
             middle = self.ground - (self.amounts[t, :s].sum() + self.amounts[t, s] / 2) * self.scale
             faint = bool(self.focus) and s not in self.focus
-            canvas.text(self.columns.begin(row, t) + 0.83 * size, middle + 4, self.words[s],
+            canvas.text(self.layout.begin(row, t) + 0.83 * size, middle + 4, self.words[s],
                         anchor="middle", size=11, within=0.62 * size,
-                        fill="ink" if faint else on_colour(self.colours[s]))  # fmt: skip
+                        fill="ink" if faint else text_colour_on(self.colours[s]))  # fmt: skip
 
 
 def _sign(canvas: Canvas, x: float, y: float, sign: str, colour: str) -> None:
@@ -225,15 +239,15 @@ def _sign(canvas: Canvas, x: float, y: float, sign: str, colour: str) -> None:
 
 
 def _curve(points: list[tuple[float, float]]) -> str:
-    """Level where the height stays, an S-curve where it changes."""
+    """A path through points: level where the height stays, an S-curve where it changes."""
     (x0, y0), *rest = points
-    made = [f"{x0:.1f} {y0:.1f}"]
+    path = [f"{x0:.1f} {y0:.1f}"]
     for x, y in rest:
         middle = (x0 + x) / 2
-        made.append(
+        path.append(
             f"L{x:.1f} {y:.1f}"
             if abs(y - y0) < 0.05
             else f"C{middle:.1f} {y0:.1f} {middle:.1f} {y:.1f} {x:.1f} {y:.1f}"
         )
         x0, y0 = x, y
-    return "".join(made)
+    return "".join(path)

@@ -1,4 +1,4 @@
-"""SVG by hand: shapes and text in a theme, light, dark, or whichever the reader has."""
+"""SVG: shapes and text in a light theme, a dark one, or the one that the reader has."""
 
 from __future__ import annotations
 
@@ -7,42 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from carousel.draw.palette import COLOURS, DARK, LIGHT
+from carousel.draw.svg.text_width import fit, text_width, wrap
 from carousel.errors import LensError
 from carousel.storage.atomic import write_file
 
 Theme = Literal["auto", "page", "light", "dark"]
+LIGHT_NOTEBOOKS = ("[data-jp-theme-light=true]", "body.vscode-light", "html[theme=light]")
+DARK_NOTEBOOKS = ("[data-jp-theme-light=false]", "body.vscode-dark", "html[theme=dark]")
+"""How a page says which theme a notebook has: JupyterLab, VS Code and Colab."""
 
-# Okabe & Ito's palette ("Color universal design", 2008), told apart with any colour vision.
-COLOURS = {
-    "forget": "#D55E00",
-    "input": "#009E73",
-    "candidate": "#CC79A7",
-    "output": "#0072B2",
-    "state": "#E69F00",
-    "luggage-0": "#E69F00",
-    "luggage-1": "#56B4E9",
-    "luggage-2": "#009E73",
-    "luggage-3": "#CC79A7",
-    "luggage-4": "#D55E00",
-    "luggage-5": "#0072B2",
-    "luggage-6": "#F0E442",
-}
-LUGGAGE = 7
-"""How many colours of luggage there are before they begin again."""
-LIGHT = {
-    "ink": "#1F2328",
-    "dim": "#59636E",
-    "line": "#D0D7DE",
-    "soft": "#F0F2F5",
-    "ground": "#FFFFFF",
-}
-DARK = {
-    "ink": "#E6EDF3",
-    "dim": "#9198A1",
-    "line": "#3D444D",
-    "soft": "#1B222B",
-    "ground": "#0D1117",
-}
+LINE_HEIGHT = 1.35
+"""From one line of a paragraph to the next, in font sizes."""
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 
@@ -139,19 +115,37 @@ class Canvas:
             f"{place}{weight}>{hint}{_escape(words)}</text>"
         )
 
+    def paragraph(
+        self, x: float, y: float, words: str, *, within: float, size: float = 13,
+        fill: str = "ink", bold: bool = False,
+    ) -> float:  # fmt: skip
+        """Text on as many lines as it needs, the first on the base line ``y``.
+
+        Returns:
+            How far below ``y`` the next text may stand.
+        """
+        lines = wrap(words, within, size, bold=bold)
+        for number, line in enumerate(lines):
+            self.text(x, y + number * LINE_HEIGHT * size, line, size=size, fill=fill, bold=bold)
+        return len(lines) * LINE_HEIGHT * size
+
     def place(self, other: Canvas, x: float, y: float) -> None:
         """Another drawing with its corner at ``x, y``."""
         self.shapes += [f'<g transform="translate({_n(x)} {_n(y)})">', *other.shapes, "</g>"]
         self.labels += [
-            Label(at.x0 + x, at.y0 + y, at.x1 + x, at.y1 + y, at.words) for at in other.labels
+            Label(label.x0 + x, label.y0 + y, label.x1 + x, label.y1 + y, label.words)
+            for label in other.labels
         ]
 
     def to_string(self, theme: Theme = "auto") -> str:
-        """The SVG's text. ``auto`` follows the reader's light or dark, ``page`` the page's own
-        colours; the others are fixed.
+        """The SVG's text.
+
+        Args:
+            theme: ``auto`` follows the notebook's or the system's light or dark, ``page`` takes the
+                colours of the page around it; ``light`` and ``dark`` are fixed.
         """
         size = f'width="{_n(self.width)}" height="{_n(self.height)}"'
-        made = (
+        svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="carousel" {size} '
             f'viewBox="0 0 {_n(self.width)} {_n(self.height)}" font-family="{FONT}" role="img">'
             f"<title>{_escape(self.title)}</title>{theme_style() if theme == 'auto' else ''}"
@@ -159,8 +153,8 @@ class Canvas:
         )
         if theme in ("light", "dark"):
             for name, colour in (DARK if theme == "dark" else LIGHT).items():
-                made = made.replace(f"var(--{name})", colour)
-        return made
+                svg = svg.replace(f"var(--{name})", colour)
+        return svg
 
     def _repr_svg_(self) -> str:
         return self.to_string()
@@ -190,13 +184,13 @@ class Canvas:
             ) from None
         # The one font that is sure to be there: matplotlib brings it.
         fonts = Path(get_data_path()) / "fonts" / "ttf"
-        made = resvg_py.svg_to_bytes(
+        png = resvg_py.svg_to_bytes(
             svg_string=self.to_string(theme).replace(FONT, "DejaVu Sans"),
             zoom=scale,
             font_dirs=[str(fonts)],
             font_family="DejaVu Sans",
         )
-        write_file(path, bytes(made))
+        write_file(path, bytes(png))
 
     def _add(self, start: str, tag: str, hint: str = "") -> None:
         self.shapes.append(
@@ -206,71 +200,44 @@ class Canvas:
 
 def stack(canvases: Sequence[Canvas], *, title: str, gap: float = 18) -> Canvas:
     """Drawings below each other."""
-    made = Canvas(
+    stacked = Canvas(
         max(canvas.width for canvas in canvases),
         sum(canvas.height for canvas in canvases) + gap * (len(canvases) - 1),
         title=title,
     )
     y = 0.0
     for canvas in canvases:
-        made.place(canvas, 0, y)
+        stacked.place(canvas, 0, y)
         y += canvas.height + gap
-    return made
+    return stacked
 
 
 def theme_style() -> str:
-    """The colours of light and dark as a style element, for drawings alone."""
+    """A style element with the light and the dark colours, for a drawing that stands alone.
+
+    A notebook's own theme goes before the system's, where the notebook says which it has:
+    JupyterLab and Jupyter Notebook 7, VS Code, and Colab do.
+    """
     light, dark = ("".join(f"--{k}:{v};" for k, v in t.items()) for t in (LIGHT, DARK))
-    return (
-        f"<style>.carousel{{{light}}}"
-        f"@media(prefers-color-scheme:dark){{.carousel{{{dark}}}}}</style>"
+    rules = (
+        f".carousel{{{light}}}",
+        f"@media(prefers-color-scheme:dark){{.carousel{{{dark}}}}}",
+        *(f"{notebook} .carousel{{{light}}}" for notebook in LIGHT_NOTEBOOKS),
+        *(f"{notebook} .carousel{{{dark}}}" for notebook in DARK_NOTEBOOKS),
     )
-
-
-def text_width(words: str, size: float = 13, *, bold: bool = False) -> float:
-    """How wide a line of text is at most, in the usual sans-serif fonts."""
-    wide = sum(_width(char) for char in words) * size
-    return wide * 1.13 if bold else wide
-
-
-def fit(words: str, width: float, size: float = 13, *, bold: bool = False) -> str:
-    """``words``, or as much of their beginning as fits ``width``, with an ellipsis."""
-    if text_width(words, size, bold=bold) <= width:
-        return words
-    for end in range(len(words) - 1, 0, -1):
-        if text_width(words[:end] + "…", size, bold=bold) <= width:
-            return words[:end] + "…"
-    return "…"
-
-
-def on_colour(name: str) -> str:
-    """The colour of text that stands on a filled shape: black, or white on the darkest."""
-    return "#FFFFFF" if COLOURS.get(name) == "#0072B2" else "#000000"
-
-
-def _width(char: str) -> float:
-    # DejaVu Sans, the widest of the fonts asked for.
-    if char in "iljI.,:;'|!":
-        return 0.4
-    if char in "mwMW@%":
-        return 1.0
-    if "a" <= char <= "z" or char in " ()-/":
-        return 0.645
-    if char.isascii():
-        return 0.84 if char in "+=<>~^#&" else 0.8 if char.isupper() else 0.65
-    return 1.3 if ord(char) > 0x1F000 else 1.05
+    return f"<style>{''.join(rules)}</style>"
 
 
 def _rounded(points: Sequence[tuple[float, float]], radius: float) -> str:
-    made = f"M{_n(points[0][0])} {_n(points[0][1])}"
+    path = f"M{_n(points[0][0])} {_n(points[0][1])}"
     for (xa, ya), (x, y), (xb, yb) in zip(points, points[1:], points[2:], strict=False):
         before = max(abs(x - xa) + abs(y - ya), 1e-9)
         after = max(abs(xb - x) + abs(yb - y), 1e-9)
         r = min(radius, before / 2, after / 2)
         start = (x - (x - xa) / before * r, y - (y - ya) / before * r)
         end = (x + (xb - x) / after * r, y + (yb - y) / after * r)
-        made += f"L{_n(start[0])} {_n(start[1])}Q{_n(x)} {_n(y)} {_n(end[0])} {_n(end[1])}"
-    return made + f"L{_n(points[-1][0])} {_n(points[-1][1])}"
+        path += f"L{_n(start[0])} {_n(start[1])}Q{_n(x)} {_n(y)} {_n(end[0])} {_n(end[1])}"
+    return path + f"L{_n(points[-1][0])} {_n(points[-1][1])}"
 
 
 def _escape(words: str) -> str:

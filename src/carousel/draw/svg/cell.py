@@ -1,21 +1,21 @@
-"""The cell as the well-known diagram, with one word's numbers in it.
+"""The cell as a diagram, with the numbers of one word in it.
 
-Boxes are layers with weights, circles are pointwise operations, lines that join are concatenated
-and lines that fork are copied; the belt runs along the top. Numbers are means over units (of the
-size, where values have either sign), and a line is as heavy as what it carries.
+The signs are those of Olah 2015, "Understanding LSTM Networks": boxes are layers with weights,
+circles are pointwise operations, lines that join are concatenated and lines that fork are copied.
+The belt (the cell state) runs along the top. Numbers are means over units (of the size, where
+values have either sign), and a line is as heavy as what it carries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from carousel.cells import CELLS, GRU, LSTM
+from carousel.draw.palette import GATE_COLOURS
 from carousel.draw.svg.canvas import Canvas
-from carousel.draw.svg.gates import COLOUR, mean_and_spread
-from carousel.draw.svg.words import guesses_at, words_of
-from carousel.lens.names import check_layer, names_of
+from carousel.lens.names import check_layer
+from carousel.lens.summary import measure_cell
+from carousel.lens.tokens import display_words, likeliest_tokens_at
 from carousel.lens.trace import Trace
 
 WIDTH, HEIGHT, RNN_HEIGHT = 880.0, 440.0, 290.0
@@ -25,10 +25,19 @@ Points = Sequence[tuple[float, float]]
 
 
 def draw_cell(trace: Trace, t: int, layer: int = -1) -> Canvas:
-    """The cell of one layer at the word at position ``t``.
+    """Draw the cell of one layer at one word.
+
+    Args:
+        trace: what a model did over one text.
+        t: the word's position; 0 is the line start, -1 the last word.
+        layer: the layer.
 
     Raises:
         LensError: no such layer.
+
+    >>> import carousel
+    >>> draw_cell(carousel.load().trace("krish likes pizza"), -1).title
+    'The lstm cell at pizza'
     """
     layer = check_layer(trace.config, layer)
     t = range(len(trace))[t]
@@ -48,7 +57,9 @@ class _Diagram:
 
     def __init__(self, trace: Trace, t: int, layer: int, height: float) -> None:
         self.trace, self.t, self.layer = trace, t, layer
-        self.words = words_of(trace)
+        self.means = measure_cell(trace, t, layer)
+        self.values, self.before = self.means.values, self.means.before
+        self.words = display_words(trace)
         self.canvas = Canvas(
             WIDTH, height, title=f"The {trace.config.cell} cell at {self.words[t]}"
         )
@@ -56,19 +67,6 @@ class _Diagram:
         self.canvas.rect(128, 60, 612, height - 120, "soft", radius=18, stroke="line")
         where = f", layer {layer}" if trace.config.layers > 1 else ""
         self.canvas.text(12, 24, f"{trace.config.cell.upper()}{where}", bold=True, size=15)
-        self.values = {name: self._mean(name) for name in names_of(trace.config)}
-
-    def _mean(self, name: str, t: int | None = None) -> float:
-        t = self.t if t is None else t
-        return float(mean_and_spread(self.trace, name, self.layer)[0][t]) if t >= 0 else 0.0
-
-    def before(self, name: str) -> float:
-        """The mean size of a state before this word."""
-        return self._mean(name, self.t - 1)
-
-    def derived(self, name: str) -> float:
-        """The mean size of ``keep`` or ``write``."""
-        return float(np.abs(self.trace[name, self.layer][self.t]).mean())
 
     def wire(
         self, points: Points, value: float | None, colour: str = "ink", *, head: bool = False,
@@ -100,37 +98,19 @@ class _Diagram:
         words = name if value is None else f"{name} {value:.2f}"
         self.shapes.text(x, y, words, size=13, anchor=anchor)  # type: ignore[arg-type]
 
-    def joined(self, first: float, second: float | None) -> float | None:
-        """The mean size of a hidden state and the input, concatenated."""
-        if second is None:
-            return None
-        H = self.trace.config.hidden_size
-        E = H if self.layer else self.trace.config.embedding_size
-        return (first * H + second * E) / (H + E)
-
-    def input(self, x: float, y: float) -> float | None:
-        """The word (or the layer below) under the cell; the size of what it sends up."""
-        trace = self.trace
-        if self.layer:
-            below = trace["h", self.layer - 1][self.t]
-            shown, name = f"layer {self.layer - 1}: {self.words[self.t]}", "x"
-        else:
-            if trace.model is None:
-                below = None
-            else:
-                below = trace.model.weights["embedding.weight"][trace.ids[self.t]]
-            shown, name = self.words[self.t], "x"
-        size = None if below is None else float(np.abs(below).mean())
+    def input(self, x: float, y: float) -> None:
+        """The word (or the layer below) under the cell, and the size of what it sends up."""
+        word = self.words[self.t]
+        shown = f"layer {self.layer - 1}: {word}" if self.layer else word
         self.shapes.text(x, y, shown, bold=True, size=16, anchor="middle", within=240)
-        self.number(x + 12, y - 34, name, size)
-        return size
+        self.number(x + 12, y - 34, "x", self.means.input)
 
     def output(self, x: float, y: float) -> None:
         """The likeliest next words (or the layer above) over the cell."""
         if self.layer < self.trace.config.layers - 1:
             self.shapes.text(x, y, f"to layer {self.layer + 1}", size=14, anchor="middle")
             return
-        best = guesses_at(self.trace, self.t, 2)
+        best = likeliest_tokens_at(self.trace, self.t, 2)
         if best:
             shown = f"{best[0].word} {best[0].probability:.0%}"
             self.shapes.text(x, y, shown, bold=True, size=16, anchor="middle", within=180)
@@ -144,121 +124,145 @@ class _Diagram:
 
 
 def _draw_lstm(d: _Diagram, cell: LSTM) -> None:
-    f, i, g, o, write = 240.0, 345.0, 440.0, 545.0, 185.0
-    out, boxes, bottom = 635.0, 262.0, 330.0
-    v = d.values
-    keep, put = d.derived("keep"), d.derived("write")
-    squashed = float(np.abs(np.tanh(d.trace["c", d.layer][d.t])).mean())
-    x = d.input(165, 424)
+    _lstm_wires(d, cell)
+    _lstm_shapes(d, cell)
+    d.output(785, 30)
+
+
+# Where the LSTM's parts stand, from left to right and from top to bottom.
+F, I, G, O, READ = 240.0, 345.0, 440.0, 545.0, 635.0
+WRITE, BOXES, BOTTOM = 185.0, 262.0, 330.0
+
+
+def _lstm_wires(d: _Diagram, cell: LSTM) -> None:
+    """The LSTM's lines, each as heavy as what it carries."""
+    v, m = d.values, d.means
     # The word and the last hidden state join, and fork to every layer.
-    both = d.joined(d.before("h"), x)
-    for at in (i, g) if cell.coupled else (f, i, g):
-        d.wire([(at, bottom), (at, boxes)], both)
-    d.wire([(190, bottom), (o, bottom), (o, boxes)], both)
-    d.wire([(24, bottom), (190, bottom)], d.before("h"), "luggage-1")
-    d.wire([(165, 404), (165, bottom), (190, bottom)], x, curve=22)
+    both = m.joined(d.before["h"])
+    for x in (I, G) if cell.coupled else (F, I, G):
+        d.wire([(x, BOTTOM), (x, BOXES)], both)
+    d.wire([(190, BOTTOM), (O, BOTTOM), (O, BOXES)], both)
+    d.wire([(24, BOTTOM), (190, BOTTOM)], d.before["h"], "hidden")
+    d.wire([(165, 404), (165, BOTTOM), (190, BOTTOM)], m.input, curve=22)
     # The belt.
-    d.wire([(24, BELT), (f, BELT)], d.before("c"), "state")
-    d.wire([(f, BELT), (g, BELT)], keep, "state")
-    d.wire([(g, BELT), (856, BELT)], v["c"], "state", head=True)
+    d.wire([(24, BELT), (F, BELT)], d.before["c"], "state")
+    d.wire([(F, BELT), (G, BELT)], m.keep, "state")
+    d.wire([(G, BELT), (856, BELT)], v["c"], "state", head=True)
     if cell.peephole:
         if not cell.coupled:
-            d.wire([(195, BELT), (195, boxes), (f - 28, boxes)], None, dashed=True, head=True)
-        at = 225 if cell.coupled else 292
-        d.wire([(195, BELT), (195, 225), (at, 225), (at, boxes), (i - 28, boxes)], None,
+            d.wire([(195, BELT), (195, BOXES), (F - 28, BOXES)], None, dashed=True, head=True)
+        x = 225 if cell.coupled else 292
+        d.wire([(195, BELT), (195, 225), (x, 225), (x, BOXES), (I - 28, BOXES)], None,
                dashed=True, head=True)  # fmt: skip
-        d.wire([(590, BELT), (590, boxes), (o + 28, boxes)], None, dashed=True, head=True)
+        d.wire([(590, BELT), (590, BOXES), (O + 28, BOXES)], None, dashed=True, head=True)
     if cell.coupled:
-        d.wire([(i, write), (f, write), (f, BELT + 13)], v["f"], COLOUR["f"], head=True)
-        d.circle(i - 52, write, "1−")
+        d.wire([(I, WRITE), (F, WRITE), (F, BELT + 13)], v["f"], GATE_COLOURS["f"], head=True)
     else:
-        d.wire([(f, boxes), (f, BELT + 13)], v["f"], COLOUR["f"], head=True)
-        d.box(f, boxes, "σ", COLOUR["f"])
-    d.wire([(i, boxes), (i, write), (g - 13, write)], v["i"], COLOUR["i"], head=True)
-    d.wire([(g, boxes), (g, write + 13)], v["g"], COLOUR["g"], head=True)
-    d.wire([(g, write), (g, BELT + 13)], put, "state", head=True)
+        d.wire([(F, BOXES), (F, BELT + 13)], v["f"], GATE_COLOURS["f"], head=True)
+    d.wire([(I, BOXES), (I, WRITE), (G - 13, WRITE)], v["i"], GATE_COLOURS["i"], head=True)
+    d.wire([(G, BOXES), (G, WRITE + 13)], v["g"], GATE_COLOURS["g"], head=True)
+    d.wire([(G, WRITE), (G, BELT + 13)], m.write, "state", head=True)
     # What is read from the belt.
-    d.wire([(out, BELT), (out, 160)], v["c"], "state")
-    d.wire([(out, 160), (out, 215 - 13)], squashed, "state", head=True)
-    d.wire([(o, boxes), (o, 215), (out - 13, 215)], v["o"], COLOUR["o"], head=True)
-    d.wire([(out, 215), (out, bottom), (856, bottom)], v["h"], "luggage-1", head=True)
-    d.wire([(785, bottom), (785, 40)], v["h"], "luggage-1", head=True, bridge=True)
-    for at, sign, name in ((i, "σ", "i"), (g, "tanh", "g"), (o, "σ", "o")):
-        d.box(at, boxes, sign, COLOUR[name])
-    for at, y, sign in ((f, BELT, "×"), (g, BELT, "+"), (g, write, "×"), (out, 215, "×")):
-        d.circle(at, y, sign)
-    d.circle(out, 160, "tanh")
-    d.number(24, BELT - 14, "c before", d.before("c"))
-    d.number((f + g) / 2, BELT - 14, "keep", keep, "middle")
+    d.wire([(READ, BELT), (READ, 160)], v["c"], "state")
+    d.wire([(READ, 160), (READ, 215 - 13)], m.squashed, "state", head=True)
+    d.wire([(O, BOXES), (O, 215), (READ - 13, 215)], v["o"], GATE_COLOURS["o"], head=True)
+    d.wire([(READ, 215), (READ, BOTTOM), (856, BOTTOM)], v["h"], "hidden", head=True)
+    d.wire([(785, BOTTOM), (785, 40)], v["h"], "hidden", head=True, bridge=True)
+
+
+def _lstm_shapes(d: _Diagram, cell: LSTM) -> None:
+    """The LSTM's boxes, circles and numbers."""
+    v, m = d.values, d.means
+    d.input(165, 424)
+    if cell.coupled:
+        d.circle(I - 52, WRITE, "1−")
+    else:
+        d.box(F, BOXES, "σ", GATE_COLOURS["f"])
+    for x, sign, name in ((I, "σ", "i"), (G, "tanh", "g"), (O, "σ", "o")):
+        d.box(x, BOXES, sign, GATE_COLOURS[name])
+    for x, y, sign in ((F, BELT, "×"), (G, BELT, "+"), (G, WRITE, "×"), (READ, 215, "×")):
+        d.circle(x, y, sign)
+    d.circle(READ, 160, "tanh")
+    d.number(24, BELT - 14, "c before", d.before["c"])
+    d.number((F + G) / 2, BELT - 14, "keep", m.keep, "middle")
     d.number(545, BELT - 14, "c", v["c"], "middle")
-    d.number(f + 9, BELT + 46, "f", v["f"])
-    d.number(i + 9, boxes - 28, "i", v["i"])
-    d.number(g + 9, boxes - 28, "|g|", v["g"])
-    d.number(g + 11, 145, "write", put)
-    d.number(o - 8, 206, "o", v["o"], "end")
-    d.number(out + 12, 194, "tanh c", squashed)
-    d.number(24, bottom - 12, "h before", d.before("h"))
-    d.number(856, bottom - 14, "h", v["h"], "end")
-    d.output(785, 30)
+    d.number(F + 9, BELT + 46, "f", v["f"])
+    d.number(I + 9, BOXES - 28, "i", v["i"])
+    d.number(G + 9, BOXES - 28, "|g|", v["g"])
+    d.number(G + 11, 145, "write", m.write)
+    d.number(O - 8, 206, "o", v["o"], "end")
+    d.number(READ + 12, 194, "tanh c", m.squashed)
+    d.number(24, BOTTOM - 12, "h before", d.before["h"])
+    d.number(856, BOTTOM - 14, "h", v["h"], "end")
 
 
 def _draw_gru(d: _Diagram, cell: GRU) -> None:
-    r, z, n, mix, reset = 290.0, 400.0, 560.0, 195.0, 152.0
-    boxes, both, alone, into = 275.0, 334.0, 362.0, 318.0
-    v = d.values
-    before, keep, put = d.before("h"), d.derived("keep"), d.derived("write")
-    x = d.input(230, 424)
-    # The last state is copied: along the belt, to the gates, and through the reset gate to n.
-    merged = d.joined(before, x)
-    d.wire([(r, both), (r, boxes)], merged)
-    d.wire([(255, both), (z, both), (z, boxes)], merged)
-    d.wire([(165, BELT), (165, both), (255, both)], before, "luggage-1")
-    d.wire([(230, 404), (230, both), (255, both)], x, curve=22)
-    d.wire([(230, 380), (230, alone), (n, alone), (n, into)], x, curve=12)
-    d.wire([(165, reset), (r - 13, reset)], before, "luggage-1", head=True)
-    d.wire([(z, boxes), (z, BELT + 13)], v["z"], COLOUR["z"], head=True)
-    gated = 505.0
-    last = d.trace["h", d.layer][d.t - 1] if d.t else np.zeros(d.trace.config.hidden_size)
-    carried = float(np.abs(d.trace["r", d.layer][d.t] * last).mean())
-    d.wire([(r, reset), (gated, reset), (gated, 240)], carried, "luggage-1", bridge=True)
-    d.wire([(gated, 240), (gated, into), (n, into)], carried, "luggage-1")
-    d.wire([(n, into + 4), (n, boxes)], d.joined(carried, x))
-    d.wire([(r, boxes), (r, reset + 13)], v["r"], COLOUR["r"], head=True)
-    d.wire([(24, BELT), (z, BELT)], before, "luggage-1")
-    d.wire([(z, BELT), (n, BELT)], keep, "luggage-1")
-    d.wire([(n, BELT), (856, BELT)], v["h"], "luggage-1", head=True)
-    d.wire([(z, mix), (n - 13, mix)], 1 - v["z"], COLOUR["z"], head=True, bridge=True)
-    d.wire([(n, boxes), (n, mix + 13)], v["n"], COLOUR["n"], head=True)
-    d.wire([(n, mix), (n, BELT + 13)], put, "luggage-1", head=True)
-    d.wire([(785, BELT), (785, 40)], v["h"], "luggage-1", head=True)
-    if cell.reset_after:
-        d.box(222, reset, "R", "line")
-    for at, sign, name in ((r, "σ", "r"), (z, "σ", "z"), (n, "tanh", "n")):
-        d.box(at, boxes, sign, COLOUR[name])
-    for at, y, sign in ((r, reset, "×"), (z, BELT, "×"), (n, BELT, "+"), (n, mix, "×")):
-        d.circle(at, y, sign)
-    d.circle(452, mix, "1−")
-    d.number(24, BELT - 14, "h before", before)
-    d.number((z + n) / 2, BELT - 14, "keep", keep, "middle")
-    d.number(650, BELT - 14, "h", v["h"], "middle")
-    d.number(r + 9, 225, "r", v["r"])
-    d.number(z + 9, 242, "z", v["z"])
-    d.number(452, mix - 18, "1−z", 1 - v["z"], "middle")
-    d.number(n + 9, boxes - 28, "|n|", v["n"])
-    d.number(n + 11, 148, "write", put)
+    _gru_wires(d)
+    _gru_shapes(d, cell)
     d.output(785, 30)
+
+
+# Where the GRU's parts stand.
+R, Z, N, GATED = 290.0, 400.0, 560.0, 505.0
+MIX, RESET, GRU_BOXES, JOIN, INPUT, INTO = 195.0, 152.0, 275.0, 334.0, 362.0, 318.0
+
+
+def _gru_wires(d: _Diagram) -> None:
+    """The GRU's lines, each as heavy as what it carries."""
+    v, m, before = d.values, d.means, d.before["h"]
+    # The last state is copied: along the belt, to the gates, and through the reset gate to n.
+    both = m.joined(before)
+    d.wire([(R, JOIN), (R, GRU_BOXES)], both)
+    d.wire([(255, JOIN), (Z, JOIN), (Z, GRU_BOXES)], both)
+    d.wire([(165, BELT), (165, JOIN), (255, JOIN)], before, "hidden")
+    d.wire([(230, 404), (230, JOIN), (255, JOIN)], m.input, curve=22)
+    d.wire([(230, 380), (230, INPUT), (N, INPUT), (N, INTO)], m.input, curve=12)
+    d.wire([(165, RESET), (R - 13, RESET)], before, "hidden", head=True)
+    d.wire([(Z, GRU_BOXES), (Z, BELT + 13)], v["z"], GATE_COLOURS["z"], head=True)
+    d.wire([(R, RESET), (GATED, RESET), (GATED, 240)], m.reset, "hidden", bridge=True)
+    d.wire([(GATED, 240), (GATED, INTO), (N, INTO)], m.reset, "hidden")
+    d.wire([(N, INTO + 4), (N, GRU_BOXES)], m.joined(m.reset or 0.0))
+    d.wire([(R, GRU_BOXES), (R, RESET + 13)], v["r"], GATE_COLOURS["r"], head=True)
+    d.wire([(24, BELT), (Z, BELT)], before, "hidden")
+    d.wire([(Z, BELT), (N, BELT)], m.keep, "hidden")
+    d.wire([(N, BELT), (856, BELT)], v["h"], "hidden", head=True)
+    d.wire([(Z, MIX), (N - 13, MIX)], 1 - v["z"], GATE_COLOURS["z"], head=True, bridge=True)
+    d.wire([(N, GRU_BOXES), (N, MIX + 13)], v["n"], GATE_COLOURS["n"], head=True)
+    d.wire([(N, MIX), (N, BELT + 13)], m.write, "hidden", head=True)
+    d.wire([(785, BELT), (785, 40)], v["h"], "hidden", head=True)
+
+
+def _gru_shapes(d: _Diagram, cell: GRU) -> None:
+    """The GRU's boxes, circles and numbers."""
+    v, m = d.values, d.means
+    d.input(230, 424)
+    if cell.reset_after:
+        d.box(222, RESET, "R", "line")
+    for x, sign, name in ((R, "σ", "r"), (Z, "σ", "z"), (N, "tanh", "n")):
+        d.box(x, GRU_BOXES, sign, GATE_COLOURS[name])
+    for x, y, sign in ((R, RESET, "×"), (Z, BELT, "×"), (N, BELT, "+"), (N, MIX, "×")):
+        d.circle(x, y, sign)
+    d.circle(452, MIX, "1−")
+    d.number(24, BELT - 14, "h before", d.before["h"])
+    d.number((Z + N) / 2, BELT - 14, "keep", m.keep, "middle")
+    d.number(650, BELT - 14, "h", v["h"], "middle")
+    d.number(R + 9, 225, "r", v["r"])
+    d.number(Z + 9, 242, "z", v["z"])
+    d.number(452, MIX - 18, "1−z", 1 - v["z"], "middle")
+    d.number(N + 9, GRU_BOXES - 28, "|n|", v["n"])
+    d.number(N + 11, 148, "write", m.write)
 
 
 def _draw_rnn(d: _Diagram) -> None:
     middle, layer = 140.0, 430.0
-    v = d.values
-    x = d.input(230, 274)
-    d.wire([(260, middle), (layer, middle)], d.joined(d.before("h"), x))
-    d.wire([(24, middle), (260, middle)], d.before("h"), "luggage-1")
-    d.wire([(230, 254), (230, middle), (260, middle)], x, curve=22)
-    d.wire([(layer, middle), (856, middle)], v["h"], "luggage-1", head=True)
-    d.wire([(785, middle), (785, 40)], v["h"], "luggage-1", head=True)
-    d.box(layer, middle, "tanh", COLOUR["h"])
-    d.number(24, middle - 14, "h before", d.before("h"))
-    d.number(590, middle - 14, "h", v["h"], "middle")
+    h, before = d.values["h"], d.before["h"]
+    d.wire([(260, middle), (layer, middle)], d.means.joined(before))
+    d.wire([(24, middle), (260, middle)], before, "hidden")
+    d.wire([(230, 254), (230, middle), (260, middle)], d.means.input, curve=22)
+    d.wire([(layer, middle), (856, middle)], h, "hidden", head=True)
+    d.wire([(785, middle), (785, 40)], h, "hidden", head=True)
+    d.box(layer, middle, "tanh", GATE_COLOURS["h"])
+    d.input(230, 274)
+    d.number(24, middle - 14, "h before", before)
+    d.number(590, middle - 14, "h", h, "middle")
     d.output(785, 30)
