@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
 
 from carousel.study.intervals import interval, summarize
 
@@ -21,6 +22,23 @@ def test_ten_tellings_of_the_same_are_no_more_evidence_than_one():
     np.testing.assert_allclose(often, once)
 
 
+def test_it_is_the_bootstrap_of_groups_that_scipy_gives():
+    rng = np.random.default_rng(2)
+    groups = np.repeat(np.arange(60), rng.integers(1, 6, size=60))
+    values = rng.normal(size=60)[groups] + rng.normal(size=len(groups))
+    sums, counts = np.bincount(groups, values), np.bincount(groups)
+    wanted = bootstrap(
+        (sums, counts),
+        lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis),
+        paired=True,
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    low, high = interval(values, groups, draws=20_000)
+    assert [low, high] == pytest.approx([wanted.low, wanted.high], abs=0.03 * (high - low))
+
+
 def test_shapes_and_what_never_varies():
     values = np.ones((12, 3)) * [1.0, 2.0, 3.0]
     low, high = interval(values, np.arange(12) // 2)
@@ -29,6 +47,6 @@ def test_shapes_and_what_never_varies():
 
 def test_a_summary_tells_the_mean_and_each_seed():
     values = np.stack([np.zeros((10, 2)), np.ones((10, 2))])
-    made = summarize(values, np.arange(10))
-    assert made["mean"] == [0.5, 0.5] == made["low"] == made["high"]
-    assert made["seeds"] == [[0, 0], [1, 1]]
+    summary = summarize(values, np.arange(10))
+    assert summary["mean"] == [0.5, 0.5] == summary["low"] == summary["high"]
+    assert summary["seeds"] == [[0, 0], [1, 1]]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import f_oneway
 
 from carousel.study.readout import explained, read_out
 
@@ -28,6 +29,13 @@ def test_explained_variance_by_its_definition():
         within = sum(((group - group.mean()) ** 2).sum() for group in groups)
         assert found[unit] == pytest.approx(1 - within / ((x - x.mean()) ** 2).sum())
     assert found[0] < 0.1 < found[1] < found[2] < 1
+
+
+def test_explained_variance_and_the_f_of_an_analysis_of_variance_are_one():
+    values = RNG.normal(size=(300, 4)) + (LABELS == "soup")[:, None]
+    f = f_oneway(*(values[kind == LABELS] for kind in np.unique(LABELS))).statistic
+    between, within = 2, 300 - 3
+    np.testing.assert_allclose(explained(values, LABELS), f * between / (f * between + within))
 
 
 def test_a_unit_that_never_moves_explains_nothing():

@@ -190,7 +190,7 @@ def look_inside(
 
 
 def ablation(model: LanguageModel, look: dict[str, Any], count: int) -> Clamp:
-    """The memory of the ``count`` units found set to its mean, where the second food was read."""
+    """The clamp that sets the memory of the best ``count`` units to its mean at the second food."""
     memory = model.model.cell.memory
     # Every story has it at the same position, as all facts are of eight words.
     index = places("return").index(AFTER) + 1

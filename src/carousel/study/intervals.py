@@ -31,7 +31,8 @@ def interval(
     np.add.at(sums, which, rows)
     counts = np.bincount(which).astype(np.float64)
     rng = np.random.default_rng(seed)
-    # How often each group is drawn, instead of the groups themselves: two products do the rest.
+    # How often each group is drawn, instead of the groups themselves: two products do the rest for
+    # all columns at once. scipy.stats.bootstrap agrees (the tests ask it), but draws one by one.
     times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     means = (times @ sums) / (times @ counts)[:, None]
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
