@@ -10,10 +10,11 @@ from carousel.draw.svg.belt import draw_belt, full_belt
 from carousel.draw.svg.canvas import Canvas
 from carousel.draw.svg.cell import draw_cell
 from carousel.draw.svg.comparison import draw_comparison
-from carousel.draw.svg.decision import draw_decision, measure_decision
+from carousel.draw.svg.decision import draw_decision
 from carousel.draw.svg.gates import draw_gates
-from carousel.explain.model_comparison import SideBySide
-from carousel.lens.compare import compare_texts, patch_texts
+from carousel.explain.model_comparison import ModelComparison
+from carousel.lens.compare import patch_texts
+from carousel.lens.decision import measure_decision
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SAME = "krish likes pizza but he does not like burger so he orders"
@@ -27,19 +28,21 @@ def pictures() -> dict[str, Canvas]:
     lstm = carousel.load("stories-lstm")
     same, switch = lstm.trace(SAME), lstm.trace(SWITCH)
     full = full_belt([same, switch])
-    made = {
+    models = {name: carousel.load(name) for name in MODELS}
+    parts = {name: (lm.model, lm.tokenizer) for name, lm in models.items()}
+    drawings = {
         "belt-same": draw_belt(same, focus=FOODS, heading=SAME, full=full),
         "belt-switch": draw_belt(switch, focus=FOODS, heading=SWITCH, full=full),
         "decision": draw_decision(measure_decision(switch, FOODS), heading=SWITCH),
         "gates": draw_gates(switch, units=3),
-        "models": SideBySide.of({name: carousel.load(name) for name in MODELS}, SAME).draw(),
+        "models": ModelComparison.of(parts, SAME).draw(),
     }
-    for name in MODELS:
-        trace = carousel.load(name).trace(SWITCH)
-        made[f"cell-{name.removeprefix('stories-')}"] = draw_cell(trace, 6)
-    found = compare_texts(lstm, SAME, SWITCH)
-    made["comparison"] = draw_comparison(found, patch_texts(lstm, found, FOODS), FOODS)
-    return made
+    for name, lm in models.items():
+        drawings[f"cell-{name.removeprefix('stories-')}"] = draw_cell(lm.trace(SWITCH), 6)
+    comparison = lstm.compare(SAME, SWITCH)
+    patched = patch_texts(lstm.model, lstm.tokenizer, comparison, FOODS)
+    drawings["comparison"] = draw_comparison(comparison, patched, FOODS)
+    return drawings
 
 
 if __name__ == "__main__":

@@ -267,8 +267,10 @@ class LanguageModel:
         Raises:
             LensError: an unknown name.
         """
+        from carousel.explain.notebook import show_in_notebooks
         from carousel.lens.trace import trace_text
 
+        show_in_notebooks()
         return trace_text(self.model, self.tokenizer, text, only=only, logits=logits)
 
     @contextmanager
@@ -336,8 +338,10 @@ class LanguageModel:
         Warns:
             UntouchedWarning: for a clamp that changed nothing.
         """
+        from carousel.explain.notebook import show_in_notebooks
         from carousel.lens.effect import measure_effect
 
+        show_in_notebooks()
         return measure_effect(self.model, self.tokenizer, text, clamp, compare=compare, k=k)
 
     def sweep(
@@ -365,8 +369,10 @@ class LanguageModel:
 
     def compare(self, first: str, second: str) -> Comparison:
         """Two texts aligned word by word, and where their gates part ways."""
+        from carousel.explain.notebook import show_in_notebooks
         from carousel.lens.compare import compare_texts
 
+        show_in_notebooks()
         return compare_texts(self.model, self.tokenizer, first, second)
 
 

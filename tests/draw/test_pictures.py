@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import carousel
-from carousel.draw.svg.decision import measure_decision
-from carousel.lens.compare import compare_texts, patch_texts
+from carousel.lens.compare import patch_texts
+from carousel.lens.decision import measure_decision
 from drawn import assert_tidy, parse
+from front_door import parts
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = " ".join((DOCS / "explain.md").read_text(encoding="utf-8").split())
@@ -61,8 +62,8 @@ def test_the_page_s_numbers(pictures):
     assert f'{-orders:.1f} through "orders" and {-friend:.1f} through the second "friend"' in PAGE
     assert f"speaks a little for pizza ({burger:.1f})" in PAGE
     assert f"pizza's for burger ({-pizza:.1f})" in PAGE
-    found = compare_texts(model, pictures.SAME, pictures.SWITCH)
-    patched = patch_texts(model, found, pictures.FOODS)
+    found = model.compare(pictures.SAME, pictures.SWITCH)
+    patched = patch_texts(*parts(model), found, pictures.FOODS)
 
     def share(name, word):
         pair = [t for _, t in found.pairs].index(word)

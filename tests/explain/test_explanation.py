@@ -8,13 +8,19 @@ from rich.text import Text
 
 import carousel
 from carousel.errors import FolderError, LensError, PredictionError, UntouchedWarning
-from carousel.explain.explanation import MOST_CELLS, Explanation
+from carousel.explain.explanation import Explanation
+from carousel.explain.explanation_page import MAX_CELLS
 from drawn import ALL_CELLS, SVG, assert_tidy, parse
+from front_door import parts
 
 TEXT = "the cat likes pizza but the dog likes"
 OTHER = "the cat likes pizza but a dog orders"
 A = "krish likes pizza but he does not like burger so he orders"
 B = "krish likes pizza but his friend likes burger so his friend orders"
+
+
+def explain(lm, texts, **options):
+    return Explanation.of(*parts(lm), texts, **options)
 
 
 def drawings(page):
@@ -25,7 +31,7 @@ def drawings(page):
 @pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("texts", [[TEXT], [TEXT, OTHER]])
 def test_a_page_for_every_cell(cell, texts, make_model):
-    found = Explanation.of(make_model(cell, layers=2), texts)
+    found = explain(make_model(cell, layers=2), texts)
     root, pictures = drawings(found.to_html())
     assert len(root.findall(".//script")) == 1
     words = sum(len(trace) for trace in found.traces)
@@ -40,7 +46,7 @@ def test_a_page_for_every_cell(cell, texts, make_model):
 
 
 def test_every_word_has_its_cell_without_a_script(make_model):
-    root, _ = drawings(Explanation.of(make_model(), TEXT).to_html())
+    root, _ = drawings(explain(make_model(), TEXT).to_html())
     (steps,) = (div for div in root.iter("div") if div.get("class") == "steps")
     assert [f.get("data-word") for f in steps] == ["⏎", *TEXT.split()]
     assert not any(f.get("hidden") for f in steps)
@@ -49,7 +55,7 @@ def test_every_word_has_its_cell_without_a_script(make_model):
 def test_text_is_escaped_everywhere(make_model):
     text = "<script>alert(1)</script> & \"it's\" ]]> <!-- 'x'"
     model = make_model(kind="whitespace", text=text)
-    for found in (Explanation.of(model, text), Explanation.of(model, [text, text + " &"])):
+    for found in (explain(model, text), explain(model, [text, text + " &"])):
         page = found.to_html()
         root, _ = drawings(page)
         assert page.count("<script>") == 1
@@ -61,13 +67,13 @@ def test_text_is_escaped_everywhere(make_model):
 def test_characters_and_byte_pairs(make_model):
     for kind, vocab in (("chars", None), ("bpe", 300)):
         model = make_model(kind=kind, vocab=vocab, text="the café\tis <open>\n" * 3)
-        found = Explanation.of(model, "the café\tis")
+        found = explain(model, "the café\tis")
         drawings(found.to_html())
         assert found.focus == ()
 
 
 def test_two_texts_and_what_decides():
-    found = Explanation.of(carousel.load(), [A, B])
+    found = explain(carousel.load(), [A, B])
     assert found.compare == ("pizza", "burger")
     assert found.patched is not None
     totals = [decision.total for _, decision in found.decisions()]
@@ -81,7 +87,7 @@ def test_two_texts_and_what_decides():
 
 def test_clamps_before_and_after():
     model = carousel.load()
-    found = Explanation.of(model, B, clamps=["forget=1@friend"], compare=("Pizza", "burger"))
+    found = explain(model, B, clamps=["forget=1@friend"], compare=("Pizza", "burger"))
     assert found.compare == ("pizza", "burger")
     assert found.traces[1]["f"][6].min() == 1
     assert found.table()["effect"]["kl_divergence"] == found.effect.divergence
@@ -91,33 +97,31 @@ def test_clamps_before_and_after():
 
 
 def test_patching_that_would_take_too_long_is_left_out(make_model, monkeypatch):
-    found = Explanation.of(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
+    found = explain(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
     assert found.patched is not None
-    monkeypatch.setattr("carousel.explain.explanation.MOST_PATCHING", 10)
-    found = Explanation.of(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
+    monkeypatch.setattr("carousel.explain.explanation.MAX_PATCHING", 10)
+    found = explain(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
     assert found.patched is None
     assert "too long to try" in found.to_html()
     assert "too long to try" in "\n".join(line.plain for line in found.lines())
 
 
 def test_an_rnn_s_prediction_under_a_clamp(make_model):
-    found = Explanation.of(
-        make_model("rnn"), TEXT, clamps=["hidden=0@dog"], compare=("pizza", "pie")
-    )
+    found = explain(make_model("rnn"), TEXT, clamps=["hidden=0@dog"], compare=("pizza", "pie"))
     assert found.decisions() == []
     assert found.effect.difference_after is not None
 
 
 def test_long_texts_have_the_last_cells(make_model):
-    found = Explanation.of(make_model(), "the cat " * 40)
+    found = explain(make_model(), "the cat " * 40)
     root, _ = drawings(found.to_html())
     (steps,) = (div for div in root.iter("div") if div.get("class") == "steps")
-    assert len(steps) == MOST_CELLS
-    assert f"(the last {MOST_CELLS} words)" in found.to_html()
+    assert len(steps) == MAX_CELLS
+    assert f"(the last {MAX_CELLS} words)" in found.to_html()
 
 
 def test_files(tmp_path, make_model):
-    found = Explanation.of(make_model("rnn"), TEXT)
+    found = explain(make_model("rnn"), TEXT)
     found.write_html(tmp_path / "a.html")
     found.write_svg(tmp_path / "a.svg")
     found.write_png(tmp_path / "a.png")
@@ -131,7 +135,7 @@ def test_files(tmp_path, make_model):
 
 def test_numbers_of_the_table(make_model):
     model = make_model(layers=2)
-    table = Explanation.of(model, TEXT).table()
+    table = explain(model, TEXT).table()
     trace = model.trace(TEXT)
     (text,) = table["texts"]
     assert text["words"] == trace.words
@@ -146,16 +150,16 @@ def test_numbers_of_the_table(make_model):
 def test_what_cannot_be_explained(make_model):
     model = make_model()
     with pytest.raises(LensError, match="one text or two, not 3"):
-        Explanation.of(model, ["the", "cat", "sat"])
+        explain(model, ["the", "cat", "sat"])
     with pytest.raises(LensError, match="clamps act on one text"):
-        Explanation.of(model, [TEXT, OTHER], clamps=["forget=1"])
+        explain(model, [TEXT, OTHER], clamps=["forget=1"])
     with pytest.raises(LensError, match="'sushi' is not a word of the vocabulary"):
-        Explanation.of(model, TEXT, compare=("sushi", "pie"))
+        explain(model, TEXT, compare=("sushi", "pie"))
     with pytest.raises(LensError, match="plain RNN has no belt"):
-        Explanation.of(make_model("rnn"), TEXT, compare=("pizza", "pie"))
+        explain(make_model("rnn"), TEXT, compare=("pizza", "pie"))
     with pytest.raises(PredictionError, match="none of the words"):
-        Explanation.of(model, "zyx wvu")
+        explain(model, "zyx wvu")
     with pytest.raises(LensError, match=r"2,001 tokens, but at most 2,000 can be drawn"):
-        Explanation.of(model, "the " * 2001)
+        explain(model, "the " * 2001)
     with pytest.warns(UntouchedWarning):
-        Explanation.of(model, TEXT, clamps=["forget=1@99"])
+        explain(model, TEXT, clamps=["forget=1@99"])

@@ -7,11 +7,16 @@ import pytest
 
 import carousel
 from carousel.errors import LensError, PredictionError
-from carousel.explain.model_comparison import SideBySide
+from carousel.explain.model_comparison import ModelComparison
 from drawn import assert_tidy, parse
+from front_door import parts
 
 A = "krish likes pizza but he does not like burger so he orders"
 NAMES = ("stories-rnn", "stories-gru", "stories-lstm")
+
+
+def compare(models, text, **options):
+    return ModelComparison.of({name: parts(lm) for name, lm in models.items()}, text, **options)
 
 
 @pytest.fixture(scope="module")
@@ -20,18 +25,18 @@ def shipped():
 
 
 def test_curves_are_the_models_own_numbers(shipped):
-    found = SideBySide.of(shipped, A)
+    found = compare(shipped, A)
     assert found.compare == ("pizza", "burger")
-    panels = {panel.caption: panel for panel in found.panels()}
+    plots = {plot.caption: plot for plot in found.plots()}
     for name, model in shipped.items():
         trace = model.trace(A)
         p = trace.probabilities
-        pizza = panels["how likely pizza is next"].curves[name]
+        pizza = plots["how likely pizza is next"].curves[name]
         np.testing.assert_allclose(pizza, p[:, model.tokenizer.id("pizza")])
-        came = panels["how likely the model found this word before it came"].curves[name]
+        came = plots["how likely the model found this word before it came"].curves[name]
         assert came[4] == pytest.approx(p[3, model.tokenizer.id("but")])
         assert np.isnan(came[0])
-    left = panels["what is left of pizza's luggage (no belt: stories-rnn)"].curves
+    left = plots["what is left of pizza's luggage (no belt: stories-rnn)"].curves
     assert list(left) == ["stories-gru", "stories-lstm"]
     amounts = shipped["stories-lstm"].trace(A).belt().amounts()
     np.testing.assert_allclose(left["stories-lstm"][3:], amounts[3:, 3] / amounts[3, 3])
@@ -39,7 +44,7 @@ def test_curves_are_the_models_own_numbers(shipped):
 
 
 def test_drawn_everywhere(shipped):
-    found = SideBySide.of(shipped, A)
+    found = compare(shipped, A)
     for width in (600, 1180):
         assert_tidy(found.draw(width))
     parse(found.picture().to_string())
@@ -55,7 +60,7 @@ def test_drawn_everywhere(shipped):
 
 def test_many_models_with_long_names(make_model):
     models = {f"{'m' * 60}{k}": make_model(seed=k) for k in range(5)}
-    found = SideBySide.of(models, "the cat sat", compare=("pizza", "cat"))
+    found = compare(models, "the cat sat", compare=("pizza", "cat"))
     assert_tidy(found.draw())
     assert any(line.plain.startswith("…") for line in found.lines(80))
 
@@ -63,10 +68,10 @@ def test_many_models_with_long_names(make_model):
 def test_models_that_read_differently(make_model):
     words, letters = make_model(), make_model(kind="chars")
     with pytest.raises(LensError, match="different tokens: a 3, b 11"):
-        SideBySide.of({"a": words, "b": letters}, "the cat sat")
+        compare({"a": words, "b": letters}, "the cat sat")
     with pytest.raises(LensError, match="'sushi' is not a word of the vocabulary of a"):
-        SideBySide.of({"a": words, "b": words}, "the cat", compare=("sushi", "cat"))
+        compare({"a": words, "b": words}, "the cat", compare=("sushi", "cat"))
     with pytest.raises(LensError, match="at most 2,000 can be drawn"):
-        SideBySide.of({"a": words, "b": words}, "the " * 2001)
+        compare({"a": words, "b": words}, "the " * 2001)
     with pytest.raises(PredictionError):
-        SideBySide.of({"a": words, "b": words}, "zyx")
+        compare({"a": words, "b": words}, "zyx")

@@ -2,8 +2,6 @@
 
 import pytest
 
-from carousel.lens.compare import compare_texts
-from carousel.lens.effect import measure_effect
 from drawn import ALL_CELLS, parse
 
 TEXT = "the cat likes <pizza & pie"
@@ -15,8 +13,8 @@ def test_everything_shows_itself(cell, make_model):
     trace = model.trace(TEXT)
     shown = [
         trace,
-        compare_texts(model, TEXT, "the cat ran"),
-        measure_effect(model, TEXT, "h=0@cat"),
+        model.compare(TEXT, "the cat ran"),
+        model.effect(TEXT, "h=0@cat"),
     ]
     if cell != "rnn":
         shown.append(trace.belt(0))

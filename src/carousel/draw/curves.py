@@ -1,4 +1,4 @@
-"""What the pictures of several models share: one quantity over the words, a curve for each model."""
+"""What the pictures of several models share: a quantity over the words, a curve for each model."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Parts of an HTML page that holds everything and asks nothing of anyone.
 
-No script, font or picture comes from elsewhere. The page is whole without its own script, which only
-steps through the words. It fits its width: drawings that depend on it are there for several widths,
-and the style sheet shows the one that fits.
+No script, font or picture comes from elsewhere. The page is whole without its own script, which
+only steps through the words. It fits the window: drawings that depend on its width are there for
+several widths, and the style sheet shows the one that fits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums;width:100%;max-
 th,td{text-align:left;padding:.15rem .9rem .15rem 0;white-space:nowrap}
 td.n{text-align:right;width:1%}
 td.b{width:99%}td.b span{display:block;height:.9em;border-radius:2px;min-width:1px}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem .9rem;max-width:48rem;margin:.4rem 0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem .9rem;max-width:48rem;
+margin:.4rem 0}
 dt{font-weight:600}dd{margin:0}
 button{font:inherit;color:inherit;background:var(--soft);border:1px solid var(--line);
 border-radius:.4rem;padding:.2rem .8rem;margin:0 .4rem .4rem 0;cursor:pointer}

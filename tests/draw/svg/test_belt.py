@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from carousel.draw.svg.belt import GONE, HEIGHT, LEFT, THERE, draw_belt, full_belt, luggage_colours
-from carousel.draw.svg.words import Columns
+from carousel.draw.svg.belt import GONE, HEIGHT, LEFT, THERE, draw_belt, full_belt
+from carousel.draw.svg.columns import ColumnLayout
 from carousel.errors import LensError
 from drawn import ALL_CELLS, BELTS, SPECIAL, SVG, WORDS, assert_tidy, make_trace, parse, texts
 
@@ -29,16 +29,16 @@ def test_bands_are_as_thick_as_what_is_left(cell):
     amounts = trace.belt().amounts()
     scale = HEIGHT / amounts.sum(1).max()
     root = parse(draw_belt(trace).to_string())
-    columns = Columns.of(SENTENCE, 1180, left=LEFT, least=70)
-    row = columns.rows[0]
-    assert len(columns.rows) == 1
+    layout = ColumnLayout.fit(SENTENCE, 1180, left=LEFT, min_size=70, font_size=14)
+    row = layout.rows[0]
+    assert len(layout.rows) == 1
     bands = [p for p in root.iter(f"{SVG}path") if (p.find(f"{SVG}title")) is not None]
     seen = [s for s in range(len(SENTENCE)) if (amounts[:, s] * scale > 0.25).any()]
     assert len(bands) == len(seen) > 5
     for s, band in zip(seen, bands, strict=True):
         points = ends(band.get("d"))
         for t in range(s, len(SENTENCE)):
-            x = columns.begin(row, t) + (THERE if t == s else GONE) * columns.size
+            x = layout.begin(row, t) + (THERE if t == s else GONE) * layout.size
             heights = [y for at, y in points if abs(at - x) < 0.06]
             thick = max(heights) - min(heights)
             assert thick == pytest.approx(amounts[t, s] * scale, abs=0.11)
@@ -98,18 +98,6 @@ def test_two_pictures_in_one_scale():
                 for _, y in ends(band)) for t in traces]  # fmt: skip
     assert min(tops) == pytest.approx(42, abs=0.2)
     assert max(tops) > 43
-
-
-def test_words_in_focus_have_their_colours_to_themselves():
-    words = ["⏎", *(f"w{k}" for k in range(20)), "pizza", "pizza"]
-    colours = luggage_colours(words, ("pizza", "w3", "absent"))
-    assert colours[-1] == colours[-2] == "luggage-0"
-    assert colours[4] == "luggage-1"
-    rest = [
-        colour for word, colour in zip(words, colours, strict=True) if word not in ("pizza", "w3")
-    ]
-    assert not {"luggage-0", "luggage-1"} & set(rest)
-    assert len(set(luggage_colours(words))) == 7
 
 
 def test_every_layer(make_model):

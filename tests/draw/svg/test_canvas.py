@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.draw.svg.canvas import DARK, LIGHT, Canvas, fit, stack, text_width
+from carousel.draw.palette import DARK, LIGHT
+from carousel.draw.svg.canvas import Canvas, stack
 from carousel.errors import FolderError, LensError
 from drawn import SPECIAL, parse
 
@@ -46,35 +47,6 @@ def test_themes():
         fixed = drawing().to_string(theme)
         assert "var(" not in fixed
         assert colours["ground"] in fixed
-
-
-@given(words=st.text(max_size=50), width=st.floats(5, 300), bold=st.booleans())
-def test_what_is_cut_fits_and_is_the_beginning(words, width, bold):
-    cut = fit(words, width, bold=bold)
-    assert cut in (words, "…") or (cut[-1] == "…" and words.startswith(cut[:-1]))
-    if cut != "…":
-        assert text_width(cut, bold=bold) <= width
-
-
-def test_widths_are_those_of_the_widest_font():
-    from matplotlib import get_data_path
-    from matplotlib.ft2font import FT2Font
-
-    for bold, file in ((False, "DejaVuSans.ttf"), (True, "DejaVuSans-Bold.ttf")):
-        font = FT2Font(f"{get_data_path()}/fonts/ttf/{file}")
-        font.set_size(64, 72)
-        for words in (
-            "pizza",
-            "WWW",
-            "illness",
-            "orders 0.63",
-            "next word",
-            "−18.22",
-            "(50%)",
-            "×",
-        ):
-            font.set_text(words)
-            assert font.get_width_height()[0] / 64 <= text_width(words, 64, bold=bold) * 1.01
 
 
 def test_cut_text_keeps_the_whole_as_a_hint():

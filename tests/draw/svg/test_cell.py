@@ -65,9 +65,9 @@ def test_a_line_is_as_heavy_as_what_it_carries(mean):
 
 
 def test_input_and_guesses_come_from_the_model(make_model):
-    model = make_model(layers=2)
-    trace = model.trace("the cat likes")
-    below = np.abs(model.weights["embedding.weight"][trace.ids[2]]).mean()
+    lm = make_model(layers=2)
+    trace = lm.trace("the cat likes")
+    below = np.abs(lm.model.weights["embedding.weight"][trace.ids[2]]).mean()
     lower, upper = texts(draw_cell(trace, 2, 0)), texts(draw_cell(trace, 2, 1))
     assert f"x {below:.2f}" in lower
     assert "to layer 1" in lower

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from carousel.draw.svg.gates import draw_gates, mean_and_spread, most_moved
+from carousel.draw.svg.gates import draw_gates
 from carousel.lens.names import cell_of
+from carousel.lens.summary import most_moved_units
 from drawn import ALL_CELLS, SPECIAL, WORDS, assert_tidy, make_trace, parse, texts
 
 SENTENCE = ["⏎", *["krish", "likes", "pizza", "but", "his", "friend"]]
@@ -23,27 +24,9 @@ def test_means_of_every_gate_are_written(cell):
             assert f"{mean:.2f}" in shown
 
 
-def test_mean_and_spread_by_hand():
-    trace = make_trace(SENTENCE)
-    means, spreads = mean_and_spread(trace, "f", 0)
-    np.testing.assert_allclose(means, trace["f"].mean(1))
-    np.testing.assert_allclose(spreads, trace["f"].std(1))
-    means, _ = mean_and_spread(trace, "g", 0)
-    np.testing.assert_allclose(means, np.abs(trace["g"]).mean(1))
-
-
-def test_the_units_that_move_most():
-    values = np.zeros((4, 5))
-    values[0, 0] = 9
-    values[2, 3], values[3, 1] = 1, -2
-    assert most_moved(values, 2) == [1, 3]
-    assert most_moved(values, 9) == [1, 3, 0, 2, 4]
-    assert most_moved(values[:1], 1) == [0]
-
-
 def test_hints_hold_the_units_values():
     trace = make_trace(SENTENCE)
-    unit = most_moved(trace["f"], 1)[0]
+    unit = most_moved_units(trace["f"], 1)[0]
     value = trace["f"][4, unit]
     assert f"f unit {unit} at but: {value:+.3f}" in draw_gates(trace, units=1).to_string()
 

@@ -4,15 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from carousel.draw.terminal.strips import CELL, LABEL, blocks, cut, height, strip
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
-from rich.text import Text
 
-from carousel.draw.terminal.trace import show_effect, show_trace
-from carousel.lens.effect import measure_effect
+from carousel.draw.terminal.trace import effect_lines, trace_lines
 from carousel.lens.names import cell_of
 from drawn import ALL_CELLS, SPECIAL, make_trace
 
@@ -25,31 +20,11 @@ def shown(lines, width=80):
     return file.getvalue()
 
 
-@given(first=st.integers(0, 1), count=st.integers(1, 200), width=st.integers(1, 300))
-def test_blocks_hold_every_word_once_and_fit(first, count, width):
-    made = list(blocks(first, first + count, width))
-    assert [t for block in made for t in block] == list(range(first, first + count))
-    for block in made:
-        assert len(block) == 1 or LABEL + CELL * len(block) <= width
-    assert len(made[0]) - len(made[-1]) < len(made)
-
-
-@given(word=st.text(st.characters(exclude_categories=["Cc", "Cs", "Mn", "Me", "Cf"])))
-def test_a_cell_is_as_wide_as_its_place(word):
-    assert cell_len(cut(word)) <= CELL - 1
-    line = strip(word, [Text(word), Text("x")])
-    assert cell_len(line.plain[: line.plain.rindex("x")]) == LABEL + CELL
-
-
-def test_heights():
-    assert [height(share) for share in (-1, 0, 0.5, 1, 2)] == [" ", " ", "▄", "█", "█"]
-
-
 @pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("width", [24, 80, 160])
 def test_numbers_are_the_trace_s_and_lines_fit(cell, width):
     trace = make_trace(["⏎", *["krish", "likes", "pizza", "but", "his", "friend"]], cell, layers=2)
-    text = shown(show_trace(trace, width), width)
+    text = shown(trace_lines(trace, width), width)
     assert max(map(cell_len, text.splitlines())) <= max(width, 70)
     assert "layer 1" in text
     for name, long in cell_of(trace.config).names.items():
@@ -67,7 +42,7 @@ def test_numbers_are_the_trace_s_and_lines_fit(cell, width):
 def test_the_belt_s_shares():
     trace = make_trace(["⏎", "a", "b", "c"])
     amounts = trace.belt().amounts()
-    lines = shown(show_trace(trace, 80, focus=("a",))).splitlines()
+    lines = shown(trace_lines(trace, 80, focus=("a",))).splitlines()
     (line,) = [line for line in lines if line.startswith("  a ")]
     shares = [part for part in line.split() if part.endswith("%")]
     assert shares == [f"{amounts[t, 1] / amounts[1, 1]:.0%}" for t in (1, 2, 3)]
@@ -75,7 +50,7 @@ def test_the_belt_s_shares():
 
 def test_guesses_stand_under_their_words(make_model):
     trace = make_model().trace("the cat sat")
-    lines = shown(show_trace(trace, 80, guesses=2)).splitlines()
+    lines = shown(trace_lines(trace, 80, guesses=2)).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("next word"))
     best = trace.next_words(2)
     for rank in (0, 1):
@@ -86,19 +61,19 @@ def test_guesses_stand_under_their_words(make_model):
 
 
 def test_odd_words_do_nothing_to_the_terminal():
-    text = shown(show_trace(make_trace(SPECIAL), 80))
+    text = shown(trace_lines(make_trace(SPECIAL), 80))
     assert "\x1b" not in text
     assert "\t" not in text
     assert max(map(cell_len, text.splitlines())) <= 80
 
 
 def test_an_empty_text(make_model):
-    assert "⏎" in shown(show_trace(make_model().trace(""), 80))
+    assert "⏎" in shown(trace_lines(make_model().trace(""), 80))
 
 
 def test_an_effect(make_model):
-    effect = measure_effect(make_model(), "the cat sat", "forget=0@cat", compare=("pie", "cat"))
-    text = shown(show_effect(effect, "after"))
+    effect = make_model().effect("the cat sat", "forget=0@cat", compare=("pie", "cat"))
+    text = shown(effect_lines(effect, "after"))
     assert f"{effect.divergence:.3f} nats" in text
     assert f"{effect.difference_before:+.2f} before" in text
     for change in effect.changes:

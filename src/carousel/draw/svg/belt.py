@@ -161,8 +161,8 @@ class _Picture:
     def _draw_word(self, canvas: Canvas, row: range, t: int) -> None:
         x, size = self.layout.begin(row, t), self.layout.size
         focused = t in self.focus
-        canvas.text(x + size / 2, 16, self.words[t], bold=True, anchor="middle", size=self.layout.font_size,
-                    within=size - 8)  # fmt: skip
+        canvas.text(x + size / 2, 16, self.words[t], bold=True, anchor="middle",
+                    size=self.layout.font_size, within=size - 8)  # fmt: skip
         if focused:
             canvas.rect(x + size / 2 - 14, 20, 28, 3, self.colours[t], radius=1.5)
         # What this word lets go of, below the belt.

@@ -11,6 +11,7 @@ from carousel.draw.palette import COLOURS, DARK, LIGHT
 from carousel.draw.svg.text_width import fit, text_width, wrap
 from carousel.errors import LensError
 from carousel.storage.atomic import write_file
+from carousel.text.printable import printable_text
 
 Theme = Literal["auto", "page", "light", "dark"]
 LIGHT_NOTEBOOKS = ("[data-jp-theme-light=true]", "body.vscode-light", "html[theme=light]")
@@ -241,9 +242,8 @@ def _rounded(points: Sequence[tuple[float, float]], radius: float) -> str:
 
 
 def _escape(words: str) -> str:
-    # Characters that XML can't hold, not even escaped.
-    allowed = (c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in words)
-    return html.escape("".join(allowed))
+    # It also replaces the characters that XML can't hold, not even escaped.
+    return html.escape(printable_text(words))
 
 
 def _paint(name: str) -> str:

@@ -130,7 +130,7 @@ def _draw_lstm(d: _Diagram, cell: LSTM) -> None:
 
 
 # Where the LSTM's parts stand, from left to right and from top to bottom.
-F, I, G, O, READ = 240.0, 345.0, 440.0, 545.0, 635.0
+FORGET, INPUT, CANDIDATE, OUTPUT, READ = 240.0, 345.0, 440.0, 545.0, 635.0
 WRITE, BOXES, BOTTOM = 185.0, 262.0, 330.0
 
 
@@ -139,33 +139,43 @@ def _lstm_wires(d: _Diagram, cell: LSTM) -> None:
     v, m = d.values, d.means
     # The word and the last hidden state join, and fork to every layer.
     both = m.joined(d.before["h"])
-    for x in (I, G) if cell.coupled else (F, I, G):
+    for x in (INPUT, CANDIDATE) if cell.coupled else (FORGET, INPUT, CANDIDATE):
         d.wire([(x, BOTTOM), (x, BOXES)], both)
-    d.wire([(190, BOTTOM), (O, BOTTOM), (O, BOXES)], both)
+    d.wire([(190, BOTTOM), (OUTPUT, BOTTOM), (OUTPUT, BOXES)], both)
     d.wire([(24, BOTTOM), (190, BOTTOM)], d.before["h"], "hidden")
     d.wire([(165, 404), (165, BOTTOM), (190, BOTTOM)], m.input, curve=22)
     # The belt.
-    d.wire([(24, BELT), (F, BELT)], d.before["c"], "state")
-    d.wire([(F, BELT), (G, BELT)], m.keep, "state")
-    d.wire([(G, BELT), (856, BELT)], v["c"], "state", head=True)
+    d.wire([(24, BELT), (FORGET, BELT)], d.before["c"], "state")
+    d.wire([(FORGET, BELT), (CANDIDATE, BELT)], m.keep, "state")
+    d.wire([(CANDIDATE, BELT), (856, BELT)], v["c"], "state", head=True)
     if cell.peephole:
         if not cell.coupled:
-            d.wire([(195, BELT), (195, BOXES), (F - 28, BOXES)], None, dashed=True, head=True)
+            d.wire([(195, BELT), (195, BOXES), (FORGET - 28, BOXES)], None, dashed=True, head=True)
         x = 225 if cell.coupled else 292
-        d.wire([(195, BELT), (195, 225), (x, 225), (x, BOXES), (I - 28, BOXES)], None,
+        d.wire([(195, BELT), (195, 225), (x, 225), (x, BOXES), (INPUT - 28, BOXES)], None,
                dashed=True, head=True)  # fmt: skip
-        d.wire([(590, BELT), (590, BOXES), (O + 28, BOXES)], None, dashed=True, head=True)
+        d.wire([(590, BELT), (590, BOXES), (OUTPUT + 28, BOXES)], None, dashed=True, head=True)
     if cell.coupled:
-        d.wire([(I, WRITE), (F, WRITE), (F, BELT + 13)], v["f"], GATE_COLOURS["f"], head=True)
+        d.wire(
+            [(INPUT, WRITE), (FORGET, WRITE), (FORGET, BELT + 13)],
+            v["f"],
+            GATE_COLOURS["f"],
+            head=True,
+        )
     else:
-        d.wire([(F, BOXES), (F, BELT + 13)], v["f"], GATE_COLOURS["f"], head=True)
-    d.wire([(I, BOXES), (I, WRITE), (G - 13, WRITE)], v["i"], GATE_COLOURS["i"], head=True)
-    d.wire([(G, BOXES), (G, WRITE + 13)], v["g"], GATE_COLOURS["g"], head=True)
-    d.wire([(G, WRITE), (G, BELT + 13)], m.write, "state", head=True)
+        d.wire([(FORGET, BOXES), (FORGET, BELT + 13)], v["f"], GATE_COLOURS["f"], head=True)
+    d.wire(
+        [(INPUT, BOXES), (INPUT, WRITE), (CANDIDATE - 13, WRITE)],
+        v["i"],
+        GATE_COLOURS["i"],
+        head=True,
+    )
+    d.wire([(CANDIDATE, BOXES), (CANDIDATE, WRITE + 13)], v["g"], GATE_COLOURS["g"], head=True)
+    d.wire([(CANDIDATE, WRITE), (CANDIDATE, BELT + 13)], m.write, "state", head=True)
     # What is read from the belt.
     d.wire([(READ, BELT), (READ, 160)], v["c"], "state")
     d.wire([(READ, 160), (READ, 215 - 13)], m.squashed, "state", head=True)
-    d.wire([(O, BOXES), (O, 215), (READ - 13, 215)], v["o"], GATE_COLOURS["o"], head=True)
+    d.wire([(OUTPUT, BOXES), (OUTPUT, 215), (READ - 13, 215)], v["o"], GATE_COLOURS["o"], head=True)
     d.wire([(READ, 215), (READ, BOTTOM), (856, BOTTOM)], v["h"], "hidden", head=True)
     d.wire([(785, BOTTOM), (785, 40)], v["h"], "hidden", head=True, bridge=True)
 
@@ -175,22 +185,27 @@ def _lstm_shapes(d: _Diagram, cell: LSTM) -> None:
     v, m = d.values, d.means
     d.input(165, 424)
     if cell.coupled:
-        d.circle(I - 52, WRITE, "1−")
+        d.circle(INPUT - 52, WRITE, "1−")
     else:
-        d.box(F, BOXES, "σ", GATE_COLOURS["f"])
-    for x, sign, name in ((I, "σ", "i"), (G, "tanh", "g"), (O, "σ", "o")):
+        d.box(FORGET, BOXES, "σ", GATE_COLOURS["f"])
+    for x, sign, name in ((INPUT, "σ", "i"), (CANDIDATE, "tanh", "g"), (OUTPUT, "σ", "o")):
         d.box(x, BOXES, sign, GATE_COLOURS[name])
-    for x, y, sign in ((F, BELT, "×"), (G, BELT, "+"), (G, WRITE, "×"), (READ, 215, "×")):
+    for x, y, sign in (
+        (FORGET, BELT, "×"),
+        (CANDIDATE, BELT, "+"),
+        (CANDIDATE, WRITE, "×"),
+        (READ, 215, "×"),
+    ):
         d.circle(x, y, sign)
     d.circle(READ, 160, "tanh")
     d.number(24, BELT - 14, "c before", d.before["c"])
-    d.number((F + G) / 2, BELT - 14, "keep", m.keep, "middle")
+    d.number((FORGET + CANDIDATE) / 2, BELT - 14, "keep", m.keep, "middle")
     d.number(545, BELT - 14, "c", v["c"], "middle")
-    d.number(F + 9, BELT + 46, "f", v["f"])
-    d.number(I + 9, BOXES - 28, "i", v["i"])
-    d.number(G + 9, BOXES - 28, "|g|", v["g"])
-    d.number(G + 11, 145, "write", m.write)
-    d.number(O - 8, 206, "o", v["o"], "end")
+    d.number(FORGET + 9, BELT + 46, "f", v["f"])
+    d.number(INPUT + 9, BOXES - 28, "i", v["i"])
+    d.number(CANDIDATE + 9, BOXES - 28, "|g|", v["g"])
+    d.number(CANDIDATE + 11, 145, "write", m.write)
+    d.number(OUTPUT - 8, 206, "o", v["o"], "end")
     d.number(READ + 12, 194, "tanh c", m.squashed)
     d.number(24, BOTTOM - 12, "h before", d.before["h"])
     d.number(856, BOTTOM - 14, "h", v["h"], "end")

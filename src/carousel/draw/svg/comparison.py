@@ -42,7 +42,7 @@ def draw_comparison(
         title=f"Two texts compared: {' '.join(first)} | {' '.join(second)}",
     )
     canvas.text(12, 22, "Where the two texts part ways", bold=True, size=15)
-    maps = [
+    maps: list[tuple[str, np.ndarray, Callable[[float], str]]] = [
         (
             "how far apart each gate is: mean over units of |first − second|",
             comparison.distance,

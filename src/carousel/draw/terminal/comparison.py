@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from rich.text import Text
@@ -30,7 +30,7 @@ def comparison_lines(
         compare: the two next words of ``patched``.
     """
     first, second = aligned_words(comparison)
-    maps = [
+    maps: list[tuple[str, np.ndarray, Callable[[float], str]]] = [
         (
             "how far apart each gate is: mean over units of |first - second|",
             comparison.distance,
