@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 NAMES = (
     "demo", "train", "predict", "generate", "evaluate", "info", "explain", "compare", "phrases",
-    "study", "import", "quantize",
+    "page", "study", "import", "quantize",
 )  # fmt: skip
 """The commands: each is a function in a module of its name (``import_`` where Python needs it)."""
 
