@@ -1,11 +1,10 @@
 /** A recurrent language model: ids in, logits out. The caller owns the state, everywhere. */
 
-import { CELLS } from './cells.js';
+import { CELLS, linear } from './cells.js';
 import { decoderWidth, parseConfig } from './config.js';
 import { CarouselError } from './errors.js';
 import { readWeights } from './safetensors.js';
 import { Decoder } from './softmax.js';
-import { linear } from './cells.js';
 import { Tokenizer } from './tokenizer.js';
 
 /** @typedef {import('../types.js').Config} Config */
@@ -159,11 +158,13 @@ export class RecurrentLM {
 }
 
 /**
+ * One file of a model folder.
  * @param {ModelSource} source
  * @param {string} name
  * @returns {Promise<ArrayBuffer>}
+ * @throws {CarouselError} it is not there
  */
-async function readFile(source, name) {
+export async function readFile(source, name) {
   if (typeof source !== 'string' && !(source instanceof URL)) {
     if (source[name] instanceof ArrayBuffer) return source[name];
     throw new CarouselError(`${name} is missing: not a model folder, or not a whole one`);
@@ -180,10 +181,12 @@ async function readFile(source, name) {
 }
 
 /**
+ * A file's text.
  * @param {ArrayBuffer} bytes
  * @param {string} name
+ * @throws {CarouselError} it is not UTF-8
  */
-function toText(bytes, name) {
+export function toText(bytes, name) {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {

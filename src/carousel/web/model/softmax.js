@@ -145,3 +145,22 @@ function rowDifference(rows, first, second, K) {
   for (let k = 0; k < K; k++) made[k] = rows[first * K + k] - rows[second * K + k];
   return made;
 }
+
+/**
+ * The indices of the `k` largest scores, best first; equal ones in order.
+ * @param {ArrayLike<number>} scores
+ * @param {number} k
+ * @returns {number[]}
+ */
+export function topK(scores, k) {
+  /** @type {number[]} */
+  const best = [];
+  for (let n = 0; n < scores.length; n++) {
+    if (best.length === k && !(scores[n] > scores[best[k - 1]])) continue;
+    let at = best.length;
+    while (at > 0 && scores[n] > scores[best[at - 1]]) at--;
+    best.splice(at, 0, n);
+    if (best.length > k) best.pop();
+  }
+  return best;
+}
