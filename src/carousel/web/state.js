@@ -9,7 +9,7 @@
  * @typedef {object} Hold
  * @property {string} gate short name of the gate (`f`, `i`, `o`, `z`, `r`)
  * @property {number} layer which layer, from 0
- * @property {number[] | null} units which units; null for all
+ * @property {readonly number[] | null} units which units; null for all
  * @property {number} from first position held; 0 is the line start
  * @property {number} to last position held
  * @property {number} amount from -1 to 1; 0 changes nothing
@@ -28,6 +28,7 @@
  * @property {number} layer layer that is looked at, -1 for the last
  * @property {number} unit unit that the cell opens on; -1 for means over all units
  * @property {readonly [number, number] | null} span stretch of positions that is chosen
+ * @property {readonly number[] | null} units units that a new hold is for; null for all
  * @property {string} view which of the lower views is open
  * @property {number} step step of the tour, 0 for none
  */
@@ -46,7 +47,7 @@ export const LONG_NAMES = Object.fromEntries(
 /** @type {State} */
 export const INITIAL = Object.freeze({
   model: '', digest: '', text: '', other: '', cursor: null, holds: Object.freeze([]),
-  compare: null, gate: '', layer: -1, unit: -2, span: null, view: 'cell', step: 0,
+  compare: null, gate: '', layer: -1, unit: -2, span: null, units: null, view: 'cell', step: 0,
 });
 
 /**
@@ -210,6 +211,7 @@ export function encode(state) {
   put('layer', state.layer, -1);
   put('unit', state.unit, INITIAL.unit);
   if (state.span) link.set('span', state.span.join('-'));
+  if (state.units) link.set('units', ranges(state.units));
   put('view', state.view, INITIAL.view);
   put('step', state.step, 0);
   return link.toString();
@@ -242,6 +244,7 @@ export function decode(text) {
     gate: /^[a-z]$/.test(string('gate')) ? string('gate') : '',
     layer: number('layer', -1, 99, -1), unit: number('unit', -2, 99999, INITIAL.unit),
     span: span && Number(span[1]) <= Number(span[2]) ? [Number(span[1]), Number(span[2])] : null,
+    units: link.has('units') ? parseRanges(string('units')) : null,
     view: VIEWS.includes(string('view')) ? string('view') : INITIAL.view,
     step: number('step', 0, 8, 0),
   });

@@ -18,14 +18,20 @@ export const LET_GO = 0.06, GONE = 0.3, PUT_ON = 0.36, THERE = 0.6;
  */
 
 /**
- * @param {ArrayLike<number>} amounts `[T, T]`: at row `t`, what is left of each word's luggage
- * @param {number} T
+ * What is left of each word's luggage at position `t`: `[t + 1]` amounts.
+ * @callback Amounts
+ * @param {number} t
+ * @returns {ArrayLike<number>}
+ */
+
+/**
+ * @param {Amounts} amounts
  * @param {Columns} columns
  * @param {number} scale pixels for an amount of 1
  * @param {number} last position up to which the bands are drawn
  * @returns {Band[]}
  */
-export function bandsOf(amounts, T, columns, scale, last) {
+export function bandsOf(amounts, columns, scale, last) {
   const { from } = columns;
   const to = Math.min(columns.to, last + 1);
   const groups = from > 0 ? [-1] : [];
@@ -33,10 +39,11 @@ export function bandsOf(amounts, T, columns, scale, last) {
   /** @type {number[][]} heights by group and position, and the ground that each stands on */
   const heights = groups.map(() => []), grounds = groups.map(() => []);
   for (let t = Math.max(0, from - 1); t < to; t++) {
+    const row = amounts(t);
     let under = 0;
     groups.forEach((s, index) => {
       grounds[index][t] = under;
-      heights[index][t] = (s < 0 ? sum(amounts, t * T, t * T + Math.min(from, t + 1)) : s <= t ? amounts[t * T + s] : 0) * scale;
+      heights[index][t] = (s < 0 ? sum(row, Math.min(from, t + 1)) : s <= t ? row[s] : 0) * scale;
       under += heights[index][t];
     });
   }
@@ -45,10 +52,10 @@ export function bandsOf(amounts, T, columns, scale, last) {
     .filter((band) => band !== null);
 }
 
-/** @param {ArrayLike<number>} values @param {number} start @param {number} end */
-function sum(values, start, end) {
+/** @param {ArrayLike<number>} values @param {number} end */
+function sum(values, end) {
   let total = 0;
-  for (let index = start; index < end; index++) total += values[index];
+  for (let index = 0; index < end; index++) total += values[index];
   return total;
 }
 
@@ -80,8 +87,8 @@ function bandOf(s, heights, grounds, columns, to) {
       lower.push([at(LET_GO), lower[lower.length - 1][1]], [at(GONE), low]);
     }
     if (!label && heights[t] >= 13 && t < to) {
-      const room = (t + 1 < to ? (0.4 + LET_GO) * widths[t] : 0.4 * widths[t] + 12);
-      label = { along: at(THERE) + room / 2, across: low + heights[t] / 2, room };
+      // Level from THERE to the next column's LET_GO; a little of the curves before and after counts.
+      label = { along: at(THERE + 0.23), across: low + heights[t] / 2, room: 0.66 * widths[t] };
     }
   }
   if (!seen) return null;
@@ -92,22 +99,19 @@ function bandOf(s, heights, grounds, columns, to) {
 }
 
 /**
- * What each word lets go of: the luggage that lay there before and does not any more.
- * @param {ArrayLike<number>} amounts @param {number} T
- * @returns {Float64Array} `[T, T]`: row `t`, column `s`
+ * What a word lets go of: the luggage that lay there before and does not any more.
+ * @param {Amounts} amounts @param {number} t
+ * @returns {Float64Array} `[t]`, by the word whose luggage it was
  */
-export function letGo(amounts, T) {
-  const lost = new Float64Array(T * T);
-  for (let t = 1; t < T; t++) {
-    for (let s = 0; s < t; s++) lost[t * T + s] = Math.max(0, amounts[(t - 1) * T + s] - amounts[t * T + s]);
-  }
-  return lost;
+export function letGo(amounts, t) {
+  const before = amounts(t - 1), after = amounts(t);
+  return Float64Array.from({ length: t }, (_, s) => Math.max(0, before[s] - after[s]));
 }
 
-/** The most that lies on the belt at one word. @param {ArrayLike<number>} amounts @param {number} T */
-export function fullest(amounts, T) {
-  let most = 0;
-  for (let t = 0; t < T; t++) most = Math.max(most, sum(amounts, t * T, t * T + t + 1));
+/** The most that lies on the belt at one of the words shown. @param {Amounts} amounts @param {Columns} columns */
+export function fullest(amounts, { from, to }) {
+  let most = 1e-12;
+  for (let t = from; t < to; t++) most = Math.max(most, sum(amounts(t), t + 1));
   return most;
 }
 

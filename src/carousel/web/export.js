@@ -1,0 +1,2 @@
+/** @type {{name: string, run: (r: any) => void}[]} */
+export const exporters = [];
