@@ -128,8 +128,10 @@ export class App {
       const frame = await this.readings.read(state, model, options);
       const more = await this.#moreFor(frame, state, model);
       this.frame = { ...frame, ...more, state, model, sweep: this.#curveOf(frame, state), suggestions: await suggestions(model, state, frame) };
-      this.#message('');
+      if (this.broken) this.#message('');
+      this.broken = false;
     } catch (error) {
+      this.broken = true;
       this.#message(fill(this.text.broken, { model: state.model, why: error instanceof Error ? error.message : String(error) }));
       return;
     }
@@ -162,6 +164,12 @@ export class App {
     if (this.frame.state !== state) return;
     this.frame = { ...this.frame, sweep };
     this.paint();
+  }
+
+  /** The page's address with everything that it shows. */
+  async link() {
+    const { present } = this.store;
+    return new URL(await toHash(change(present, { digest: this.frame.model.reader.hash })), location.href).href;
   }
 
   /** @param {string} message */
@@ -198,8 +206,7 @@ export class App {
     const words = read.words.map(printable);
     const last = read.tokens.length - 1;
     const span = state.span && state.span[0] <= last ? [state.span[0], Math.min(state.span[1], last)] : null;
-    const left = document.querySelector('.left');
-    const room = left ? left.clientWidth - number(getComputedStyle(left).paddingLeft) - number(getComputedStyle(left).paddingRight) : 900;
+    const room = innerWidthOf('carousel-belt');
     const turned = innerWidth < NARROW;
     const frame = { ...read, text, ui, store, state: { ...state, model: state.model }, tour: this.tour, models: this.models, before, now, words, span, icon, turned,
       heldNow: read.holds.length > 0, held: read.holds.length > 0, units: state.units, width: room, gutter: turned ? 0 : GUTTER,
@@ -208,8 +215,8 @@ export class App {
       : columnsOf({ words, left: GUTTER, right: room - 14, cursor: frame.cursor, measure });
     frame.wideColumns = turned ? columnsOf({ words, left: 92, right: room - 6, cursor: frame.cursor, measure }) : frame.columns;
     frame.curveWidth = Math.max(200, (turned || room < 640 ? room - 36 : room - 36 - 244));
-    const answer = document.querySelector('carousel-answer');
-    frame.answerWidth = Math.max(180, Math.min(640, (answer ? answer.clientWidth : 400) - 42));
+    const answer = innerWidthOf('carousel-answer');
+    frame.answerWidth = turned ? Math.max(120, Math.min(240, answer - 140)) : innerWidth < 1200 ? (answer - 70) / 2 : answer - 42;
     frame.gateWords = (/** @type {string} */ gate) => text.gates[gate] ?? text.gates.f;
     frame.place = (/** @type {number} */ t) => (t ? placeName(words, t, text.nth) : text.line_start);
     frame.stretch = (/** @type {number} */ a, /** @type {number} */ b) => stretchName(words, a, Math.min(b, last), text.nth);
@@ -353,5 +360,9 @@ export class App {
   }
 }
 
-/** @param {string} length */
-function number(length) { return Number.parseFloat(length) || 0; }
+/** The width inside an element's padding. @param {string} selector */
+function innerWidthOf(selector) {
+  const element = /** @type {Element} */ (document.querySelector(selector));
+  const { paddingLeft, paddingRight } = getComputedStyle(element);
+  return element.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
+}

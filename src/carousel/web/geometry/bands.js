@@ -29,12 +29,14 @@ export const LET_GO = 0.06, GONE = 0.3, PUT_ON = 0.36, THERE = 0.6;
  * @param {Columns} columns
  * @param {number} scale pixels for an amount of 1
  * @param {number} last position up to which the bands are drawn
+ * @param {readonly number[]} [apart] earlier positions that have a band of their own
  * @returns {Band[]}
  */
-export function bandsOf(amounts, columns, scale, last) {
+export function bandsOf(amounts, columns, scale, last, apart = []) {
   const { from } = columns;
   const to = Math.min(columns.to, last + 1);
-  const groups = from > 0 ? [-1] : [];
+  const own = apart.filter((s) => s < from);
+  const groups = from > 0 ? [-1, ...own] : [];
   for (let s = from; s < to; s++) groups.push(s);
   /** @type {number[][]} heights by group and position, and the ground that each stands on */
   const heights = groups.map(() => []), grounds = groups.map(() => []);
@@ -43,7 +45,7 @@ export function bandsOf(amounts, columns, scale, last) {
     let under = 0;
     groups.forEach((s, index) => {
       grounds[index][t] = under;
-      heights[index][t] = (s < 0 ? sum(row, Math.min(from, t + 1)) : s <= t ? row[s] : 0) * scale;
+      heights[index][t] = (s < 0 ? sum(row, Math.min(from, t + 1)) - own.reduce((all, one) => all + (one <= t ? row[one] : 0), 0) : s <= t ? row[s] : 0) * scale;
       under += heights[index][t];
     });
   }

@@ -49,7 +49,7 @@ export function lstmDiagram(v, { coupled, peephole }) {
       { x: 24, y: BELT - 14, name: 'c₋₁', value: v.cBefore }, { x: (f + g) / 2, y: BELT - 14, name: 'f·c₋₁', value: v.keep, anchor: 'middle' },
       { x: 545, y: BELT - 14, name: 'c', value: v.c, anchor: 'middle' }, { x: f - 10, y: 190, name: 'f', value: v.f, gate: 'f', anchor: 'end' },
       { x: i - 10, y: 222, name: 'i', value: v.i, gate: 'i', anchor: 'end' }, { x: g + 11, y: 222, name: 'g', value: v.g, gate: 'g' },
-      { x: g + 11, y: 139, name: 'i·g', value: v.write }, { x: o - 10, y: 214, name: 'o', value: v.o, gate: 'o', anchor: 'end' },
+      { x: g + 11, y: 139, name: 'i·g', value: v.write }, { x: o - 2, y: 207, name: 'o', value: v.o, gate: 'o' },
       { x: out + 12, y: 192, name: 'tanh c', value: v.tanh }, { x: 24, y: bottom - 12, name: 'h₋₁', value: v.hBefore },
       { x: WIDTH - 24, y: bottom - 14, name: 'h', value: v.h, anchor: 'end' },
     ],
@@ -138,11 +138,10 @@ function towards([x, y], [toX, toY], distance) {
   return [x + (toX - x) * share, y + (toY - y) * share];
 }
 
-/** The tip at a line's end. @param {[number, number][]} points */
-export function tipPath(points) {
+/** The tip at a line's end. @param {[number, number][]} points @param {number} [size] */
+export function tipPath(points, size = 7) {
   const [x, y] = points[points.length - 1], [fromX, fromY] = points[points.length - 2];
   const length = Math.hypot(x - fromX, y - fromY) || 1;
   const dx = (x - fromX) / length, dy = (y - fromY) / length;
-  const size = 7;
   return `M${x} ${y}L${x - dx * size - dy * size * 0.6} ${y - dy * size + dx * size * 0.6}L${x - dx * size + dy * size * 0.6} ${y - dy * size - dx * size * 0.6}Z`;
 }

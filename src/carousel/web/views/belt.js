@@ -106,7 +106,7 @@ function bandShapes(r, ground) {
   const scale = HEIGHT / full;
   /** @type {(point: [number, number]) => [number, number]} */
   const place = ([along, across]) => [along, ground - across];
-  const bands = bandsOf(amounts, columns, scale, cursor);
+  const bands = bandsOf(amounts, columns, scale, cursor, focusOf(r));
   const shapes = [];
   for (const band of bands) {
     const role = band.s < 0 ? 'earlier' : roleOf(r, band.s);

@@ -21,7 +21,7 @@ export function cellPanel(r) {
         onchange: (/** @type {any} */ event) => r.store.look({ unit: Math.max(0, Math.min(size - 1, Math.round(Number(event.target.value) || 0))) }) })),
       layers(r)),
     h('p', { class: 'hint' }, unit < 0 ? r.text.cell_means : r.text.cell_hint),
-    h('div', { class: 'cell-body' }, diagram(r, values), unit < 0 ? null : equations(r, values)),
+    h('div', { class: 'cell-body' }, h('div', { class: 'cell-scroll' }, diagram(r, values)), unit < 0 ? null : equations(r, values)),
   ];
 }
 
@@ -83,9 +83,12 @@ function diagram(r, values) {
   const best = r.now.next[0];
   return h('svg', { class: 'cell', viewBox: `0 0 ${d.width} ${d.height}`, role: 'img', 'data-export': 'cell', 'aria-label': `${fill(r.text.cell, { word: r.place(r.cursor) })}: ${d.labels.map((label) => `${label.name} ${plain(label.value, 3)}`).join(', ')}` },
     h('rect', { class: 'cell-frame', x: d.frame[0], y: d.frame[1], width: d.frame[2], height: d.frame[3], rx: 18 }),
-    d.wires.map((wire, index) => h('g', { key: `wire-${index}`, class: `wire wire-${wire.name} gate-${wire.name}` },
-      h('path', { d: wirePath(wire.points), 'stroke-width': (wire.value === null ? 1.4 : 1.2 + 5 * Math.min(1, Math.abs(wire.value))).toFixed(2), 'stroke-dasharray': wire.dashed ? '4 3' : null }),
-      wire.head ? h('path', { class: 'tip', d: tipPath(wire.points) }) : null)),
+    d.wires.map((wire, index) => {
+      const heavy = wire.value === null ? 1.4 : 1.2 + 4.4 * Math.min(1, Math.abs(wire.value));
+      return h('g', { key: `wire-${index}`, class: `wire wire-${wire.name} gate-${wire.name}` },
+        h('path', { d: wirePath(wire.points), 'stroke-width': heavy.toFixed(2), 'stroke-dasharray': wire.dashed ? '4 3' : null }),
+        wire.head ? h('path', { class: 'tip', d: tipPath(wire.points, 7 + heavy) }) : null);
+    }),
     d.boxes.map((box) => h('g', { key: `box-${box.gate}`, class: `cell-box gate-${box.gate}` },
       h('rect', { class: 'box-ground', x: box.x - 28, y: box.y - 17, width: 56, height: 34, rx: 6 }), h('rect', { class: 'box-fill', x: box.x - 28, y: box.y - 17, width: 56, height: 34, rx: 6 }),
       h('text', { class: 'middle strong', x: box.x, y: box.y + 5 }, box.sign))),

@@ -12,7 +12,7 @@ export class HoldView extends View {
   /** @param {any} r */
   render(r) {
     if (!r.T || !r.gate) return show(this);
-    if (!r.span) return show(this, h('p', { class: 'notice' }, r.text.choose));
+    if (!r.span) return show(this, h('p', { class: 'hint choose' }, r.text.choose));
     const words = r.gateWords(r.gate);
     const where = r.stretch(r.span[0], r.span[1]);
     show(this,
@@ -90,9 +90,9 @@ function curve(r) {
   h('rect', { class: 'curve-second', x: box.left, y: zero, width: box.right - box.left, height: box.bottom - zero }),
   h('path', { class: 'zero', d: `M${box.left} ${zero}H${box.right}` }),
   h('path', { class: 'tick', d: `M${along(0, box)} ${box.top}V${box.bottom}` }),
+  r.sweep ? h('path', { class: 'response', d: curvePath(r.sweep.strengths, r.sweep.differences, box) }) : null,
   h('text', { class: 'first small', x: box.left + 8, y: box.top + 15 }, r.pair[0]),
   h('text', { class: 'second small', x: box.left + 8, y: box.bottom - 7 }, r.pair[1]),
-  r.sweep ? h('path', { class: 'response', d: curvePath(r.sweep.strengths, r.sweep.differences, box) }) : null,
   turns.map((amount, index) => h('g', { key: `turn-${index}`, class: 'turn' }, h('circle', { cx: along(amount, box), cy: zero, r: 3.5 }),
     h('text', { class: `small ${amount > 0.5 ? 'end' : ''}`, x: along(amount, box) + (amount > 0.5 ? -8 : 8), y: zero - 7 }, fill(r.text.crosses, { percent: whole(Math.abs(amount)) })))),
   h('path', { class: 'drop', d: `M${x} ${y}V${HEIGHT}` }),

@@ -15,7 +15,7 @@ export class TopView extends View {
           r.models.map((/** @type {string} */ name) => h('option', { key: name, value: name, selected: name === r.state.model }, name)))
         : r.models.map((/** @type {string} */ name) => h('button', { key: name, type: 'button', 'aria-pressed': String(name === r.state.model), onclick: () => r.chooseModel(name) }, name))),
       h('div', { class: 'tools' },
-        h('button', { type: 'button', class: 'tool-text', onclick: () => r.goToStep(r.state.step || 1), 'aria-pressed': String(r.state.step > 0) }, r.icon('tour'), text.tour),
+        h('button', { type: 'button', class: 'tool-text', onclick: () => r.goToStep(r.state.step || 1), 'aria-label': text.tour, 'aria-pressed': String(r.state.step > 0) }, r.icon('tour'), h('span', null, text.tour)),
         iconButton('undo', text.undo, () => r.store.undo(), { disabled: !r.store.past.length && !r.store.base }),
         iconButton('redo', text.redo, () => r.store.redo(), { disabled: !r.store.future.length }),
         iconButton('reset', text.reset, () => r.reset()),
