@@ -17,4 +17,4 @@ const VIEWS = {
 };
 for (const [name, view] of Object.entries(VIEWS)) customElements.define(name, view);
 
-await new App(Object.keys(VIEWS)).start();
+await App.start(Object.keys(VIEWS));

@@ -7,7 +7,8 @@ import { fill, placeName, printable, stretchName, whole } from './phrasing.js';
 import { readDirection, readModel, readOther, Readings, suggestions } from './reading.js';
 import { loadJson } from './resources.js';
 import { noticeOf, sayFrame } from './said.js';
-import { change, decode, fromHash, INITIAL, Store, toHash, withHold } from './state.js';
+import { change, decode, fromHash, INITIAL, Store, toHash } from './state.js';
+import { actionsOf } from './actions.js';
 import { icon, measure } from './views/parts.js';
 
 const NARROW = 720, GUTTER = 126;
@@ -16,14 +17,23 @@ const SPOKEN_AFTER = 500, LINK_AFTER = 300, DIMMED_AFTER = 150, PLAY_EVERY = 450
 /** @typedef {import('./state.js').State} State */
 
 export class App {
-  /** @param {string[]} views names of the custom elements */
-  constructor(views) {
+  /**
+   * @param {string[]} views names of the custom elements
+   * @param {any} text the words of the interface @param {any} tour @param {string[]} models names
+   * @param {State} state
+   */
+  constructor(views, text, tour, models, state) {
     this.views = views;
+    this.text = text;
+    this.tour = tour;
+    this.models = models;
+    this.broken = false;
+    this.store = new Store(this.fitting(state));
     this.readings = new Readings();
     /** @type {Map<string, Promise<any>>} */
     this.opened = new Map();
     /** What is shown beside the state and is in no link. @type {any} */
-    this.ui = { hover: null, peeking: false, playing: false, typing: false, tables: {}, sharing: false, sheet: null, guess: null };
+    this.ui = { hover: null, peeking: false, playing: false, typing: false, offered: false, tables: {}, sharing: false, sheet: null, guess: null };
     /** @type {any} */
     this.frame = null;
     this.busy = false;
@@ -33,18 +43,19 @@ export class App {
     this.timers = {};
   }
 
-  async start() {
-    const [text, tour, list] = await Promise.all([loadJson('words.json'), loadJson('tour.json'), loadJson('models.json')]);
-    this.text = text;
-    this.tour = tour;
-    /** @type {string[]} */
-    this.models = list.models;
-    if (!this.models.length) return this.#message(text.no_models);
-    this.#applyAddress();
-    this.store = new Store(this.#fitting(await fromHash(location.hash)));
+  /** Load what the page needs beside the models, and show the state of its address. @param {string[]} views */
+  static async start(views) {
+    applyAddress();
+    const [text, tour, { models }] = await Promise.all(['words.json', 'tour.json', 'models.json'].map(loadJson));
+    const app = new App(views, text, tour, models, await fromHash(location.hash));
+    if (models.length) app.#listen();
+    else app.#message(text.no_models);
+  }
+
+  #listen() {
     this.store.listen(() => this.#changed());
     addEventListener('hashchange', async () => {
-      const state = this.#fitting(await fromHash(location.hash));
+      const state = this.fitting(await fromHash(location.hash));
       if (await toHash(state) !== await toHash(this.store.present)) this.store.commit(state);
     });
     addEventListener('resize', () => this.paint());
@@ -54,30 +65,16 @@ export class App {
     this.#changed();
   }
 
-  /** `?theme=` and `?hide=`, for slides. */
-  #applyAddress() {
-    const address = new URLSearchParams(location.search);
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    const asked = address.get('theme');
-    const root = document.documentElement;
-    root.dataset.theme = asked === 'light' || asked === 'dark' ? asked : dark.matches ? 'dark' : 'light';
-    if (!asked) dark.addEventListener('change', () => { root.dataset.theme = dark.matches ? 'dark' : 'light'; });
-    for (const part of (address.get('hide') ?? '').split(',')) {
-      if (/^[a-z]+$/.test(part)) root.classList.add(`hide-${part}`);
-    }
-  }
-
   /** A state that this page can show: with a model that is here, and the first text if none. @param {State} state */
-  #fitting(state) {
+  fitting(state) {
     const first = decode(this.tour.first);
     const fresh = state === INITIAL || (!state.text && !state.model && !state.step);
     const chosen = fresh ? first : state;
-    const model = this.models?.includes(chosen.model) ? chosen.model : this.models?.[0] ?? '';
+    const model = this.models.includes(chosen.model) ? chosen.model : this.models[0] ?? '';
     return change(chosen, { model, digest: model === chosen.model ? chosen.digest : '' });
   }
 
   #changed() {
-    this.frameStale = true;
     this.paint();
     this.read();
     this.#later('link', LINK_AFTER, async () => history.replaceState(null, '', await toHash(this.store.present)));
@@ -211,10 +208,10 @@ export class App {
     const frame = { ...read, text, ui, store, state: { ...state, model: state.model }, tour: this.tour, models: this.models, before, now, words, span, icon, turned,
       heldNow: read.holds.length > 0, held: read.holds.length > 0, units: state.units, width: room, gutter: turned ? 0 : GUTTER,
       setUi: (/** @type {any} */ some) => this.setUi(some) };
-    frame.columns = turned ? rowsOf(words.length, 44, 26)
+    frame.columns = turned ? rowsOf(words.length, 44, 26, frame.cursor)
       : columnsOf({ words, left: GUTTER, right: room - 14, cursor: frame.cursor, measure });
     frame.wideColumns = turned ? columnsOf({ words, left: 92, right: room - 6, cursor: frame.cursor, measure }) : frame.columns;
-    frame.curveWidth = Math.max(200, (turned || room < 640 ? room - 36 : room - 36 - 244));
+    frame.curveWidth = Math.max(200, (turned || room < 640 ? room - 36 : room - 36 - 210));
     const answer = innerWidthOf('carousel-answer');
     frame.answerWidth = turned ? Math.max(120, Math.min(240, answer - 140)) : innerWidth < 1200 ? (answer - 70) / 2 : answer - 42;
     frame.gateWords = (/** @type {string} */ gate) => text.gates[gate] ?? text.gates.f;
@@ -227,45 +224,11 @@ export class App {
       : frame.gate === read.keeper && frame.counterpart && span && words.indexOf(frame.counterpart) < span[0] ? fill(text.hold_keep, { word: frame.counterpart }) : text.handle;
     const step = this.tour.steps[state.step - 1] ?? { link: this.tour.first, question: text.question };
     frame.question = decode(step.link).text === state.text ? step.question : text.question_free;
-    this.#addActions(frame);
+    Object.assign(frame, actionsOf(this, frame));
     frame.said = sayFrame(frame);
     frame.notice = noticeOf(frame, (word) => nearestWords(read.model.reader.tokenizer, word, 3));
     this.frame.said = frame.said;
     return frame;
-  }
-
-  /** @param {any} frame */
-  #addActions(frame) {
-    const { store } = this;
-    Object.assign(frame, {
-      app: this,
-      lookAt: (/** @type {number} */ t) => store.look({ cursor: t === frame.tokens.length - 1 ? null : t }),
-      type: (/** @type {string} */ value) => this.#type(value),
-      stopTyping: () => { this.setUi({ typing: false }); store.commit(); },
-      take: (/** @type {any} */ one) => { store.commit({ text: one.text, cursor: null, step: store.present.step }); this.focusField(); },
-      onFieldKey: (/** @type {KeyboardEvent} */ event) => this.#onFieldKey(event, frame),
-      onBeltKey: (/** @type {KeyboardEvent} */ event) => this.#onBeltKey(event, frame),
-      play: () => this.#play(),
-      holdAt: (/** @type {string} */ gate, /** @type {readonly [number, number]} */ span, /** @type {number} */ amount) => {
-        if (!span) return;
-        const hold = Object.freeze({ gate, layer: frame.layer, units: store.present.units, from: span[0], to: span[1], amount });
-        store.try({ holds: withHold(store.present.holds, hold), gate, span });
-      },
-      chooseUnits: (/** @type {number[] | null} */ units) => store.look({ units: units && [...units].sort((a, b) => a - b) }),
-      unitsThatCarry: (/** @type {string} */ word) => {
-        const s = frame.words.indexOf(word, 1);
-        return s > 0 ? frame.before.belt.carriers(s, Math.max(s, Math.min((frame.span?.[0] ?? s + 1) - 1, frame.tokens.length - 1)), Math.ceil(frame.model.config.hidden_size / 8)) : null;
-      },
-      compareWith: (/** @type {string} */ word) => { if (frame.pair && !frame.pair.includes(word)) store.commit({ compare: [frame.now.next[0].word === word ? frame.pair[0] : frame.now.next[0].word, word] }); },
-      chooseModel: (/** @type {string} */ name) => store.commit({ model: name, digest: '' }),
-      replaceWord: (/** @type {any} */ one) => { const { text } = store.present; store.commit({ text: text.slice(0, one.start) + one.word + text.slice(one.end) }); },
-      goTo: (/** @type {string} */ link) => store.commit(this.#fitting(decode(link))),
-      goToStep: (/** @type {number} */ step) => { this.setUi({ guess: null }); store.commit(this.#fitting(decode(this.tour.steps[step - 1].link))); },
-      reset: () => store.commit(this.#fitting(decode(this.tour.first))),
-      setTheme: () => { const { dataset } = document.documentElement; dataset.theme = dataset.theme === 'dark' ? 'light' : 'dark'; },
-      focusField: () => this.focusField(),
-      openSheet: (/** @type {number} */ t) => { this.setUi({ sheet: t }); if (!(frame.span && t >= frame.span[0] && t <= frame.span[1])) store.look({ span: [t, t] }); },
-    });
   }
 
   focusField() { document.getElementById('sentence')?.focus(); }
@@ -280,7 +243,7 @@ export class App {
   }
 
   /** @param {string} value */
-  #type(value) {
+  type(value) {
     const text = value.replaceAll('\n', ' ');
     const { present } = this.store;
     const { tokens } = this.frame;
@@ -293,41 +256,49 @@ export class App {
       span: present.span && stays(present.span[1]) ? present.span : null,
       compare: same < present.text.length ? null : present.compare,
     });
+    this.setUi({ offered: true });
     if (text.endsWith(' ')) this.store.commit();
   }
 
   /** @param {KeyboardEvent} event @param {any} frame */
-  #onFieldKey(event, frame) {
+  onFieldKey(event, frame) {
     const field = /** @type {HTMLTextAreaElement} */ (event.target);
     const atEnd = field.selectionStart === field.value.length && field.selectionEnd === field.value.length;
     const [first] = frame.suggestions;
     if (event.key === 'Enter') event.preventDefault();
-    if (event.key === 'Escape') field.blur();
-    if (first?.rest && atEnd && !event.shiftKey && (event.key === 'Tab' || event.key === 'ArrowRight')) {
+    if (event.key === 'Escape') this.setUi({ offered: false });
+    // Tab takes a word only right after typing: else nobody without a pointer could leave the field.
+    if (first?.rest && atEnd && !event.shiftKey && (event.key === 'ArrowRight' || (event.key === 'Tab' && this.ui.offered))) {
       event.preventDefault();
       frame.take(first);
     }
   }
 
   /** @param {KeyboardEvent} event @param {any} frame */
-  #onBeltKey(event, frame) {
+  onBeltKey(event, frame) {
     const last = frame.tokens.length - 1;
     const steps = /** @type {Record<string, number>} */ ({ ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, Home: -last, End: last });
     const by = steps[event.key];
     if (by !== undefined) {
       event.preventDefault();
-      const to = Math.max(0, Math.min(last, frame.cursor + by));
-      if (event.shiftKey) {
-        const { span } = frame;
-        const [a, b] = span && (span[0] === frame.cursor || span[1] === frame.cursor) ? (span[0] === frame.cursor && span[1] !== frame.cursor ? [span[1], to] : [span[0], to]) : [frame.cursor, to];
-        this.store.look({ span: [Math.min(a, b), Math.max(a, b)], cursor: to === last ? null : to });
-      } else frame.lookAt(to);
+      // Keys can come faster than frames: what counts is the state, not what is drawn.
+      const { present } = this.store;
+      const here = Math.min(present.cursor ?? last, last);
+      const to = Math.max(0, Math.min(last, here + by));
+      const cursor = to === last ? null : to;
+      if (!event.shiftKey) return this.store.look({ cursor });
+      // The end of the stretch that the cursor is not at stays.
+      const { span } = present;
+      const other = !span ? here : span[0] === here ? span[1] : span[1] === here ? span[0] : here;
+      this.store.look({ span: [Math.min(other, to), Math.max(other, to)], cursor });
     } else if (event.key === ' ') {
       event.preventDefault();
-      this.#play();
+      this.play();
     } else if (event.key === 'Enter') {
       event.preventDefault();
-      this.store.look({ span: [frame.cursor, frame.cursor] });
+      const here = Math.min(this.store.present.cursor ?? last, last);
+      const { span } = this.store.present;
+      if (!span || here < span[0] || here > span[1]) this.store.look({ span: [here, here] });
       document.getElementById(`amount-${frame.gate}`)?.focus();
     }
   }
@@ -344,7 +315,7 @@ export class App {
     if (!typing && !event.ctrlKey && !event.metaKey && event.key.toLowerCase() === 'b') this.setUi({ peeking: true });
   }
 
-  #play() {
+  play() {
     const { frame } = this;
     if (this.ui.playing) return this.setUi({ playing: false });
     const last = frame.tokens.length - 1;
@@ -365,4 +336,17 @@ function innerWidthOf(selector) {
   const element = /** @type {Element} */ (document.querySelector(selector));
   const { paddingLeft, paddingRight } = getComputedStyle(element);
   return element.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
+}
+
+/** `?theme=` and `?hide=`, for slides. */
+function applyAddress() {
+  const address = new URLSearchParams(location.search);
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const asked = address.get('theme');
+  const root = document.documentElement;
+  root.dataset.theme = asked === 'light' || asked === 'dark' ? asked : dark.matches ? 'dark' : 'light';
+  if (!asked) dark.addEventListener('change', () => { root.dataset.theme = dark.matches ? 'dark' : 'light'; });
+  for (const part of (address.get('hide') ?? '').split(',')) {
+    if (/^[a-z]+$/.test(part)) root.classList.add(`hide-${part}`);
+  }
 }

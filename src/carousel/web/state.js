@@ -235,7 +235,7 @@ export function decode(text) {
   const words = link.getAll('word').slice(0, 2).map((word) => word.slice(0, 100));
   const span = /^(\d{1,4})-(\d{1,4})$/.exec(string('span'));
   const holds = link.getAll('hold').slice(0, MOST_HOLDS).map(parseClamp).filter((hold) => hold !== null);
-  return Object.freeze({
+  return Object.freeze(/** @type {State} */ ({
     model: model.slice(0, 200), digest: /^[0-9a-f]{8}$/.test(digest) ? digest : '',
     text: string('text'), other: string('other'),
     cursor: link.has('at') ? number('at', 0, MOST_POSITIONS, 0) : null,
@@ -247,7 +247,7 @@ export function decode(text) {
     units: link.has('units') ? parseRanges(string('units')) : null,
     view: VIEWS.includes(string('view')) ? string('view') : INITIAL.view,
     step: number('step', 0, 8, 0),
-  });
+  }));
 }
 
 const LONG_LINK = 2000;

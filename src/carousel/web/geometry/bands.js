@@ -36,10 +36,13 @@ export function bandsOf(amounts, columns, scale, last, apart = []) {
   const { from } = columns;
   const to = Math.min(columns.to, last + 1);
   const own = apart.filter((s) => s < from);
+  /** @type {number[]} */
   const groups = from > 0 ? [-1, ...own] : [];
   for (let s = from; s < to; s++) groups.push(s);
-  /** @type {number[][]} heights by group and position, and the ground that each stands on */
-  const heights = groups.map(() => []), grounds = groups.map(() => []);
+  /** @type {number[][]} by group and position: its height, and below the ground that it stands on */
+  const heights = groups.map(() => []);
+  /** @type {number[][]} */
+  const grounds = groups.map(() => []);
   for (let t = Math.max(0, from - 1); t < to; t++) {
     const row = amounts(t);
     let under = 0;
@@ -68,7 +71,9 @@ function sum(values, end) {
 function bandOf(s, heights, grounds, columns, to) {
   const { begins, widths, from } = columns;
   /** @type {Point[]} */
-  const upper = [], lower = [];
+  const upper = [];
+  /** @type {Point[]} */
+  const lower = [];
   /** @type {Band['label']} */
   let label = null;
   let seen = false;
@@ -124,13 +129,14 @@ export function fullest(amounts, { from, to }) {
  * @param {boolean} [turned] whether along is down
  */
 export function pathOf(band, place, turned = false) {
-  return `M${curve(band.upper.map(place), turned)}L${curve(band.lower.map(place).reverse(), turned)}Z`;
+  return `M${curve(band.upper.map(place), turned)}L${curve(band.lower.map((point) => place(point)).reverse(), turned)}Z`;
 }
 
 /** @param {Point[]} points @param {boolean} turned */
-function curve([[x0, y0], ...rest], turned) {
+function curve(points, turned) {
+  let [x0, y0] = points[0];
   let path = `${x0.toFixed(1)} ${y0.toFixed(1)}`;
-  for (const [x, y] of rest) {
+  for (const [x, y] of points.slice(1)) {
     const level = Math.abs(turned ? x - x0 : y - y0) < 0.05;
     if (level) path += `L${x.toFixed(1)} ${y.toFixed(1)}`;
     else if (turned) {

@@ -86,10 +86,18 @@ function stretched(widths, { from, to, left, room, size, most, lead }) {
   return { from, to, left, end: at, lead, begins, widths: wide, size };
 }
 
-/** Columns of one height each, as rows of a list. @param {number} count @param {number} size @param {number} start */
-export function rowsOf(count, size, start) {
-  const begins = Array.from({ length: count }, (_, t) => start + t * size);
-  return { from: 0, to: count, left: start, end: start + count * size, lead: 0, begins, widths: Array(count).fill(size), size: 15 };
+const MOST_ROWS = 60;
+
+/**
+ * Columns of one height each, as rows of a list; of a long text those around the cursor.
+ * @param {number} count @param {number} size @param {number} start @param {number} cursor
+ * @returns {Columns}
+ */
+export function rowsOf(count, size, start, cursor) {
+  const from = Math.max(0, Math.min(count - MOST_ROWS, cursor - MOST_ROWS / 2));
+  const to = Math.min(count, from + MOST_ROWS);
+  const begins = Array.from({ length: count }, (_, t) => start + (t - from) * size);
+  return { from, to, left: start, end: start + (to - from) * size, lead: 0, begins, widths: Array(count).fill(size), size: 15 };
 }
 
 /** The position whose column holds `along`, at least the first and at most the last one shown. @param {Columns} columns @param {number} along */

@@ -48,7 +48,7 @@ function picture(r) {
     range(columns.from, columns.to).map((t) => wordShape(r, t, height)));
 }
 
-/** The positions whose shares are written out: the compared words, where they first stand. @param {any} r */
+/** The positions whose shares are written out: the compared words, where they first stand. @param {any} r @returns {number[]} */
 export function focusOf(r) {
   if (!r.pair || !r.belted) return [];
   return r.pair.map((/** @type {string} */ word) => r.words.indexOf(word, 1)).filter((/** @type {number} */ s) => s > 0)
@@ -168,7 +168,7 @@ function changeShapes(r, ground) {
 
 /** The belt of a narrow screen: a row a word, the belt runs down. @param {any} r */
 function turnedPicture(r) {
-  const { columns, cursor, T } = r;
+  const { columns, cursor } = r;
   const left = 92, right = r.width - 62;
   /** @type {any[]} */
   const shapes = [];
@@ -180,7 +180,7 @@ function turnedPicture(r) {
       shapes.push(h('path', { key: `band-${band.s}`, d: pathOf(band, place, true), class: `band ${roleOf(r, band.s)}${band.s % 2 ? ' odd' : ''}${lit(r, band.s)}` }));
     }
   } else {
-    for (const t of range(0, cursor + 1)) {
+    for (const t of range(columns.from, Math.min(columns.to, cursor + 1))) {
       shapes.push(h('rect', { key: `change-${t}`, class: 'band other', x: left, y: columns.begins[t] + 10, height: 24, width: r.now.changed[t] * (right - left), rx: 3 }));
     }
   }
@@ -192,7 +192,7 @@ function turnedPicture(r) {
     r.belted ? h('text', { class: 'dim', x: left, y: 16 }, r.text.belt.toLowerCase()) : null,
     shapes,
     h('path', { class: 'ground', d: `M${left} ${columns.left - 4}V${columns.end + 2}` }),
-    range(0, T).map((t) => turnedWord(r, t, left)));
+    range(columns.from, columns.to).map((t) => turnedWord(r, t, left)));
 }
 
 /** @param {any} r @param {number} t @param {number} left */

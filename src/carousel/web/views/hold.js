@@ -12,7 +12,7 @@ export class HoldView extends View {
   /** @param {any} r */
   render(r) {
     if (!r.T || !r.gate) return show(this);
-    if (!r.span) return show(this, h('p', { class: 'hint choose' }, r.text.choose));
+    if (!r.span) return show(this, h('p', { class: 'hint choose' }, r.turned ? r.text.choose_row : r.text.choose));
     const words = r.gateWords(r.gate);
     const where = r.stretch(r.span[0], r.span[1]);
     show(this,
@@ -20,17 +20,21 @@ export class HoldView extends View {
         h('div', { class: 'hold-head' },
           h('h3', null, fill(r.text.hold, { gate: words.name.toLowerCase(), where })),
           h('p', { class: 'dim' }, r.following ? r.text.approximate : spokenAmount(words, r.text, r.amount)),
-          places(r)),
+          asItWas(r),
+          h('button', { type: 'button', class: 'quiet', disabled: !r.amount, onclick: () => { r.holdAt(r.gate, r.span, 0); r.store.commit(); } }, r.text.release)),
+        h('div', { class: 'hold-where' }, places(r), units(r)),
         h('div', { class: 'hold-body' }, r.pair ? curve(r) : null, slider(r, r.gate, where),
-          h('div', { class: 'ends', 'aria-hidden': 'true' }, h('span', null, words.low), h('span', null, r.text.as_it_is), h('span', null, words.high))),
-        h('div', { class: 'hold-foot' }, units(r),
-          h('button', { type: 'button', class: 'quiet', disabled: !r.heldNow, 'data-action': 'as-it-was',
-            onpointerdown: () => r.setUi({ peeking: true }), onpointerup: () => r.setUi({ peeking: false }), onpointerleave: () => r.setUi({ peeking: false }),
-            onkeydown: (/** @type {KeyboardEvent} */ event) => { if (event.key === ' ' || event.key === 'Enter') r.setUi({ peeking: true }); },
-            onkeyup: () => r.setUi({ peeking: false }), onblur: () => r.setUi({ peeking: false }) }, r.text.as_it_was),
-          h('button', { type: 'button', class: 'quiet', disabled: !r.amount, onclick: () => { r.holdAt(r.gate, r.span, 0); r.store.commit(); } }, r.text.release))),
+          h('div', { class: 'ends', 'aria-hidden': 'true' }, h('span', null, words.low), h('span', null, r.text.as_it_is), h('span', null, words.high)))),
       heldList(r));
   }
+}
+
+/** As long as it is held down, everything is shown as it was. @param {any} r */
+function asItWas(r) {
+  const back = () => r.setUi({ peeking: false });
+  return h('button', { type: 'button', class: 'quiet', disabled: !r.heldNow, 'data-action': 'as-it-was',
+    onpointerdown: () => r.setUi({ peeking: true }), onpointerup: back, onpointerleave: back, onpointercancel: back, onkeyup: back, onblur: back,
+    onkeydown: (/** @type {KeyboardEvent} */ event) => { if (event.key === ' ' || event.key === 'Enter') r.setUi({ peeking: true }); } }, r.text.as_it_was);
 }
 
 /**

@@ -15,7 +15,7 @@ export class LanesView extends View {
   /** @param {any} r */
   render(r) {
     if (!r.T || r.turned) return show(this);
-    if (!r.gates.length) return show(this, h('p', { class: 'notice' }, r.text.no_gates));
+    if (!r.gates.length) return show(this, h('p', { class: 'hint choose' }, r.text.no_gates));
     show(this,
       h('div', { class: 'caption' }, h('h2', null, r.text.lanes), h('p', null, r.text.lanes_hint)),
       r.gates.map((/** @type {string} */ gate) => this.#lane(r, gate)));
@@ -79,6 +79,7 @@ export class LanesView extends View {
 /** @param {any} r @param {string} gate @param {boolean} chosen */
 function laneShapes(r, gate, chosen) {
   const { columns } = r;
+  /** @type {any[]} */
   const shapes = [
     h('rect', { class: 'cursor-column', x: columns.begins[r.cursor], y: 0, width: columns.widths[r.cursor], height: HEIGHT }),
     h('path', { class: 'lane-line', d: `M${columns.left} ${BASE}H${columns.end}M${columns.left} ${BASE - TALL}H${columns.end}` }),
