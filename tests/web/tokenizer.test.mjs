@@ -5,7 +5,9 @@ import { editDistance, nearestWords } from '../../src/carousel/web/model/nearest
 import { Tokenizer } from '../../src/carousel/web/model/tokenizer.js';
 import { loadModel, table } from './fixtures.mjs';
 
-const made = table('tokenizers').map((one) => ({ ...one, tokenizer: Tokenizer.fromJson(one.json) }));
+const made = table('tokenizers').map((one) => {
+  return { ...one, tokenizer: Tokenizer.fromJson(one.json) };
+});
 
 for (const { kind, tokenizer, cases, prefixes } of made) {
   const title = `${kind}${tokenizer.lowercase ? ', lowercase' : ''}`;
@@ -49,8 +51,9 @@ for (const { kind, tokenizer, cases, prefixes } of made) {
 
 test('places are exact where nothing is changed, and where something is', () => {
   const { tokenizer } = made.find((one) => one.kind === 'words' && one.tokenizer.lowercase);
-  const places = (text) => tokenizer.encode(text).map((token) => text.slice(token.start, token.end));
-  assert.deepEqual(places('Krish likes  pizza,\nbut'), ['Krish', 'likes', 'pizza', ',', '\n', 'but']);
+  const places = (text) => tokenizer.encode(text).map(({ start, end }) => text.slice(start, end));
+  const typed = ['Krish', 'likes', 'pizza', ',', '\n', 'but'];
+  assert.deepEqual(places('Krish likes  pizza,\nbut'), typed);
   assert.deepEqual(places('cafe\u0301 don\u2019t \u0130stanbul \u{1f600} x'), [
     'cafe\u0301', 'don\u2019t', '\u0130stanbul', '\u{1f600}', 'x',
   ]);
@@ -68,6 +71,20 @@ test('a half-typed word may be of any script', () => {
   assert.deepEqual(half('he '), ['he ', '']);
   assert.deepEqual(half('3.14'), ['3.14', '']);
   assert.deepEqual(half('he likes\n'), ['he likes\n', '']);
+});
+
+test('long texts without a space are cut whole', () => {
+  const long = 'x'.repeat(20_000);
+  const texts = [long, `${long}3`, ' '.repeat(10_000), "a'".repeat(9_999)];
+  for (const { kind, tokenizer } of made) {
+    for (const text of texts) {
+      const tokens = tokenizer.encode(text);
+      if (kind === 'bpe') assert.equal(tokenizer.decode(tokens.map((token) => token.id)), text);
+      if (kind === 'chars') assert.equal(tokens.length, text.length);
+      const [before, prefix] = tokenizer.splitPrefix(text);
+      assert.equal(before + prefix, text);
+    }
+  }
 });
 
 test('half a surrogate pair is an unknown character, and nothing worse', () => {

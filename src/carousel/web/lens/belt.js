@@ -1,9 +1,9 @@
 /**
  * Who put what on the belt: the exact account of a memory cell; mirrors `belt.py`.
  *
- * `c_t = (∏ f) c_0 + Σ_s (∏_{s<k≤t} f_k) ⊙ i_s ⊙ g_s`: word `s`'s luggage at `t` is its term of that
- * sum. The GRU has the same account of its hidden state, with `z` in the place of `f` and `1 - z` in
- * that of `i`; the plain RNN has none, as its state is no sum.
+ * `c_t = (∏ f) c_0 + Σ_s (∏_{s<k≤t} f_k) ⊙ i_s ⊙ g_s`: word `s`'s luggage at `t` is its term of
+ * that sum. The GRU has the same account of its hidden state, with `z` in the place of `f` and
+ * `1 - z` in that of `i`; the plain RNN has none, as its state is no sum.
  */
 
 import { CarouselError } from '../model/errors.js';

@@ -5,7 +5,10 @@ import { namesOf } from './points.js';
 /** @typedef {import('../types.js').Config} Config */
 /** @typedef {import('../types.js').Hold} Hold */
 
-/** What a hold is about, without how far it goes. @typedef {Pick<Hold, 'layer'|'gate'|'units'|'from'|'to'>} Place */
+/**
+ * What a hold is about, without how far it goes.
+ * @typedef {Pick<Hold, 'layer'|'gate'|'units'|'from'|'to'>} Place
+ */
 
 /**
  * Change a gate's value in place as a hold says.

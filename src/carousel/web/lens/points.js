@@ -1,4 +1,4 @@
-/** The names of what a trace holds: gates, states, and what is made of them; mirrors `points.py`. */
+/** The names of what a trace holds: gates, states, and what is made of them; as `points.py`. */
 
 import { CELLS } from '../model/cells.js';
 

@@ -84,16 +84,17 @@ export function interpolate({ strengths, differences, hidden }, strength) {
   const left = Math.max(0, right - 1);
   const gap = strengths[right] - strengths[left];
   const part = gap ? Math.min(1, Math.max(0, (strength - strengths[left]) / gap)) : 1;
+  const difference = (1 - part) * differences[left] + part * differences[right];
   const between = new Float32Array(P);
   for (let k = 0; k < P; k++) {
     between[k] = (1 - part) * hidden[left * P + k] + part * hidden[right * P + k];
   }
-  return { difference: (1 - part) * differences[left] + part * differences[right], hidden: between };
+  return { difference, hidden: between };
 }
 
 /**
- * The strength nearest to 0 at which the two words are equally likely, by straight lines; null where
- * the same word leads at every strength.
+ * The strength nearest to 0 at which the two words are equally likely, by straight lines; null
+ * where the same word leads at every strength.
  * @param {Sweep} curve
  * @returns {number | null}
  */

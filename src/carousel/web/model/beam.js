@@ -1,4 +1,4 @@
-/** Whole words from models of characters or byte pairs, by beam search; mirrors `predict/beam.py`. */
+/** Whole words from models of characters or byte pairs, by beam search; as `predict/beam.py`. */
 
 import { logSoftmax, topK } from './softmax.js';
 
@@ -135,8 +135,7 @@ function trim(text) {
 function compareText(a, b) {
   const [x, y] = [Array.from(a), Array.from(b)];
   for (let n = 0; n < Math.min(x.length, y.length); n++) {
-    const gap = /** @type {number} */ (x[n].codePointAt(0)) - /** @type {number} */ (y[n].codePointAt(0));
-    if (gap) return gap;
+    if (x[n] !== y[n]) return Number(x[n].codePointAt(0)) - Number(y[n].codePointAt(0));
   }
   return x.length - y.length;
 }

@@ -29,7 +29,9 @@ export class BytePairs {
       throw new CarouselError('tokenizer.json has no list of merges');
     }
     const ranks = new Map();
-    merges.forEach((merge, rank) => ranks.set(Array.isArray(merge) ? merge.join(' ') : merge, rank));
+    merges.forEach((merge, rank) => {
+      ranks.set(Array.isArray(merge) ? merge.join(' ') : merge, rank);
+    });
     if (LETTERS.some((letter) => !ids.has(letter))) {
       throw new CarouselError('tokenizer.json is a tokenizer, but not one that Carousel made');
     }
@@ -43,15 +45,22 @@ export class BytePairs {
    */
   encode(bytes) {
     const parts = Array.from(bytes, (byte, at) => ({ text: LETTERS[byte], first: at, last: at }));
+    /** @param {number} k */
+    const rankAt = (k) =>
+      k >= 0 && k + 1 < parts.length
+        ? (this.ranks.get(`${parts[k].text} ${parts[k + 1].text}`) ?? Infinity)
+        : Infinity;
+    // The rank of each part with the next one; a merge changes only its neighbours'.
+    const ranks = parts.map((_, k) => rankAt(k));
     for (;;) {
       let [best, at] = [Infinity, -1];
-      for (let k = 0; k + 1 < parts.length; k++) {
-        const rank = this.ranks.get(`${parts[k].text} ${parts[k + 1].text}`) ?? Infinity;
-        if (rank < best) [best, at] = [rank, k];
-      }
+      for (let k = 0; k < ranks.length; k++) if (ranks[k] < best) [best, at] = [ranks[k], k];
       if (at < 0) break;
-      const [left, right] = parts.slice(at, at + 2);
+      const [left, right] = [parts[at], parts[at + 1]];
       parts.splice(at, 2, { text: left.text + right.text, first: left.first, last: right.last });
+      ranks.splice(at + 1, 1);
+      ranks[at] = rankAt(at);
+      if (at) ranks[at - 1] = rankAt(at - 1);
     }
     return parts.map(({ text, first, last }) => ({ id: this.ids.get(text) ?? 0, first, last }));
   }
@@ -68,7 +77,8 @@ export class BytePairs {
       if (letters.includes(undefined)) bytes.push(...new TextEncoder().encode(token));
       else bytes.push(...letters);
     }
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(/** @type {number[]} */ (bytes)));
+    const known = /** @type {number[]} */ (bytes);
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(known));
   }
 }
 

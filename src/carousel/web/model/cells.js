@@ -124,7 +124,6 @@ class Cell {
    * @param {Gates} out
    * @param {Edit} [edit]
    */
-  // eslint-disable-next-line no-unused-vars
   update(weights, pre, state, out, edit = unedited) {
     throw new Error('a cell has its own update');
   }
@@ -157,7 +156,7 @@ export class GRU extends Cell {
   /** Only `r` and `z` where the reset gate comes first. @type {Cell['projectH']} */
   projectH(weights, h, out) {
     const rows = this.resetAfter ? 3 * h.length : 2 * h.length;
-    linear(h, weights.weight_hh, weights.bias_hh, out.length === rows ? out : out.subarray(0, rows));
+    linear(h, weights.weight_hh, weights.bias_hh, out.subarray(0, rows));
   }
 
   /** Calls `edit` for `r, z, n, h` in that order. @type {Cell['update']} */

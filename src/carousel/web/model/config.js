@@ -64,7 +64,8 @@ function fault(config) {
   if (typeof config.tied !== 'boolean') return 'tied must be true or false';
   if (typeof config.biases !== 'boolean') return 'biases must be true or false';
   if (config.tied && decoderWidth(config) !== config.embedding_size) {
-    return `a tied decoder reads ${config.embedding_size} values, but ${decoderWidth(config)} come in`;
+    const [wanted, given] = [config.embedding_size, decoderWidth(config)];
+    return `a tied decoder reads embedding_size ${wanted} values, but ${given} come in`;
   }
   if (!DTYPES.includes(config.dtype)) return `dtype must be one of ${DTYPES.join(', ')}`;
   return clustersFault(config);

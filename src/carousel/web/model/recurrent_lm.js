@@ -176,7 +176,9 @@ export async function readFile(source, name) {
   } catch {
     throw new CarouselError(`${address} can't be read: is the server still running?`);
   }
-  if (!response.ok) throw new CarouselError(`${address} is missing: not a model folder, or not a whole one`);
+  if (!response.ok) {
+    throw new CarouselError(`${address} is missing: not a model folder, or not a whole one`);
+  }
   return response.arrayBuffer();
 }
 

@@ -44,7 +44,9 @@ export function readWeights(buffer, config) {
   for (const [name, shape] of shapes) {
     const entry = /** @type {Entry} */ (header.get(name));
     const values = toFloat32(buffer, start, entry, shape, header.get(`${name}.scale`), name);
-    if (!allFinite(values)) throw new CarouselError(`${FILE}: ${name} holds a value that is not finite`);
+    if (!allFinite(values)) {
+      throw new CarouselError(`${FILE}: ${name} holds a value that is not finite`);
+    }
     weights.set(name, values);
   }
   return weights;

@@ -6,6 +6,16 @@ import { clusters, decoderWidth } from './config.js';
 /** @typedef {import('../types.js').Config} Config */
 
 /**
+ * A cluster of an adaptive softmax: its ids, its width, `inner [size, P]` and `rows [words, size]`.
+ * @typedef {object} Tail
+ * @property {number} start
+ * @property {number} stop
+ * @property {number} size
+ * @property {Float32Array} inner
+ * @property {Float32Array} rows
+ */
+
+/**
  * A decoder by its weights, which are those of `readWeights`.
  *
  * A full softmax gives logits; an adaptive one (Grave et al. 2017, arXiv:1609.04309) gives
@@ -28,7 +38,7 @@ export class Decoder {
       this.rows = config.tied ? embedding : weight('decoder.weight');
       /** @type {Float32Array} */
       this.bias = weight('decoder.bias');
-      /** @type {{start: number, stop: number, size: number, inner: Float32Array, rows: Float32Array}[]} */
+      /** @type {Tail[]} */
       this.tails = [];
       return;
     }
@@ -81,7 +91,7 @@ export class Decoder {
   }
 
   /**
-   * The vector `d [P]` and the constant `b` for which `logit(first) - logit(second) = d . hidden + b`.
+   * `logit(first) - logit(second) = direction [P] . hidden + bias`.
    *
    * @param {number} first
    * @param {number} second

@@ -32,7 +32,8 @@ const PATTERNS = {
   ),
 };
 const HALF_TYPED = {
-  words: /\p{L}[\p{L}\p{M}]*(?:['\u2019]\p{L}[\p{L}\p{M}]*)*['\u2019]?$/u,
+  // Looking behind keeps a long word that is not the last from being tried at each of its letters.
+  words: /(?<!\p{L})\p{L}[\p{L}\p{M}]*(?:['\u2019]\p{L}[\p{L}\p{M}]*)*['\u2019]?$/u,
   whitespace: /\P{White_Space}+$/u,
 };
 
@@ -76,7 +77,8 @@ export class Tokenizer {
     /** @type {string[]} */
     const tokens = new Array(entries.length);
     for (const [token, id] of entries) tokens[Number(id)] = token;
-    const whole = tokens.length === entries.length && !tokens.includes(/** @type {any} */ (undefined));
+    // Every id from 0 on has a token.
+    const whole = entries.every((_, id) => id in tokens) && tokens.length === entries.length;
     const added = table.added_tokens;
     if (!kind || !whole || (Array.isArray(added) && added.length)) throw new CarouselError(foreign);
     if (tokens[0] !== UNKNOWN || tokens[1] !== END_OF_LINE) throw new CarouselError(foreign);
@@ -125,7 +127,8 @@ export class Tokenizer {
       } else {
         const id = this.ids.get(piece) ?? this.unknownId;
         const last = at + piece.length - 1;
-        tokens.push({ id, start: from + start[at], end: from + end[last], known: id !== this.unknownId });
+        const known = id !== this.unknownId;
+        tokens.push({ id, start: from + start[at], end: from + end[last], known });
       }
     }
   }
