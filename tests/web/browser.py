@@ -76,7 +76,7 @@ class Visit:
         self.page.wait_for_selector("#said")
         if words is not None:
             self.page.wait_for_function(
-                "count => document.querySelectorAll('.belt [role=option]').length === count",
+                "count => document.querySelector('carousel-top').reading?.tokens.length === count",
                 arg=words + 1,
             )
         self.settle()

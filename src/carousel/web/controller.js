@@ -299,7 +299,7 @@ export class App {
       const here = Math.min(this.store.present.cursor ?? last, last);
       const { span } = this.store.present;
       if (!span || here < span[0] || here > span[1]) this.store.look({ span: [here, here] });
-      document.getElementById(`amount-${frame.gate}`)?.focus();
+      requestAnimationFrame(() => document.getElementById(`amount-${frame.gate}`)?.focus());
     }
   }
 

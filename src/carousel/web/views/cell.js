@@ -21,7 +21,7 @@ export function cellPanel(r) {
         onchange: (/** @type {any} */ event) => r.store.look({ unit: Math.max(0, Math.min(size - 1, Math.round(Number(event.target.value) || 0))) }) })),
       layers(r)),
     h('p', { class: 'hint' }, unit < 0 ? r.text.cell_means : r.text.cell_hint),
-    h('div', { class: 'cell-body' }, h('div', { class: 'cell-scroll' }, diagram(r, values)), unit < 0 ? null : equations(r, values)),
+    h('div', { class: 'cell-body' }, h('div', { class: 'cell-scroll', tabindex: '0', role: 'group', 'aria-label': r.text.views.cell }, diagram(r, values)), unit < 0 ? null : equations(r, values)),
   ];
 }
 

@@ -106,7 +106,7 @@ function curve(r) {
 /** Every gate that is held, each to be let go again. @param {any} r */
 function heldList(r) {
   if (!r.state.holds.length) return null;
-  return h('ul', { class: 'held-list', 'aria-label': r.text.held ?? r.text.holds }, r.state.holds.map((/** @type {any} */ hold, /** @type {number} */ index) => {
+  return h('ul', { class: 'held-list', 'aria-label': r.text.held }, r.state.holds.map((/** @type {any} */ hold, /** @type {number} */ index) => {
     const counted = r.holds.includes(hold);
     const words = r.gateWords(hold.gate);
     const label = fill(r.text.hold_label, { gate: words.name, where: r.stretch(hold.from, hold.to), value: spokenAmount(words, r.text, hold.amount) });

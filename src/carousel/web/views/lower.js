@@ -14,7 +14,7 @@ export class LowerView extends View {
     const { view } = r.state;
     // The turned belt's columns are rows; the panels have columns of their own.
     const frame = r.turned ? { ...r, columns: r.wideColumns, gutter: 92 } : r;
-    show(this, h('section', { class: 'lower', 'aria-label': r.text.views[view] },
+    show(this, h('div', { class: 'lower' },
       h('div', { class: 'tabs', role: 'tablist', onkeydown: (/** @type {KeyboardEvent} */ event) => onKey(r, event) },
         VIEWS.map((one) => h('button', { key: one, id: `tab-${one}`, type: 'button', role: 'tab', 'aria-selected': String(one === view), 'aria-controls': 'panel',
           tabindex: one === view ? '0' : '-1', onclick: () => r.store.look({ view: one }) }, r.text.views[one]))),

@@ -64,11 +64,11 @@ export function iconButton(name, label, onclick, more = {}) {
   return h('button', { class: 'icon-button', type: 'button', 'aria-label': label, title: label, onclick, ...more }, icon(name));
 }
 
-/** What a slider says of its amount. @param {any} words the gate's words @param {any} all @param {number} amount */
-export function spokenAmount(words, all, amount) {
-  if (amount === 0) return all.amount_zero;
+/** What a slider says of its amount. @param {any} words the gate's words @param {any} text @param {number} amount */
+export function spokenAmount(words, text, amount) {
+  if (amount === 0) return text.amount_zero;
   const { low, high } = words;
-  return fill(amount > 0 ? all.amount_up : all.amount_down, { percent: whole(Math.abs(amount)), low, high });
+  return fill(amount > 0 ? text.amount_up : text.amount_down, { percent: whole(Math.abs(amount)), low, high });
 }
 
 /**
