@@ -33,9 +33,10 @@ MAY_IMPORT = {
     "draw": {"errors", "cells", "folder", "model", "predict", "lens"},
     "training": {"errors", "cells", "unroll", "folder", "text", "adaptive", "model", "draw"},
     "study": {"errors", "cells", "folder", "text", "model", "predict", "training", "lens", "draw"},
+    "web": set(),
     "cli": {
         "", "errors", "folder", "text", "model", "predict", "evaluate", "convert", "quantize",
-        "lens", "training", "study", "draw",
+        "lens", "training", "study", "draw", "web",
     },
     "": {"errors", "model", "training"},
     "__main__": {"cli"},

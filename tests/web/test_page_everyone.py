@@ -92,7 +92,7 @@ def test_the_two_words_stay_apart(theme, deficiency):
 @pytest.mark.parametrize("theme", PALETTE)
 def test_the_style_has_the_palettes_colours(theme):
     style = (WEB / "style.css").read_text("utf-8")
-    block = re.search(r"\[data-theme=\"%s\"\] \{(.*?)\n\}" % theme, style, re.DOTALL)[1]
+    block = re.search(rf'data-theme="{theme}"\] {{(.*?)\n}}', style, re.DOTALL)[1]
     assert dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) == PALETTE[theme]
     # No colour stands anywhere else, but for shadows.
     rest = re.sub(r"\[data-theme=\"\w+\"\] \{.*?\n\}", "", style, flags=re.DOTALL)
@@ -157,7 +157,8 @@ def test_targets_are_large_enough(width, least, browser, address):
         "button, select, input[type=range], .dots a",
         """(nodes, least) => nodes.map((node) => [node.textContent || node.ariaLabel,
           node.getBoundingClientRect()]).filter(([, box]) => box.width && (box.height < least
-          || box.width < Math.min(24, least))).map(([name, box]) => [name, box.width, box.height])""",
+          || box.width < Math.min(24, least)))
+          .map(([name, box]) => [name, box.width, box.height])""",
         least,
     )
     assert small == []
@@ -175,7 +176,8 @@ def test_labels_do_not_overlap(width, view, browser, address):
           const labels = [...svg.querySelectorAll('text')].map((node) =>
             [node.textContent, node.getBoundingClientRect()]).filter(([text]) => text.trim());
           return labels.flatMap(([a, one], index) => labels.slice(index + 1)
-            .filter(([, other]) => Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1.5
+            .filter(([, other]) =>
+              Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1.5
               && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 4)
             .map(([b]) => `${svg.getAttribute('class')}: ${a} / ${b}`));
         })"""

@@ -26,7 +26,11 @@ export class BeltView extends View {
 /** The amounts that are drawn, and the one that fills the belt: the same with and without holds. @param {any} r */
 function pictureOf(r) {
   const { amounts } = r.now;
-  return { amounts, full: Math.max(fullest(amounts, r.columns), fullest(r.before.amounts, r.columns)) };
+  const sides = [amounts, r.before.amounts];
+  const full = Math.max(...sides.map((one) => fullest(one, r.columns)));
+  // The room below the ground is the same at every word and under every hold: nothing jumps.
+  const lost = range(Math.max(1, r.columns.from), r.columns.to).flatMap((t) => sides.map((one) => letGo(one, t).reduce((sum, value) => sum + value, 0)));
+  return { amounts, full, deepest: Math.max(0, ...lost) };
 }
 
 /** @param {any} r */
@@ -102,7 +106,7 @@ function shareRow(r, s, y) {
 /** @param {any} r @param {number} ground */
 function bandShapes(r, ground) {
   const { columns, cursor } = r;
-  const { amounts, full } = pictureOf(r);
+  const { amounts, full, deepest } = pictureOf(r);
   const scale = HEIGHT / full;
   /** @type {(point: [number, number]) => [number, number]} */
   const place = ([along, across]) => [along, ground - across];
@@ -114,7 +118,6 @@ function bandShapes(r, ground) {
       onclick: () => r.lookAt(Math.max(0, band.s)), onpointerenter: () => r.setUi({ hover: band.s }), onpointerleave: () => r.setUi({ hover: null }) },
     h('title', null, band.s < 0 ? r.text.earlier : fill(r.text.left_at, { word: r.place(band.s), at: r.place(cursor), left: percent(shareLeft(r, band.s, cursor)) }))));
   }
-  let deepest = 0;
   for (const t of range(Math.max(1, columns.from), Math.min(columns.to, cursor + 1))) {
     const lost = letGo(amounts, t);
     let y = ground + 3;
@@ -126,7 +129,6 @@ function bandShapes(r, ground) {
       }
       y += height;
     }
-    deepest = Math.max(deepest, y - ground);
     const top = bands.reduce((most, band) => Math.max(most, topAt(band, columns.begins[t] + THERE * columns.widths[t])), 0);
     shapes.push(sign(columns.begins[t] + (LET_GO + GONE) / 2 * columns.widths[t], ground, '×', r.keeper),
       sign(columns.begins[t] + (PUT_ON + THERE) / 2 * columns.widths[t], ground - top - 10, '+', 'i'));
@@ -135,7 +137,7 @@ function bandShapes(r, ground) {
     if (s < 0 || !label || label.room < measure(r.words[s], 12) + 2) continue;
     shapes.push(h('text', { key: `label-${s}`, class: `band-label middle ${roleOf(r, s)}`, x: label.along, y: ground - label.across + 4 }, r.words[s]));
   }
-  return { shapes, below: Math.max(14, Math.min(deepest + 4, 90)) };
+  return { shapes, below: Math.max(14, Math.min(deepest * scale + 8, 96)) };
 }
 
 /** @param {import('../geometry/bands.js').Band} band @param {number} along */
