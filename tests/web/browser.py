@@ -1,6 +1,7 @@
 """The page in a real browser, which allows nothing that the page must not do."""
 
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -75,9 +76,8 @@ class Visit:
         self.page.goto(f"{self.address}?theme={theme}#{link}")
         self.page.wait_for_selector("#said")
         if words is not None:
-            self.page.wait_for_function(
-                "count => document.querySelector('carousel-top').reading?.tokens.length === count",
-                arg=words + 1,
+            self.until(
+                f"document.querySelector('carousel-top').reading?.tokens.length === {words + 1}"
             )
         self.settle()
 
@@ -87,7 +87,14 @@ class Visit:
             "async () => { for (let n = 0; n < 3; n++)"
             " await new Promise((done) => requestAnimationFrame(() => setTimeout(done))) }"
         )
-        self.page.wait_for_function("!document.body.classList.contains('stale')")
+        self.until("!document.body.classList.contains('stale')")
+
+    def until(self, condition, seconds=15):
+        """Wait until a condition in the page holds. (Playwright's own way needs ``eval``.)"""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < end, f"still not: {condition}"
+            time.sleep(0.02)
 
     def said(self):
         """The sentence that says what happened."""

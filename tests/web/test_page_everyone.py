@@ -118,6 +118,21 @@ def test_every_word_of_the_interface_is_used():
         assert name in words or name in dir(str) or name in {"length", "slice"}, name
 
 
+def test_every_module_is_loaded_at_once():
+    """The page names all modules, so that a browser need not find them one behind the other."""
+    needed, found = ["app.js"], set()
+    while needed:
+        name = needed.pop()
+        if name not in found:
+            found.add(name)
+            imports = r"^import[^;]*?from '(\.[^']+)'"
+            for other in re.findall(imports, (WEB / name).read_text("utf-8"), re.MULTILINE):
+                path = (WEB / name).parent / other
+                needed.append(path.resolve().relative_to(WEB.resolve()).as_posix())
+    page = (WEB / "index.html").read_text("utf-8")
+    assert set(re.findall(r'modulepreload" href="([^"]+)"', page)) == found - {"app.js"}
+
+
 def test_nothing_comes_from_elsewhere_and_nothing_is_markup():
     for path in sorted(WEB.rglob("*.js")):
         source = path.read_text("utf-8")

@@ -4,7 +4,7 @@ import { columnsOf, rowsOf } from './geometry/columns.js';
 import { openReader } from './lens/reader.js';
 import { nearestWords } from './model/nearest.js';
 import { fill, placeName, printable, stretchName, whole } from './phrasing.js';
-import { readDirection, readModel, readOther, Readings, suggestions } from './reading.js';
+import { readDirection, readModel, readOther, Readings } from './reading.js';
 import { loadJson } from './resources.js';
 import { noticeOf, sayFrame } from './said.js';
 import { change, decode, fromHash, INITIAL, Store, toHash } from './state.js';
@@ -124,7 +124,7 @@ export class App {
       const options = { typing: this.ui.typing, dragging: this.store.base !== null, everyWord: Boolean(this.ui.tables.belt) };
       const frame = await this.readings.read(state, model, options);
       const more = await this.#moreFor(frame, state, model);
-      this.frame = { ...frame, ...more, state, model, sweep: this.#curveOf(frame, state), suggestions: await suggestions(model, state, frame) };
+      this.frame = { ...frame, ...more, state, model, sweep: this.#curveOf(frame, state) };
       if (this.broken) this.#message('');
       this.broken = false;
     } catch (error) {

@@ -75,6 +75,8 @@ export class Readings {
   constructor() {
     /** @type {{key: string, sweep: Sweep} | null} */
     this.curve = null;
+    /** The text as it is, while only holds change. @type {{key: string, side: Side, pair: readonly [string, string] | null, suggestions: any[]} | null} */
+    this.plain = null;
     /** Milliseconds that the last held reading took. */
     this.took = 0;
   }
@@ -90,14 +92,12 @@ export class Readings {
     const layer = state.layer < 0 || state.layer >= config.layers ? config.layers - 1 : state.layer;
     const T = ids.length && tokens.some((token, t) => t && token.known) ? tokens.length : 0;
     const cursor = Math.max(0, Math.min(state.cursor ?? tokens.length - 1, tokens.length - 1));
-    const before = await this.#side(reader, await reader.trace(ids), layer, cursor, T);
-    const pair = await pairOf(reader, state, before, tokens);
+    const { side: before, pair, suggestions } = await this.#asItIs(state, model, { tokens, ids, layer, cursor, T });
     const gates = gatesOf(config);
     const gate = gates.includes(state.gate) ? state.gate : keepGateOf(config) ?? '';
     const holds = holdsFor(state, model, tokens.length);
-    const words = tokens.map((token) => reader.tokenizer.show(token.id));
-    const base = { tokens, count, layer, T, cursor, before, pair, gates, gate, holds, words, belted: hasBelt(config), keeper: keepGateOf(config) };
-    await this.#compare(reader, before, pair, cursor);
+    const words = tokens.map((token) => (token.known ? reader.tokenizer.show(token.id) : state.text.slice(token.start, token.end)));
+    const base = { tokens, count, layer, T, cursor, before, pair, suggestions, gates, gate, holds, words, belted: hasBelt(config), keeper: keepGateOf(config) };
     if (everyWord) await allLikeliest(reader, before);
     if (!holds.length) return { ...base, now: before, following: false };
     const sweep = this.curve?.sweep;
@@ -108,6 +108,23 @@ export class Readings {
     await this.#compare(reader, now, pair, cursor);
     if (everyWord) await allLikeliest(reader, now);
     return { ...base, now, following: false };
+  }
+
+  /**
+   * The text without holds: read once for as long as it stays the same.
+   * @param {State} state @param {Model} model
+   * @param {{tokens: Token[], ids: number[], layer: number, cursor: number, T: number}} text
+   */
+  async #asItIs(state, model, { tokens, ids, layer, cursor, T }) {
+    const { reader } = model;
+    const key = JSON.stringify([model.name, state.text, ids, layer, cursor, state.compare]);
+    if (this.plain?.key !== key) {
+      const side = await this.#side(reader, await reader.trace(ids), layer, cursor, T);
+      const pair = await pairOf(reader, state, side, tokens);
+      await this.#compare(reader, side, pair, cursor);
+      this.plain = { key, side, pair, suggestions: await suggestions(model, state, tokens, side.trace) };
+    }
+    return this.plain;
   }
 
   /**
@@ -215,15 +232,14 @@ async function allLikeliest(reader, side) {
 
 /**
  * What may come next, and what the text would be with it.
- * @param {Model} model @param {State} state @param {any} frame
+ * @param {Model} model @param {State} state @param {Token[]} tokens @param {Trace} trace
  */
-export async function suggestions({ reader }, state, frame) {
+async function suggestions({ reader }, state, tokens, trace) {
   const { tokenizer } = reader;
   const typed = state.text;
   const [head, half] = tokenizer.splitPrefix(typed);
-  const ended = half === '' || !tokenizer.wholeWords || frame.tokens.at(-1)?.end === typed.length;
+  const ended = half === '' || !tokenizer.wholeWords || tokens.at(-1)?.end === typed.length;
   const prefix = ended ? '' : half;
-  const { trace } = frame.before;
   const next = await reader.nextWords(trace, trace.length - 1, { k: 5, prefix });
   return next.map((one) => {
     const space = prefix || !typed || typed.endsWith(' ') || !tokenizer.wholeWords ? '' : ' ';

@@ -43,6 +43,8 @@ function picture(r) {
   const height = foot + focus.length * LINE + 4;
   return h('svg', { viewBox: `0 0 ${r.width} ${height}`, width: r.width, height, role: 'none', class: 'picture', 'data-export': 'belt' },
     h('rect', { class: 'cursor-column', x: columns.begins[cursor], y: 2, width: columns.widths[cursor], height: height - 4, rx: 8 }),
+    h('defs', null, h('pattern', { id: 'hatch', width: 7, height: 7, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' }, h('path', { class: 'hatch-line', d: 'M0 0V7' }))),
+    range(columns.from, columns.to).filter((t) => !r.tokens[t].known).map((t) => h('rect', { key: `hatch-${t}`, class: 'hatch', x: columns.begins[t] + 1, y: TOP - 14, width: columns.widths[t] - 2, height: HEIGHT + 14, fill: 'url(#hatch)' })),
     r.belted ? h('text', { class: 'dim', x: 0, y: ground - 5 }, r.text.belt.toLowerCase()) : null,
     below > 14 && r.belted ? h('text', { class: 'dim', x: 0, y: ground + 16 }, r.text.let_go) : null,
     columns.lead ? h('text', { class: 'dim middle small', x: columns.left - columns.lead / 2, y: 20 }, '…', h('title', null, r.text.earlier)) : null,
@@ -75,7 +77,6 @@ function wordShape(r, t, height) {
     onclick: () => r.lookAt(t), onpointerenter: () => r.setUi({ hover: t }), onpointerleave: () => r.setUi({ hover: null }),
   },
   h('rect', { class: 'hit', x, y: 0, width, height }),
-  t > 0 && r.tokens[t] && !r.tokens[t].known ? h('rect', { class: 'hatch', x: x + 2, y: TOP, width: width - 4, height: HEIGHT, fill: 'url(#hatch)' }) : null,
   h('text', { x: x + width / 2, y: 21, class: 'middle', 'font-size': columns.size }, cut(word, columns.size, width - 4)),
   role === 'other' ? null : h('rect', { class: `mark ${role}`, x: x + width / 2 - 12, y: 26, width: 24, height: 3, rx: 1.5 }));
 }

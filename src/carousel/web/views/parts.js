@@ -26,7 +26,7 @@ export function measure(word, size) {
 /** A word cut short where it is wider than its room. @param {string} word @param {number} size @param {number} room */
 export function cut(word, size, room) {
   if (measure(word, size) <= room) return word;
-  const letters = [...word];
+  const letters = [...word].slice(0, 60);
   while (letters.length > 1 && measure(`${letters.join('')}…`, size) > room) letters.pop();
   return `${letters.join('')}…`;
 }
@@ -68,6 +68,7 @@ export function iconButton(name, label, onclick, more = {}) {
 export function spokenAmount(words, text, amount) {
   if (amount === 0) return text.amount_zero;
   const { low, high } = words;
+  if (Math.abs(amount) === 1) return amount > 0 ? high : low;
   return fill(amount > 0 ? text.amount_up : text.amount_down, { percent: whole(Math.abs(amount)), low, high });
 }
 
