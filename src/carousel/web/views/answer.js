@@ -47,7 +47,7 @@ function needle(r) {
 function bars(r) {
   /** @type {Map<string, number>} */
   const before = new Map(r.before.next.map((/** @type {any} */ one) => [one.word, one.probability]));
-  return h('ol', { class: 'bars' }, r.now.next.slice(0, 5).map((/** @type {any} */ one) => {
+  return h('ol', { class: 'bars' }, r.now.next.slice(0, r.state.step ? 3 : 5).map((/** @type {any} */ one) => {
     const was = before.get(one.word) ?? 0;
     const changed = r.heldNow && Math.abs(was - one.probability) > 0.0005;
     return h('li', { key: one.word, class: roleOfWord(r, one.word) },

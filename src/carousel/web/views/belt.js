@@ -6,7 +6,7 @@ import { h, show, View } from '../dom.js';
 import { fill, percent, whole } from '../phrasing.js';
 import { cut, measure, roleOf, table, tableButton } from './parts.js';
 
-const TOP = 50, HEIGHT = 150, LINE = 19;
+const TOP = 47, HEIGHT = 150, LINE = 18;
 
 export class BeltView extends View {
   /** @param {any} r */

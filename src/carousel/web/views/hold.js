@@ -6,7 +6,7 @@ import { h, show, View } from '../dom.js';
 import { fill, whole } from '../phrasing.js';
 import { spokenAmount } from './parts.js';
 
-const HEIGHT = 84, THUMB = 14;
+const HEIGHT = 78, THUMB = 14;
 
 export class HoldView extends View {
   /** @param {any} r */

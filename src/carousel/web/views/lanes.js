@@ -6,7 +6,7 @@ import { h, show, View } from '../dom.js';
 import { fill, whole } from '../phrasing.js';
 import { cut, measure } from './parts.js';
 
-const HEIGHT = 44, BASE = 39, TALL = 33;
+const HEIGHT = 40, BASE = 36, TALL = 31;
 
 export class LanesView extends View {
   /** @type {import('../geometry/drag.js').Drag | null} */
