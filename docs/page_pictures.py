@@ -26,6 +26,8 @@ PICTURES = {
     "page-dark.png": ("dark", TOUR["first"], (1440, 900)),
 }
 """By file: the theme, what the page shows, and the size of its window."""
+FIRST = Path(str(files("carousel.web"))) / "first.svg"
+"""The first example's belt, for browsers that run no JavaScript."""
 
 
 def take(browser: Browser, address: str, name: str) -> None:
@@ -35,6 +37,11 @@ def take(browser: Browser, address: str, name: str) -> None:
     page.goto(f"{address}?theme={theme}#{link}")
     page.wait_for_selector(".response")
     page.screenshot(path=IMAGES / name)
+    if link == TOUR["first"]:
+        page.emulate_media(color_scheme="light")
+        page.evaluate("document.documentElement.dataset.theme = 'light'")
+        drawn = page.evaluate("import('/export.js').then((module) => module.svgOf())")
+        FIRST.write_text(drawn + "\n", encoding="utf-8")
     page.close()
 
 

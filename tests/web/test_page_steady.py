@@ -77,6 +77,24 @@ def test_a_link_is_the_page(visit, address):
     assert visit.page.inner_text("main") == before
 
 
+def test_a_link_of_other_weights_says_so(visit):
+    visit.open(urlencode({"model": "stories-lstm~00000000", "text": SWITCH}), words=12)
+    assert visit.page.inner_text(".notice") == (
+        "This link was made with other weights of stories-lstm: its numbers may differ."
+    )
+
+
+def test_without_javascript_there_are_a_picture_and_the_commands(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert page.inner_text("h1 >> visible=true") == "Pizza came first. Where did it go?"
+    assert page.locator(".no-script img").bounding_box()["height"] > 100
+    assert "--clamp forget=1@5-8" in page.inner_text(".no-script pre")
+    assert page.is_hidden("main")
+    context.close()
+
+
 def test_unknown_words_are_named_with_their_nearest(visit):
     visit.open(urlencode({"model": "stories-lstm", "text": "krish likes pizzza and sushi rolls"}))
     notice = visit.page.inner_text(".notice")

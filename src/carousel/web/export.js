@@ -65,7 +65,22 @@ export function dataOf(r) {
     holds: r.holds.map((/** @type {any} */ hold) => clampText(hold, layered(r))), before: side(r.before), now: side(r.now), said: r.said };
 }
 
-const PAINT = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linejoin', 'opacity', 'fill-opacity', 'font-size', 'font-weight', 'font-family', 'text-anchor', 'paint-order'];
+const PAINT = ['fill', 'stroke', 'opacity', 'fill-opacity'];
+const STROKE = ['stroke-width', 'stroke-dasharray', 'stroke-linejoin', 'paint-order'];
+const FONT = ['font-size', 'font-weight', 'font-family', 'text-anchor'];
+/** What need not be written, as it is so by itself. */
+const USUAL = new Set(['opacity: 1', 'fill-opacity: 1', 'stroke: none', 'stroke-dasharray: none', 'stroke-linejoin: miter', 'paint-order: normal', 'font-weight: 400', 'text-anchor: start']);
+
+/** Write the style that the page gives an element into a copy of it. @param {Element} copy @param {CSSStyleDeclaration} style */
+function writeStyle(copy, style) {
+  const names = [...PAINT, ...(style.stroke === 'none' ? [] : STROKE), ...(copy.localName === 'text' ? FONT : [])];
+  for (const name of ['class', 'role', 'id', 'aria-selected', 'aria-hidden', 'aria-label']) if (copy.localName !== 'pattern' || name !== 'id') copy.removeAttribute(name);
+  if (copy.localName === 'g' || copy.localName === 'title') return;
+  for (const name of names) {
+    const value = style.getPropertyValue(name);
+    if (!USUAL.has(`${name}: ${value}`)) copy.setAttribute(name, value);
+  }
+}
 
 /** The belt's picture by itself, with the page's colours written into it. @returns {string} */
 export function svgOf() {
@@ -73,11 +88,8 @@ export function svgOf() {
   if (!source) return '';
   const copy = /** @type {SVGElement} */ (source.cloneNode(true));
   const originals = [...source.querySelectorAll('*')];
-  [...copy.querySelectorAll('*')].forEach((node, index) => {
-    const style = getComputedStyle(originals[index]);
-    for (const name of PAINT) node.setAttribute(name, style.getPropertyValue(name));
-    for (const name of ['class', 'role', 'id', 'aria-selected', 'aria-hidden']) node.removeAttribute(name);
-  });
+  [...copy.querySelectorAll('*')].forEach((node, index) => writeStyle(node, getComputedStyle(originals[index])));
+  for (const node of [...copy.querySelectorAll('[fill="rgba(0, 0, 0, 0)"]')]) node.remove();
   for (const name of ['class', 'role', 'data-export']) copy.removeAttribute(name);
   const [, , width, height] = (copy.getAttribute('viewBox') ?? '0 0 0 0').split(' ');
   const ground = document.createElementNS('http://www.w3.org/2000/svg', 'rect');

@@ -34,6 +34,10 @@ export function noticeOf(r, nearest) {
   if (r.count > r.tokens.length - 1) {
     return { text: fill(text.said.long, { count: r.count, most: r.tokens.length - 1 }), replacements: [] };
   }
+  const { hash } = r.model.reader;
+  if (r.state.digest && hash && r.state.digest !== hash) {
+    return { text: fill(text.said.other_weights, { model: r.model.name }), replacements: [] };
+  }
   const unknown = r.tokens.filter((/** @type {any} */ token) => !token.known);
   if (!unknown.length) return null;
   const typed = unknown.map((/** @type {any} */ token) => r.state.text.slice(token.start, token.end));
