@@ -286,6 +286,4 @@ def test_the_live_region_speaks_once_it_is_quiet(visit):
     visit.page.keyboard.press("End")
     time.sleep(0.8)
     assert visit.page.inner_text("#live") == KEEP
-    assert (
-        visit.page.get_attribute("#amount-f", "aria-valuetext") == "keep everything"
-    )
+    assert visit.page.get_attribute("#amount-f", "aria-valuetext") == "keep everything"
