@@ -53,6 +53,7 @@ AWKWARD = [
     "nul\0nul \0 x",
     "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea e\u0323\u0301 e\u0301\u0323",
     "\u0301starts with a mark",
+    "he'll she'll they'll we'll it's he's she's 'twas don't won't can't 'll 's",
     "rock'n'roll 'quoted' dogs' \u2019tis don\u2019t don''t they'll we've I'm",
     "\ufeffbom \u200bzero\u200b width\ufeff",
     "\U0001d15e \u0344 \u0340 \ufb1d \u0958 \u1e9e \u03a3\u03c3\u03c2 STRASSE",

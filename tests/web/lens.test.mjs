@@ -65,6 +65,8 @@ for (const [name, python] of described()) {
     for (const { hold, ...held } of python.holds) {
       const alone = readTrace(model, python.ids, [hold]);
       checkTrace(model, alone, held, `${hold.kind} ${hold.gate}`);
+      // What a hold puts on the belt is on the account of its word.
+      if (model.config.cell !== 'rnn') assert.ok(new Belt(alone, hold.layer).error() < 1e-4);
       // Whatever was read before, the numbers are the same.
       last = readTrace(model, python.ids, [hold], last);
       same(last, alone);

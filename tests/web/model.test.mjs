@@ -134,6 +134,20 @@ test('no change of one byte of the header makes a model of another shape, or a c
   }
 });
 
+test('tensors that lie over one another are refused', () => {
+  const name = table('table').models.find((model) => model.startsWith('lstm-2-float32'));
+  const files = filesOf(name);
+  const config = parseConfig(new TextDecoder().decode(files['config.json']));
+  const bytes = new Uint8Array(files['model.safetensors']);
+  const size = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + size)));
+  header['layers.0.weight_hh'].data_offsets = header['layers.1.weight_hh'].data_offsets;
+  const text = new TextEncoder().encode(JSON.stringify(header).padEnd(size));
+  assert.equal(text.length, size);
+  bytes.set(text, 8);
+  assert.throws(() => readWeights(bytes.buffer, config), /overlap or leave gaps/);
+});
+
 test('values that are not finite are refused', () => {
   for (const name of table('table').models.filter((model) => model.startsWith('gru-1'))) {
     const files = filesOf(name);

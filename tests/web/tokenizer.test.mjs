@@ -57,6 +57,9 @@ test('places are exact where nothing is changed, and where something is', () => 
   assert.deepEqual(places('cafe\u0301 don\u2019t \u0130stanbul \u{1f600} x'), [
     'cafe\u0301', 'don\u2019t', '\u0130stanbul', '\u{1f600}', 'x',
   ]);
+  const byLetters = made.find((one) => one.kind === 'chars').tokenizer;
+  const hindi = byLetters.encode('\u0939\u093fe\u0301').map(({ start, end }) => [start, end]);
+  assert.deepEqual(hindi, [[0, 1], [1, 2], [2, 4]]);
   const byBytes = made.find((one) => one.kind === 'bpe').tokenizer;
   const emoji = byBytes.encode('a\u{1f600}b');
   assert.ok(emoji.slice(1, -1).every((token) => token.start === 1 && token.end === 3));

@@ -31,7 +31,11 @@ const ALONE = /./gsu;
  * @returns {Normalized}
  */
 export function normalizeLine(line, steps) {
-  const pieces = line.match(steps.nfc ? CLUSTER : ALONE) ?? [];
+  const clusters = line.match(steps.nfc ? CLUSTER : ALONE) ?? [];
+  // Only what NFC joins or reorders has one place together.
+  const pieces = clusters.flatMap((piece) =>
+    steps.nfc && piece.normalize('NFC') !== piece ? [piece] : Array.from(piece),
+  );
   let made = pieces.map((piece) => normalizeText(piece, steps));
   if (steps.nfc && made.join('') !== normalizeText(line, steps)) {
     // Characters that join across what we take for a border: then the line is one piece.
