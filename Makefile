@@ -14,7 +14,8 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 # The kernels with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of their own
-# that sees the libraries of the usual one, and the engine's tests on them.
+# that sees the libraries of the usual one, and the engine's tests on them; then the tests in C++,
+# which use the engine from many threads, with ThreadSanitizer.
 SANITIZED := build/sanitize
 SITE = $(shell $(BIN)/python -c 'import site; print(site.getsitepackages()[0])')
 sanitize: $(READY)
@@ -22,11 +23,15 @@ sanitize: $(READY)
 	echo $(SITE) > $$($(SANITIZED)/bin/python -c 'import site; print(site.getsitepackages()[0])')/usual.pth
 	$(SANITIZED)/bin/python -m pip install --quiet --no-deps --force-reinstall \
 	  --config-settings=build-dir=$(SANITIZED)/cmake \
-	  --config-settings=cmake.define.CAROUSEL_SANITIZE=ON \
+	  "--config-settings=cmake.define.CAROUSEL_SANITIZE=address,undefined" \
 	  --config-settings=install.strip=false .
 	LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libstdc++.so.6)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	  $(SANITIZED)/bin/python -m pytest -q -p no:cacheprovider tests/engine tests/test_onnx.py
+	  $(SANITIZED)/bin/python -m pytest -q -p no:cacheprovider tests/engine tests/test_onnx.py \
+	  --ignore=tests/engine/test_cpp.py
+	cmake -S . -B $(SANITIZED)/thread -DCAROUSEL_TESTS=ON -DCAROUSEL_SANITIZE=thread
+	cmake --build $(SANITIZED)/thread
+	$(SANITIZED)/thread/engine_tests
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -43,7 +48,7 @@ bench: $(READY)
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(READY)
-	$(BIN)/python docs/generate.py
+	$(BIN)/python tools/write_docs.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

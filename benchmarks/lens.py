@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from carousel.folder import Config
 from carousel.model import LanguageModel
-from carousel.text.tokenizer import train_tokenizer
+from carousel.storage.config import Config
+from carousel.text.vocabulary import train_tokenizer
 
 RUNS = 9
 VOCABULARY = 30_000
@@ -36,7 +36,7 @@ def make_model(vocabulary: int, layers: int, size: int) -> LanguageModel:
         name: rng.uniform(-0.1, 0.1, shape).astype(np.float32)
         for name, shape in config.weight_shapes().items()
     }
-    return LanguageModel(config, weights, tokenizer)
+    return LanguageModel.from_weights(config, weights, tokenizer)
 
 
 def measure(what: str, work: Callable[[], object]) -> None:

@@ -24,23 +24,23 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import TextError
-from carousel.text.corpus import encode_text
-from carousel.text.reading import find_files, read_pieces
-from carousel.text.tokenizer import train_tokenizer
+from carousel.text.corpus import encode_pieces
+from carousel.text.files import find_files, read_pieces
+from carousel.text.vocabulary import train_tokenizer
 
 SIZES = {"2×200": (2, 200), "2×650": (2, 650)}
 BATCHES = {"20×35": (20, 35), "64×70": (64, 70)}
-PLAIN = "plain PyTorch"
-WAYS: dict[str, dict[str, Any]] = {
+BASELINE = "plain PyTorch"
+VARIANTS: dict[str, dict[str, Any]] = {
     "Carousel": {},
     "full softmax": {"softmax": "full"},
     "full, float32": {"softmax": "full", "precision": "float32"},
 }
 COMMON = {
     "cell": "lstm",
-    "tied": True,
+    "tie_embeddings": True,
     "dropout": 0.2,
-    "clip": 0.25,
+    "grad_clip": 0.25,
     "optimizer": "adamw",
     "learning_rate": 0.003,
     "warmup": 0.02,
@@ -50,7 +50,7 @@ RACE = COMMON | {
     "layers": 2,
     "hidden_size": 200,
     "embedding_size": 200,
-    "batch": 20,
+    "batch_size": 20,
     "bptt": 35,
     "optimizer": "sgd",
     "learning_rate": 20.0,
@@ -64,8 +64,9 @@ evenly between -0.1 and 0.1 is a standard deviation of 0.058. In so few epochs d
 TARGET = 150.0
 """The validation perplexity that ends the race."""
 NAMES = {"adamw": "AdamW", "sgd": "SGD"}
-SHOWN = (300.0, 250.0, 200.0, 175.0, TARGET)
+PERPLEXITIES = (300.0, 250.0, 200.0, 175.0, TARGET)
 SECONDS = 2.0
+"""How long a measurement of speed takes."""
 THREADS = 2
 
 
@@ -79,66 +80,70 @@ def main() -> None:
     parser.add_argument("--race-only", action="store_true", help="no tables of speed")
     parser.add_argument("--plot", type=Path, help="draw the race to this PNG")
     parser.add_argument("--json", type=Path, help="write all that was measured")
-    given = parser.parse_args()
-    if given.turns < 1:
+    arguments = parser.parse_args()
+    if arguments.turns < 1:
         parser.error("--turns must be 1 or more")
     result: dict[str, Any] = {"machine": f"{platform.machine()}, {THREADS} threads"}
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            texts = write_ids(Path(place), given.text, given.valid)
+            texts = write_ids(Path(folder), arguments.text, arguments.valid)
         except TextError as error:
             parser.error(str(error))
-        if not given.race_only:
-            result["speed"] = measure_speed(texts, given.turns)
+        if not arguments.race_only:
+            result["speed"] = measure_speed(texts, arguments.turns)
             print_speed(result["speed"])
-        if not given.no_race:
-            result["race"] = {who: race(who, texts["words"]) for who in ("Carousel", PLAIN)}
+        if not arguments.no_race:
+            contestants = ("Carousel", BASELINE)
+            result["race"] = {name: race(name, texts["words"]) for name in contestants}
             print_race(result["race"])
-            if given.plot:
-                draw_race(result["race"], given.plot)
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            if arguments.plot:
+                draw_race(result["race"], arguments.plot)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def write_ids(place: Path, text: str, valid: str) -> dict[str, dict[str, Any]]:
-    """The texts as ids on disk: whole words, the 10,000 likeliest of them, and characters."""
-    made = {}
+def write_ids(folder: Path, text: str, valid: str) -> dict[str, dict[str, Any]]:
+    """The texts as ids on disk: as words, as the 10,000 most frequent words, and as characters."""
+    texts = {}
     for name, kind, size in (
         ("words", "whitespace", None), ("10,000", "whitespace", 10_000), ("chars", "chars", None),
     ):  # fmt: skip
-        say(f"reading {text} as {name}")
+        log(f"reading {text} as {name}")
         tokenizer = train_tokenizer(kind, read_pieces(find_files([text])), vocab_size=size)
         paths = {}
         for part, source in (("train", text), ("valid", valid)):
-            parts = [ids for ids, _ in encode_text(read_pieces(find_files([source])), tokenizer)]
-            paths[part] = str(place / f"{name}-{part}.npy")
+            parts = [ids for ids, _ in encode_pieces(read_pieces(find_files([source])), tokenizer)]
+            paths[part] = str(folder / f"{name}-{part}.npy")
             np.save(paths[part], np.concatenate(parts))
-        made[name] = {"ids": paths, "vocab_size": tokenizer.vocab_size}
-    return made
+        texts[name] = {"ids": paths, "vocab_size": tokenizer.vocab_size}
+    return texts
 
 
 def measure_speed(texts: dict[str, dict[str, Any]], turns: int) -> list[dict[str, Any]]:
     """Words/s and peak memory of every contestant on every size, in turns."""
     tasks = []
     for batch_name, (batch, bptt) in BATCHES.items():
-        at = {"batch": batch, "bptt": bptt}
+        batch_settings = {"batch_size": batch, "bptt": bptt}
         for size_name, (layers, width) in SIZES.items():
             for text in ("10,000", "words"):
-                tasks.append((size_name, text, batch_name, at | sizes(layers, width)))
-        tasks.append(("1×256", "chars", batch_name, at | sizes(1, 256)))
+                tasks.append((size_name, text, batch_name, batch_settings | sizes(layers, width)))
+        tasks.append(("1×256", "chars", batch_name, batch_settings | sizes(1, 256)))
     rows = []
     for model, text, batch_name, setting in tasks:
-        ways = [PLAIN, *(way for way in WAYS if text != "chars" or way == "Carousel")]
-        runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+        variants = [
+            BASELINE,
+            *(variant for variant in VARIANTS if text != "chars" or variant == "Carousel"),
+        ]
+        runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
         for turn in range(turns):
-            for way in ways:
-                say(f"{model}, {text}, {batch_name}, turn {turn + 1}: {way}")
+            for variant in variants:
+                log(f"{model}, {text}, {batch_name}, turn {turn + 1}: {variant}")
                 job = {
                     "what": "speed",
                     "seconds": SECONDS,
-                    "setting": COMMON | setting | WAYS.get(way, {}),
+                    "setting": COMMON | setting | VARIANTS.get(variant, {}),
                 }
-                runs[way] += work(way, job, texts[text])
+                runs[variant] += run_worker(variant, job, texts[text])
         rows.append(
             {
                 "model": model,
@@ -155,40 +160,43 @@ def sizes(layers: int, width: int) -> dict[str, int]:
     return {"layers": layers, "hidden_size": width, "embedding_size": width}
 
 
-def race(who: str, text: dict[str, Any]) -> list[dict[str, float]]:
+def race(contestant: str, text: dict[str, Any]) -> list[dict[str, float]]:
     """Validations on the way to the target, each with the seconds until then."""
-    say(f"race to perplexity {TARGET:g}: {who}")
+    log(f"race to perplexity {TARGET:g}: {contestant}")
     words = len(np.load(text["ids"]["valid"], mmap_mode="r"))
     job = {"what": "race", "setting": RACE, "target": TARGET, "validate_every": 5 * words}
-    return work(who, job, text)
+    return run_worker(contestant, job, text)
 
 
-def work(who: str, job: dict[str, Any], text: dict[str, Any]) -> list[dict[str, float]]:
-    """Run a worker to its end; what it printed."""
-    given = job | text | {"who": "plain" if who == PLAIN else "carousel", "threads": THREADS}
+def run_worker(
+    contestant: str, job: dict[str, Any], text: dict[str, Any]
+) -> list[dict[str, float]]:
+    """Run a worker to its end, and return the rows that it printed."""
+    name = "plain" if contestant == BASELINE else "carousel"
+    arguments = job | text | {"contestant": name, "threads": THREADS}
     script = Path(__file__).parent / "training" / "worker.py"
-    command = [sys.executable, str(script), json.dumps(given)]
+    command = [sys.executable, str(script), json.dumps(arguments)]
     rows = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             rows.append(json.loads(line))
             if "perplexity" in rows[-1]:
-                say(
+                log(
                     "  {seconds:.0f} s, {words:.0f} words: perplexity {perplexity:.1f}".format(
                         **rows[-1]
                     )
                 )
     if process.returncode:
-        raise SystemExit(f"{who} failed: {command}")
+        raise SystemExit(f"{contestant} failed: {command}")
     return rows
 
 
 def print_speed(rows: list[dict[str, Any]]) -> None:
     """Two tables: words/s as multiples of the plain recipe's, and memory."""
-    ways = [PLAIN, *WAYS]
-    head = "| model | vocabulary | batch | " + " | ".join(ways) + " |"
-    rule = "| --- | --: | --: |" + " --: |" * len(ways)
+    variants = [BASELINE, *VARIANTS]
+    head = "| model | vocabulary | batch | " + " | ".join(variants) + " |"
+    rule = "| --- | --: | --: |" + " --: |" * len(variants)
     print(
         "\nWords/s: the plain recipe's median, and how many times that Carousel trains (lowest to"
     )
@@ -196,15 +204,15 @@ def print_speed(rows: list[dict[str, Any]]) -> None:
     print(head + "\n" + rule)
     for row in rows:
         cells = []
-        base = [run["words_per_second"] for run in row["runs"][PLAIN]]
-        for way in ways:
-            runs = [run["words_per_second"] for run in row["runs"].get(way, [])]
-            if way == PLAIN:
+        base = [run["words_per_second"] for run in row["runs"][BASELINE]]
+        for variant in variants:
+            runs = [run["words_per_second"] for run in row["runs"].get(variant, [])]
+            if variant == BASELINE:
                 cells.append(f"{statistics.median(base):,.0f}")
             elif runs:
                 ratios = sorted(ours / theirs for ours, theirs in zip(runs, base, strict=True))
-                middle = statistics.median(ratios)
-                cells.append(f"{middle:.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})")
+                median = statistics.median(ratios)
+                cells.append(f"{median:.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})")
             else:
                 cells.append("the same")
         print(f"| {row['model']} | {row['vocabulary']:,} | {row['batch']} | {' | '.join(cells)} |")
@@ -212,13 +220,17 @@ def print_speed(rows: list[dict[str, Any]]) -> None:
     print(head + "\n" + rule)
     for row in rows:
         peaks = {
-            way: statistics.median(run["peak"] for run in runs) for way, runs in row["runs"].items()
+            variant: statistics.median(run["peak"] for run in runs)
+            for variant, runs in row["runs"].items()
         }
-        cells = [f"{peaks[way] / 2**20:,.0f}" if way in peaks else "the same" for way in ways]
+        cells = [
+            f"{peaks[variant] / 2**20:,.0f}" if variant in peaks else "the same"
+            for variant in variants
+        ]
         print(f"| {row['model']} | {row['vocabulary']:,} | {row['batch']} | {' | '.join(cells)} |")
 
 
-def reached(rows: list[dict[str, float]], perplexity: float) -> float | None:
+def seconds_to(rows: list[dict[str, float]], perplexity: float) -> float | None:
     """The seconds at which a perplexity was first reached."""
     return next((row["seconds"] for row in rows if row["perplexity"] <= perplexity), None)
 
@@ -226,11 +238,14 @@ def reached(rows: list[dict[str, float]], perplexity: float) -> float | None:
 def print_race(races: dict[str, list[dict[str, float]]]) -> None:
     """When each first reached some perplexities."""
     print(f"\nSeconds to a validation perplexity ({describe(RACE)})\n")
-    print(f"| perplexity | {PLAIN} | Carousel | ratio |\n| --: | --: | --: | --: |")
-    for perplexity in SHOWN:
-        theirs, ours = reached(races[PLAIN], perplexity), reached(races["Carousel"], perplexity)
+    print(f"| perplexity | {BASELINE} | Carousel | ratio |\n| --: | --: | --: | --: |")
+    for perplexity in PERPLEXITIES:
+        theirs, ours = (
+            seconds_to(races[BASELINE], perplexity),
+            seconds_to(races["Carousel"], perplexity),
+        )
         ratio = f"{theirs / ours:.1f}" if theirs and ours else ""
-        cells = [f"{found:,.0f}" if found else "not reached" for found in (theirs, ours)]
+        cells = [f"{time:,.0f}" if time else "not reached" for time in (theirs, ours)]
         print(f"| {perplexity:g} | {' | '.join(cells)} | {ratio} |")
 
 
@@ -239,7 +254,7 @@ def describe(setting: dict[str, Any]) -> str:
     optimizer = NAMES[setting["optimizer"]]
     return (
         f"{setting['layers']}×{setting['hidden_size']}, "
-        f"batch {setting['batch']}×{setting['bptt']}, "
+        f"batch {setting['batch_size']}×{setting['bptt']}, "
         f"{optimizer} {setting['learning_rate']:g}, dropout {setting['dropout']:g}, "
         f"{setting['epochs']:g} epochs"
     )
@@ -251,26 +266,29 @@ def draw_race(races: dict[str, list[dict[str, float]]], path: Path) -> None:
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    for (who, rows), colour in zip(races.items(), ("#0072B2", "#D55E00"), strict=True):
+    for (contestant, rows), colour in zip(races.items(), ("#0072B2", "#D55E00"), strict=True):
         minutes = [row["seconds"] / 60 for row in rows]
         perplexities = [row["perplexity"] for row in rows]
         axes.plot(minutes, perplexities, "o-", color=colour)
         # The curves fall: to the upper right of a point there is room.
-        middle = len(rows) // 2
+        labelled = len(rows) // 2
         axes.annotate(
-            who, (minutes[middle], perplexities[middle]), (8, 8), textcoords="offset points",
+            contestant,
+            (minutes[labelled], perplexities[labelled]),
+            (8, 8),
+            textcoords="offset points",
             color=colour,
-        )  # fmt: skip
+        )
     axes.axhline(TARGET, color="#888888", linewidth=0.8, linestyle="--")
     axes.set(yscale="log", xlabel="minutes of training", ylabel="validation perplexity")
-    axes.set_yticks(SHOWN, [f"{tick:g}" for tick in SHOWN])
+    axes.set_yticks(PERPLEXITIES, [f"{tick:g}" for tick in PERPLEXITIES])
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 
 
-def say(line: str) -> None:
-    """Progress, out of the tables' way."""
+def log(line: str) -> None:
+    """Print progress to standard error, where it does not disturb the tables."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from carousel.folder import Config
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
-from carousel.text.tokenizer import train_tokenizer
+from carousel.storage.config import Config
+from carousel.text.vocabulary import train_tokenizer
 
 # A busy machine is no failure: no test is judged by its time.
 settings.register_profile("carousel", deadline=None)
@@ -37,7 +38,16 @@ def data():
 def make_model():
     """A function that makes a random model of a cell over a text's tokens."""
 
-    def make(cell="lstm", kind="words", text=WORDS, seed=0, scale=0.7, tied=False, **sizes):
+    def make(
+        cell="lstm",
+        kind="words",
+        text=WORDS,
+        seed=0,
+        scale=0.7,
+        tied=False,
+        backend="auto",
+        **sizes,
+    ):
         tokenizer = train_tokenizer(kind, text.splitlines(), vocab_size=sizes.pop("vocab", None))
         sizes = {"embedding_size": 5, "hidden_size": 6, "layers": 1} | sizes
         if tied and sizes["embedding_size"] != sizes["hidden_size"]:
@@ -48,6 +58,6 @@ def make_model():
             name: rng.normal(scale=scale, size=shape).astype(np.float32)
             for name, shape in config.weight_shapes().items()
         }
-        return LanguageModel(config, weights, tokenizer)
+        return LanguageModel(RecurrentLM(config, weights, backend=backend), tokenizer)
 
     return make

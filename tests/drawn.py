@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.folder import Config
-from carousel.lens.points import points_of
+from carousel.lens.names import full_names
 from carousel.lens.trace import Trace
+from carousel.storage.config import Config
 
 SVG = "{http://www.w3.org/2000/svg}"
 WORDS = st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=30)
@@ -23,7 +23,7 @@ def make_trace(words, cell="lstm", layers=1, units=4, seed=0):
     )
     rng = np.random.default_rng(seed)
     values = {}
-    for point in points_of(config):
+    for point in full_names(config):
         shape = (len(words), units)
         gate = point[-1] in "fiorz"
         values[point] = (rng.random(shape) if gate else rng.uniform(-1, 1, shape)).astype("f4")

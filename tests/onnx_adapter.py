@@ -6,7 +6,7 @@ from onnx import helper, numpy_helper
 from carousel.cells import CELLS, GRU, LSTM, RNN, HiddenState, LSTMState, Weights
 from carousel.convert.gate_order import ONNX, restack
 from carousel.engine.decoder import Decoder
-from carousel.folder import Config
+from carousel.storage.config import Config
 from carousel.unroll import unroll
 
 

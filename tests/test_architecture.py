@@ -1,4 +1,4 @@
-"""Who may know whom: the arrows of the house, read from the imports."""
+"""Who may know whom: every import of every file points down the house, lazily made or not."""
 
 import ast
 from pathlib import Path
@@ -9,98 +9,141 @@ import carousel
 
 ROOT = Path(carousel.__file__).parent
 
-# Each room and what it may import, at the top of a module or inside a function.
-MAY_IMPORT = {
-    "errors": set(),
-    "cells": set(),
-    "unroll": {"cells"},
-    "text": {"errors"},
-    "storage": set(),
-    "adaptive": {"storage"},
-    "weights_file": {"errors", "storage"},
-    "folder": {"errors", "cells", "text", "storage", "adaptive", "weights_file"},
-    "engine": {"errors", "cells", "folder", "storage", "adaptive"},
-    "model": {
-        "errors", "cells", "unroll", "folder", "text", "storage", "adaptive", "engine",
-    },
-    "predict": {"errors", "cells", "model", "text"},
-    "evaluate": {"errors", "model", "text"},
-    "convert": {"errors", "cells", "folder", "text", "model", "weights_file"},
-    "quantize": {"errors", "folder", "storage", "model", "evaluate", "text"},
-    "lens": {
-        "errors", "cells", "unroll", "folder", "text", "adaptive", "model", "predict", "engine",
-    },
-    "draw": {"errors", "cells", "folder", "model", "predict", "lens"},
-    "training": {"errors", "cells", "unroll", "folder", "text", "adaptive", "model", "draw"},
-    "study": {"errors", "cells", "folder", "text", "model", "predict", "training", "lens", "draw"},
-    "web": set(),
-    "cli": {
-        "", "errors", "folder", "text", "model", "predict", "evaluate", "convert", "quantize",
-        "lens", "training", "study", "draw", "web",
-    },
-    "": {"errors", "model", "training"},
-    "__main__": {"cli"},
-}  # fmt: skip
-# The model's conveniences (``model.next_words``) open the rooms above it when they are called.
-CONVENIENCES = {
-    ("model", "predict"),
-    ("model", "evaluate"),
-    ("model", "lens"),
-    ("lens", "draw"),
-    ("", "lens"),
-}
-TORCH = {"training", "study", "convert"}
+# The floors, lowest first. A file may import files of lower floors, and of its own.
+FLOORS = [
+    "errors",
+    "cells",
+    "unroll",
+    "softmax",
+    "adaptive_softmax",
+    "text",
+    "storage",
+    "engine",
+    "inference",
+    "predict",
+    "evaluate",
+    "lens",
+    "draw",
+    "web",
+    "explain",
+    "pretrained",
+    "model",
+    "quantize",
+    "training.settings",
+    "training.nn",
+    "training.data",
+    "training.run",
+    "training.job",
+    "training.api",
+    "",  # carousel itself: the public names
+    "convert",
+    "study",
+    "serve",
+    "cli",
+    "__main__",
+]
+TORCH = ("training", "study", "convert")
 
 
-def modules():
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        yield path, "" if parts == ("__init__",) else parts[0]
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def floor(module):
+    """The place in the house of a module: that of the longest name that it is under."""
+    names = [name for name in FLOORS if module == name or (name and module.startswith(name + "."))]
+    assert names or module in PACKAGES, f"{module or 'carousel'} is on no floor"
+    return FLOORS.index(max(names, key=len)) if names else -1
+
+
+# Packages that are only a door to floors of their own.
+PACKAGES = {"training"}
+
+
+def for_types_only(tree):
+    return {
+        id(node)
+        for test in ast.walk(tree)
+        if isinstance(test, ast.If) and ast.unparse(test.test) == "TYPE_CHECKING"
+        for statement in test.body
+        for node in ast.walk(statement)
+    }
 
 
 def imported(path):
-    """Names of the modules that a file imports, each with whether that is inside a function."""
-    tree = ast.parse(path.read_text())
-    inside = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-    }
+    """The modules of the house that a file imports, at its top or inside a function."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = for_types_only(tree)
     for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names = [str(node.module)]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
         for name in names:
-            yield name, id(node) in inside
+            top, _, rest = name.partition(".")
+            if top != "carousel":
+                continue
+            while rest and rest not in FILES:
+                rest = rest.rpartition(".")[0]
+            yield rest
 
 
-@pytest.mark.parametrize(("path", "room"), list(modules()), ids=lambda value: str(value)[-40:])
-def test_imports_follow_the_arrows(path, room):
-    for name, lazy in imported(path):
-        top, *rest = name.split(".")
-        if top == "carousel":
-            other = rest[0] if rest else ""
-            allowed = other == room or other in MAY_IMPORT[room]
-            if (room, other) in CONVENIENCES:
-                allowed = lazy or is_for_types_only(path, name)
-            assert allowed, f"{path.relative_to(ROOT)} imports {name}"
-        if top == "torch":
-            assert room in TORCH, f"{path.relative_to(ROOT)} imports torch"
+GRAPH = {module: set(imported(path)) - {module} for module, path in FILES.items()}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_point_down(module):
+    for other in GRAPH[module]:
+        assert floor(other) <= floor(module), f"{module} imports {other}, which is above it"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    def reached(module):
+        seen, waiting = set(), [module]
+        while waiting:
+            for other in GRAPH[waiting.pop()] - seen:
+                seen.add(other)
+                waiting.append(other)
+        return seen
+
+    assert [module for module in GRAPH if module in reached(module)] == []
+
+
+def test_every_floor_is_there():
+    built = {floor(module) for module in FILES if module not in PACKAGES}
+    missing = {FLOORS[number] for number in set(range(len(FLOORS))) - built}
+    assert missing <= {"serve"}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_only_what_trains_knows_torch(module):
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    at_the_top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+        if any(name.split(".")[0] == "torch" for name in names):
+            assert module.startswith(TORCH), f"{module} imports torch"
             # A .safetensors file is taken over without PyTorch.
-            assert lazy or room != "convert", f"{path.relative_to(ROOT)} imports torch at once"
+            lazy = id(node) not in at_the_top
+            assert lazy or not module.startswith("convert"), f"{module} imports torch at once"
 
 
-def is_for_types_only(path, name):
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            return any(isinstance(n, ast.ImportFrom) and n.module == name for n in node.body)
-    return False
-
-
-def test_every_room_is_in_the_plan():
-    assert {room for _, room in modules()} == set(MAY_IMPORT)
+def test_modules_are_short():
+    cpp = ROOT.parents[1] / "cpp"
+    sources = [*FILES.values(), *ROOT.rglob("*.js"), *cpp.rglob("*.cpp"), *cpp.rglob("*.h")]
+    long = {
+        path.name: lines
+        for path in sources
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert long == {}

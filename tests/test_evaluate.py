@@ -11,6 +11,7 @@ from by_hand import softmax_by_hand
 from carousel import evaluate as module
 from carousel.errors import TextError
 from carousel.evaluate import evaluate
+from front_door import parts
 
 SENTENCES = [
     "the cat sat on a mat",
@@ -30,11 +31,11 @@ def naive(model, lines):
     """Everything by hand, token after token, in plain Python."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode("".join(line + "\n" for line in lines))
-    state, token = model.initial_state(), tokenizer.eol_id
+    state, token = model.model.initial_state(), tokenizer.eol_id
     nats, ranks, keys, letters = 0.0, [], 0, 0
     words = [i for i in range(tokenizer.vocab_size) if tokenizer.is_word(i)]
     for target in ids:
-        scores, state = model.step([token], state)
+        scores, state = model.model.step([token], state)
         p = softmax_by_hand(scores[0])
         nats -= math.log(p[target])
         if target == tokenizer.unknown_id:
@@ -59,7 +60,7 @@ def test_equals_a_naive_pass(make_model, tmp_path_factory, seed, picks):
     model = make_model(seed=seed)
     lines = [SENTENCES[i] for i in picks]
     ids, nats, ranks, saved = naive(model, lines)
-    found = evaluate(model, write(tmp_path_factory.mktemp("text"), lines))
+    found = evaluate(*parts(model), write(tmp_path_factory.mktemp("text"), lines))
     characters = sum(len(line) + 1 for line in lines)
     words = sum(len(line.split()) for line in lines)
     assert (found.tokens, found.words, found.characters) == (len(ids), words, characters)
@@ -76,7 +77,7 @@ def test_equals_a_naive_pass(make_model, tmp_path_factory, seed, picks):
 
 def test_a_model_without_weights_is_uniform(make_model, tmp_path):
     model = make_model(scale=0.0)
-    found = evaluate(model, write(tmp_path, SENTENCES))
+    found = evaluate(*parts(model), write(tmp_path, SENTENCES))
     assert found.perplexity == pytest.approx(model.config.vocab_size, rel=1e-5)
     # With all words equal none is likelier than the right one; only the unknown are missed.
     unknown = round(found.unknown_rate * found.tokens)
@@ -91,11 +92,11 @@ def test_where_the_text_is_cut_hardly_matters(make_model, tmp_path, monkeypatch)
     lines = [SENTENCES[i] for i in rng.integers(0, 4, 300)]
     files = write(tmp_path, lines)
     monkeypatch.setattr(module, "MOST_STREAMS", 1)
-    one = evaluate(model, files)
+    one = evaluate(*parts(model), files)
     monkeypatch.setattr(module, "MOST_STREAMS", 32)
     monkeypatch.setattr(module, "SHORTEST_STREAM", 100)
     monkeypatch.setattr(module, "LOGIT_BYTES", 2000)
-    many = evaluate(model, files)
+    many = evaluate(*parts(model), files)
     assert many.tokens == one.tokens
     assert many.next_words == one.next_words
     assert many.perplexity == pytest.approx(one.perplexity, rel=1e-4)
@@ -107,7 +108,7 @@ def test_keystrokes_are_counted_on_a_part_of_a_long_text(make_model, tmp_path, m
     model = make_model()
     files = write(tmp_path, SENTENCES * 50)
     monkeypatch.setattr(module, "MOST_TYPED", 100)
-    found = evaluate(model, files)
+    found = evaluate(*parts(model), files)
     assert 50 <= found.keystroke_positions <= 150
     assert found.next_words > 1000
 
@@ -115,7 +116,7 @@ def test_keystrokes_are_counted_on_a_part_of_a_long_text(make_model, tmp_path, m
 @pytest.mark.parametrize("kind", ["chars", "bpe"])
 def test_other_tokens_have_no_ranks_of_words(make_model, tmp_path, kind):
     model = make_model(kind=kind, text="the cat sat\n", vocab=300 if kind == "bpe" else None)
-    found = evaluate(model, write(tmp_path, ["the cat sat"]))
+    found = evaluate(*parts(model), write(tmp_path, ["the cat sat"]))
     assert found.recall_at_1 is None
     assert found.keystrokes_saved is None
     assert found.bits_per_character > 0
@@ -124,7 +125,11 @@ def test_other_tokens_have_no_ranks_of_words(make_model, tmp_path, kind):
 
 def test_progress_and_unknown_text(make_model, tmp_path):
     seen = []
-    evaluate(make_model(), write(tmp_path, SENTENCES), tick=lambda d, t: seen.append((d, t)))
+    evaluate(
+        *parts(make_model()),
+        write(tmp_path, SENTENCES),
+        on_progress=lambda d, t: seen.append((d, t)),
+    )
     assert seen[-1][0] == seen[-1][1]
     with pytest.raises(TextError, match="every word of the text is unknown"):
-        evaluate(make_model(), write(tmp_path, ["xyzzy plugh"]))
+        evaluate(*parts(make_model()), write(tmp_path, ["xyzzy plugh"]))

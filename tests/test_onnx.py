@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from carousel.engine.decoder import instruction_sets
+from carousel.engine.extension import instruction_sets
 from carousel.unroll import unroll
 from onnx_adapter import load_data_set, run_engine, run_node
 

@@ -5,10 +5,12 @@ import pytest
 
 from carousel.errors import FolderError, SettingsError, TextError
 from carousel.evaluate import evaluate
-from carousel.model import SHIPPED, LanguageModel, shipped_models
+from carousel.model import LanguageModel
+from carousel.pretrained import PRETRAINED, pretrained_models
 from carousel.quantize import quantize
-from carousel.storage import Tiled, from_tiles, quantize_rows, to_bfloat16
-from carousel.text.stories import tell_stories
+from carousel.storage.number_formats import Tiled, from_tiles, quantize_rows, to_bfloat16
+from carousel.study.stories import tell_stories
+from front_door import parts
 
 TO = ["int8", "bfloat16"]
 
@@ -23,13 +25,15 @@ def stories(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dtype", TO)
-@pytest.mark.parametrize("name", shipped_models())
+@pytest.mark.parametrize("name", pretrained_models())
 def test_a_trained_model_keeps_its_perplexity(stories, tmp_path, monkeypatch, name, dtype):
     monkeypatch.setattr("carousel.quantize.measure_speed", lambda models: [1.0] * len(models))
     told = quantize(name, tmp_path / "m", dtype, on=[stories])
     after = LanguageModel.load(tmp_path / "m")
-    assert told.perplexity_before == evaluate(LanguageModel.load(name), [stories]).perplexity
-    assert told.perplexity_after == evaluate(after, [stories]).perplexity
+    assert (
+        told.perplexity_before == evaluate(*parts(LanguageModel.load(name)), [stories]).perplexity
+    )
+    assert told.perplexity_after == evaluate(*parts(after), [stories]).perplexity
     assert told.perplexity_after == pytest.approx(told.perplexity_before, rel=0.01)
     assert told.perplexity_after != told.perplexity_before
 
@@ -40,8 +44,8 @@ def test_what_is_written_is_the_model_rounded(tmp_path, monkeypatch, dtype):
     told = quantize("stories-lstm", tmp_path / "m", dtype)
     before, after = LanguageModel.load("stories-lstm"), LanguageModel.load(tmp_path / "m")
     assert after.tokenizer.to_json() == before.tokenizer.to_json()
-    for name, weight in before.weights.items():
-        stored = after.stored[name]
+    for name, weight in before.model.weights.items():
+        stored = after.model.stored[name]
         if weight.ndim == 1:
             np.testing.assert_array_equal(stored, weight)
         elif isinstance(stored, Tiled):
@@ -50,11 +54,11 @@ def test_what_is_written_is_the_model_rounded(tmp_path, monkeypatch, dtype):
             np.testing.assert_array_equal(stored, to_bfloat16(weight))
     for file in ("recipe.toml", "metrics.jsonl"):
         assert (tmp_path / "m" / file).read_bytes() == (
-            SHIPPED / "stories-lstm" / file
+            PRETRAINED / "stories-lstm" / file
         ).read_bytes()
     size = (tmp_path / "m" / "model.safetensors").stat().st_size
     assert told.bytes_after == size
-    assert told.bytes_before == (SHIPPED / "stories-lstm" / "model.safetensors").stat().st_size
+    assert told.bytes_before == (PRETRAINED / "stories-lstm" / "model.safetensors").stat().st_size
     assert told.bytes_before / size > {"int8": 3.4, "bfloat16": 1.8}[dtype]
     assert told.perplexity_before is None
     assert told.perplexity_after is None

@@ -7,20 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from carousel.cli import COMMANDS, run
+from carousel.cli import run
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.S)
-
-
-def commands():
-    for _, block in BLOCKS:
-        for line in block.splitlines():
-            if line.startswith("$ carousel "):
-                yield line.removeprefix("$ carousel ")
 
 
 def test_the_python_lines_run(tmp_path):
@@ -31,17 +22,6 @@ def test_the_python_lines_run(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split()[-1] == "burger"
-
-
-@pytest.mark.parametrize("line", list(commands()))
-def test_commands_have_the_names_and_flags_shown(line, capsys):
-    name, *arguments = shlex.split(line)
-    assert name in {command.__name__ for command in COMMANDS}
-    assert run([name, "--help"]) == 0
-    shown = capsys.readouterr().out
-    for argument in arguments:
-        if argument.startswith("--"):
-            assert argument in shown
 
 
 def test_the_prediction_shown_is_the_prediction_made(capsys, monkeypatch):

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from carousel.folder import Config
 from carousel.model import LanguageModel
-from carousel.text.stories import tell_stories
-from carousel.text.tokenizer import train_tokenizer
+from carousel.storage.config import Config
+from carousel.study.stories import tell_stories
+from carousel.text.vocabulary import train_tokenizer
 
 CUTOFFS = (12, 40)
 
@@ -40,5 +40,5 @@ def train_adaptive(steps=120, seed=0):
     sizes = tuple(tail[0].out_features for tail in softmax.tail)
     config = Config("lstm", V, 16, H, 1, False, cutoffs=CUTOFFS, tail_sizes=sizes)
     arrays = {name: weights[name].detach().numpy().copy() for name in config.weight_shapes()}
-    model = LanguageModel(config, arrays, tokenizer)
+    model = LanguageModel.from_weights(config, arrays, tokenizer)
     return model, np.mean(losses[:5]), np.mean(losses[-5:]), softmax

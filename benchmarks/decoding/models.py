@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from carousel.folder import Config, write_folder
-from carousel.storage import DTYPES, store
-from carousel.text.tokenizer import train_tokenizer
+from carousel.storage.config import Config
+from carousel.storage.model_folder import write_folder
+from carousel.storage.number_formats import DTYPES, cast_weights
+from carousel.text.vocabulary import train_tokenizer
 
 MODELS = {
     "keyboard": (96, 670, 1, 10_000),
@@ -35,5 +36,7 @@ def write_models(name: str, out: Path) -> dict[str, Path]:
     folders = {}
     for dtype in DTYPES:
         folders[dtype] = out / f"{name}-{dtype}"
-        write_folder(folders[dtype], replace(config, dtype=dtype), store(weights, dtype), tokenizer)
+        write_folder(
+            folders[dtype], replace(config, dtype=dtype), cast_weights(weights, dtype), tokenizer
+        )
     return folders

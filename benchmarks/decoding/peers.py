@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from carousel.folder import read_folder
+from carousel.convert.onnx import export_onnx
+from carousel.storage.model_folder import read_folder
 
 K = 3
 
@@ -126,7 +127,7 @@ class TorchInt8(Torch):
 
 
 class Onnx:
-    """ONNX Runtime, on a graph of Gather, LSTM, Gemm, TopK and ReduceLogSumExp."""
+    """ONNX Runtime, on a graph of Gather, LSTM, MatMul, TopK and ReduceLogSumExp."""
 
     quantized = False
 
@@ -152,18 +153,18 @@ class Onnx:
 
         shape = (config.layers, 1, config.hidden_size)
         self.token = value((1, 1), np.int64)
-        self.found = value((1, K), np.int64), value((1, K), np.float32)
+        self.found = value((1, 1, K), np.int64), value((1, 1, K), np.float32)
         states = [tuple(value(shape, np.float32) for _ in "hc") for _ in range(2)]
         # Two bindings: what one writes the other reads, and nothing is copied or allocated.
         self.bindings = []
         for old, new in (states, states[::-1]):
             binding = self.session.io_binding()
-            binding.bind_ortvalue_input("token", self.token)
+            binding.bind_ortvalue_input("tokens", self.token)
             binding.bind_ortvalue_output("ids", self.found[0])
             binding.bind_ortvalue_output("log_probs", self.found[1])
             for name, before, after in zip("hc", old, new, strict=True):
                 binding.bind_ortvalue_input(name, before)
-                binding.bind_ortvalue_output(f"{name}_after", after)
+                binding.bind_ortvalue_output(f"{name}_out", after)
             self.bindings.append(binding)
 
     def step(self, token: int) -> Any:
@@ -175,7 +176,7 @@ class Onnx:
 
     def plain(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
         """What was found, in NumPy."""
-        return found[0].numpy()[0].copy(), found[1].numpy()[0].copy()
+        return found[0].numpy()[0, 0].copy(), found[1].numpy()[0, 0].copy()
 
 
 class OnnxInt8(Onnx):
@@ -207,65 +208,9 @@ class Read:
 
 def write_onnx(folder: Path) -> None:
     """Write ``float32.onnx`` and ``int8.onnx`` into a model folder."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    _, config, weights, _ = read_folder(folder)
-    H, L = config.hidden_size, config.layers
-    rows = np.r_[0:H, 3 * H : 4 * H, H : 2 * H, 2 * H : 3 * H]  # ours are i f g o, ONNX's i o f g
-    made: dict[str, np.ndarray] = {
-        "embedding": np.asarray(weights["embedding.weight"]),
-        "decoder": np.ascontiguousarray(np.asarray(weights["decoder.weight"]).T),
-        "decoder_bias": np.asarray(weights["decoder.bias"]),
-        "k": np.array([K], np.int64),
-        "one": np.array([1], np.int64),
-        "layers": np.ones(L, np.int64),
-        "last": np.array([1, H], np.int64),
-    }
-    node = helper.make_node
-    nodes = [node("Gather", ["embedding", "token"], ["x0"])]
-    for part in "hc":
-        names = [f"{part}{layer}" for layer in range(L)]
-        nodes.append(node("Split", [part, "layers"], names, axis=0))
-    for n in range(L):
-        for name, kind in (("W", "weight_ih"), ("R", "weight_hh")):
-            made[f"{name}{n}"] = np.asarray(weights[f"layers.{n}.{kind}"])[rows][None]
-        biases = [np.asarray(weights[f"layers.{n}.bias_{kind}"])[rows] for kind in ("ih", "hh")]
-        made[f"B{n}"] = np.concatenate(biases)[None]
-        inputs = [f"x{n}", f"W{n}", f"R{n}", f"B{n}", "", f"h{n}", f"c{n}"]
-        nodes.append(node("LSTM", inputs, [f"y{n}", f"h{n}_", f"c{n}_"], hidden_size=H))
-        if n < L - 1:
-            nodes.append(node("Squeeze", [f"y{n}", "one"], [f"x{n + 1}"]))
-    for part in "hc":
-        names = [f"{part}{layer}_" for layer in range(L)]
-        nodes.append(node("Concat", names, [f"{part}_after"], axis=0))
-    nodes += [
-        node("Reshape", [f"h{L - 1}_", "last"], ["hidden"]),
-        node("MatMul", ["hidden", "decoder"], ["scores"]),
-        node("Add", ["scores", "decoder_bias"], ["logits"]),
-        node("TopK", ["logits", "k"], ["best", "ids"]),
-        node("ReduceLogSumExp", ["logits", "one"], ["total"], keepdims=1),
-        node("Sub", ["best", "total"], ["log_probs"]),
-    ]
-    state = (TensorProto.FLOAT, [L, 1, H])
-    graph = helper.make_graph(
-        nodes,
-        "decoder",
-        [
-            helper.make_tensor_value_info("token", TensorProto.INT64, [1, 1]),
-            *(helper.make_tensor_value_info(part, *state) for part in "hc"),
-        ],
-        [
-            helper.make_tensor_value_info("ids", TensorProto.INT64, [1, K]),
-            helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, [1, K]),
-            *(helper.make_tensor_value_info(f"{part}_after", *state) for part in "hc"),
-        ],
-        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in made.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(folder / "float32.onnx"))
+    export_onnx(folder, folder / "float32.onnx", top_k=K)
     quantize_dynamic(
         folder / "float32.onnx",
         folder / "int8.onnx",

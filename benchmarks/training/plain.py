@@ -38,17 +38,17 @@ class PlainModel(nn.Module):
         out, state = self.rnn(self.drop(self.encoder(ids)), state)
         return self.decoder(self.drop(out)), state
 
-    def zeros(self, batch: int) -> tuple[Tensor, Tensor]:
+    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """The state before anything was read."""
-        shape = (self.rnn.num_layers, batch, self.rnn.hidden_size)
+        shape = (self.rnn.num_layers, batch_size, self.rnn.hidden_size)
         return torch.zeros(shape), torch.zeros(shape)
 
 
-def rows(ids: np.ndarray, batch: int) -> Tensor:
-    """The text as ``batch`` streams side by side: ``[N, B]``."""
-    length = len(ids) // batch
-    streams = torch.from_numpy(ids[: length * batch].astype(np.int64))
-    return streams.view(batch, length).t().contiguous()
+def to_streams(ids: np.ndarray, batch_size: int) -> Tensor:
+    """The text as ``batch_size`` streams side by side: ``[N, B]``."""
+    length = len(ids) // batch_size
+    streams = torch.from_numpy(ids[: length * batch_size].astype(np.int64))
+    return streams.view(batch_size, length).t().contiguous()
 
 
 class PlainTraining:
@@ -57,7 +57,7 @@ class PlainTraining:
     def __init__(self, ids: np.ndarray, vocab_size: int, setting: dict[str, Any]) -> None:
         torch.manual_seed(0)
         self.setting = setting
-        self.batch, self.bptt = int(setting["batch"]), int(setting["bptt"])
+        self.batch_size, self.bptt = int(setting["batch_size"]), int(setting["bptt"])
         self.model = PlainModel(
             vocab_size,
             int(setting["hidden_size"]),
@@ -71,25 +71,25 @@ class PlainTraining:
             self.optimizer = torch.optim.AdamW(
                 self.model.parameters(), lr=1.0, betas=(0.9, 0.99), weight_decay=0.0, fused=True
             )
-        self.text = rows(ids, self.batch)
+        self.text = to_streams(ids, self.batch_size)
 
     def steps(self, epochs: float) -> Iterator[int]:
         """Train; yields the words that each step read."""
-        each = math.ceil((len(self.text) - 1) / self.bptt)
-        last = math.ceil(epochs * each)
+        steps_per_epoch = math.ceil((len(self.text) - 1) / self.bptt)
+        last_step = math.ceil(epochs * steps_per_epoch)
         warmup = self.setting["warmup"]
-        for step in range(last):
-            at = step % each
-            if at == 0:
-                state = self.model.zeros(self.batch)
-            x = self.text[at * self.bptt : (at + 1) * self.bptt]
-            y = self.text[at * self.bptt + 1 : (at + 1) * self.bptt + 1]
+        for step in range(last_step):
+            number = step % steps_per_epoch
+            if number == 0:
+                state = self.model.initial_state(self.batch_size)
+            x = self.text[number * self.bptt : (number + 1) * self.bptt]
+            y = self.text[number * self.bptt + 1 : (number + 1) * self.bptt + 1]
             x = x[: len(y)]
-            done = step / last
+            fraction = step / last_step
             rate = (
-                max(done / warmup, 1e-3)
-                if done < warmup
-                else 0.5 + 0.5 * math.cos(math.pi * (done - warmup) / (1 - warmup))
+                max(fraction / warmup, 1e-3)
+                if fraction < warmup
+                else 0.5 + 0.5 * math.cos(math.pi * (fraction - warmup) / (1 - warmup))
             )
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * self.setting["learning_rate"]
@@ -97,7 +97,7 @@ class PlainTraining:
             loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
             self.optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.setting["clip"])
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.setting["grad_clip"])
             self.optimizer.step()
             yield y.numel()
 
@@ -105,25 +105,25 @@ class PlainTraining:
     def measure(self, ids: np.ndarray) -> float:
         """Mean loss in nats per word of a text, in streams from a zero state."""
         self.model.eval()
-        text = rows(ids, 32)
-        state: tuple[Tensor, ...] = self.model.zeros(32)
+        text = to_streams(ids, 32)
+        state: tuple[Tensor, ...] = self.model.initial_state(32)
         total = 0.0
-        for at in range(0, len(text) - 1, self.bptt):
-            y = text[at + 1 : at + 1 + self.bptt]
-            logits, state = self.model(text[at : at + len(y)], state)
+        for start in range(0, len(text) - 1, self.bptt):
+            y = text[start + 1 : start + 1 + self.bptt]
+            logits, state = self.model(text[start : start + len(y)], state)
             total += F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum").item()
         self.model.train()
         return total / (text[1:].numel())
 
 
-def timed(training: PlainTraining, seconds: float, warm: int) -> float:
+def measure_speed(training: PlainTraining, seconds: float, warm: int) -> float:
     """Words a second, after ``warm`` steps that are not counted."""
-    words, began = 0, 0.0
+    words, begin = 0, 0.0
     for step, read in enumerate(training.steps(1e9)):
         if step >= warm:
             words += read
         else:
-            began = time.perf_counter()
-        if step > warm and time.perf_counter() - began > seconds:
+            begin = time.perf_counter()
+        if step > warm and time.perf_counter() - begin > seconds:
             break
-    return words / (time.perf_counter() - began)
+    return words / (time.perf_counter() - begin)

@@ -1,9 +1,9 @@
-"""One contestant in a process of its own: reads what to do as JSON, prints what came out.
+"""One contestant in a process of its own: takes the task as JSON, prints the results as JSON.
 
-    python benchmarks/training/worker.py '{"who": "plain", ...}'
+    python benchmarks/training/worker.py '{"contestant": "plain", ...}'
 
-``speed`` trains for some seconds and says words/s and the peak of resident memory; ``race`` trains
-to the end of its schedule, or to a perplexity, and prints a line a validation.
+The task ``speed`` trains for some seconds and prints words/s and the peak of resident memory;
+``race`` trains to the end of its schedule, or to a perplexity, and prints a line a validation.
 """
 
 from __future__ import annotations
@@ -20,112 +20,110 @@ from typing import Any
 import numpy as np
 import torch
 
-WARM = 2
-"""Steps that are not counted."""
+WARMUP_STEPS = 2
+"""Steps that are not counted: they find the memory that the others use again."""
 
 
 def main() -> None:
-    """Do what the argument says."""
-    job = json.loads(sys.argv[1])
-    torch.set_num_threads(job["threads"])
-    ids = {name: np.load(path, mmap_mode="r") for name, path in job["ids"].items()}
-    contestant = plain if job["who"] == "plain" else carousel
-    contestant(job, ids["train"], ids.get("valid"))
+    """Do the task of the first argument."""
+    task = json.loads(sys.argv[1])
+    torch.set_num_threads(task["threads"])
+    ids = {name: np.load(path, mmap_mode="r") for name, path in task["ids"].items()}
+    train = train_plain if task["contestant"] == "plain" else train_carousel
+    train(task, ids["train"], ids["valid"])
 
 
-def plain(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -> None:
+def train_plain(task: dict[str, Any], train: np.ndarray, valid: np.ndarray) -> None:
     """PyTorch's plain recipe."""
-    from plain import PlainTraining, timed
+    from plain import PlainTraining, measure_speed
 
-    setting = job["setting"]
-    training = PlainTraining(train, job["vocab_size"], setting)
-    if job["what"] == "speed":
-        say({"words_per_second": timed(training, job["seconds"], WARM), "peak": peak()})
+    training = PlainTraining(train, task["vocab_size"], task["setting"])
+    if task["what"] == "speed":
+        speed = measure_speed(training, task["seconds"], WARMUP_STEPS)
+        print_row({"words_per_second": speed, "peak": peak_memory()})
         return
-    assert valid is not None
-    began = time.perf_counter()
-    words = checked = 0
-    for read in training.steps(setting["epochs"]):
-        words += read
-        if words - checked >= job["validate_every"]:
-            checked = words
-            if passed(training.measure(valid), words, began, job["target"]):
+    begin = time.perf_counter()
+    words = validated_words = 0
+    for batch_words in training.steps(task["setting"]["epochs"]):
+        words += batch_words
+        if words - validated_words >= task["validate_every"]:
+            validated_words = words
+            if reaches_target(training.measure(valid), words, begin, task["target"]):
                 return
-    passed(training.measure(valid), words, began, job["target"])
+    reaches_target(training.measure(valid), words, begin, task["target"])
 
 
-def carousel(job: dict[str, Any], train: np.ndarray, valid: np.ndarray | None) -> None:
+def train_carousel(task: dict[str, Any], train: np.ndarray, valid: np.ndarray) -> None:
     """Carousel's own loop, with its checkpoints on the disk."""
-    from carousel.training import loop
-    from carousel.training.checkpoint import Files
-    from carousel.training.decoder import count_words
-    from carousel.training.job import (
-        Silence,
-        choose_precision,
-        choose_softmax,
-        keep_memory,
-        make_config,
-    )
-    from carousel.training.network import Network
+    from carousel.training.nn.architecture import choose_softmax, make_config
+    from carousel.training.nn.cutoffs import count_tokens
+    from carousel.training.nn.network import Network
+    from carousel.training.run import loop
+    from carousel.training.run.callbacks import Callback
+    from carousel.training.run.checkpoint import FileStore
+    from carousel.training.run.device import choose_precision, keep_freed_memory
     from carousel.training.settings import Settings
 
-    keep_memory()
-    speed = job["what"] == "speed"
-    settings = Settings.merged(job["setting"])
+    keep_freed_memory()
+    settings = Settings.merged(task["setting"])
     device = torch.device("cpu")
     torch.manual_seed(0)
-    softmax = choose_softmax(settings.softmax, job["vocab_size"], device)
-    counts = count_words(train, job["vocab_size"]) if softmax == "adaptive" else None
-    config = make_config(settings, job["vocab_size"], counts, Silence())
+    softmax = choose_softmax(settings.softmax, task["vocab_size"], device)
+    counts = count_tokens(train, task["vocab_size"]) if softmax == "adaptive" else None
     network = Network(
-        config,
+        make_config(settings, task["vocab_size"], counts),
         settings.dropout,
         embedding_std=settings.embedding_std,
         sampled=softmax == "sampled",
     )
     network.precision = choose_precision(settings.precision, device)
     steps: list[tuple[float, int]] = []
-    began = time.perf_counter()
+    begin = time.perf_counter()
 
-    class Stopwatch(Silence):
-        def on_start(self, progress: Any, rows: Any) -> None:
-            pass
+    class Stopwatch(Callback):
+        """Notes the time of each step, and ends the run after enough of them."""
 
         def on_progress(self, progress: Any) -> None:
             steps.append((time.perf_counter(), progress.tokens))
-            # The first steps find the memory that the others use again, and are not counted.
-            if speed and len(steps) > WARM and steps[-1][0] - steps[WARM - 1][0] > job["seconds"]:
+            counted = steps[WARMUP_STEPS - 1 :]
+            if len(counted) > 1 and counted[-1][0] - counted[0][0] > task["seconds"]:
                 raise KeyboardInterrupt
 
-        def on_validation(self, progress: Any, *, best: bool) -> None:
-            if not speed and passed(progress.valid_loss, progress.tokens, began, job["target"]):
+    class Race(Callback):
+        """Prints each validation, and ends the race at the target."""
+
+        def on_validation(self, progress: Any, *, is_best: bool) -> None:
+            if reaches_target(progress.valid_loss, progress.tokens, begin, task["target"]):
                 sys.exit()
 
-    if speed:
-        loop.LOG_EVERY = 0.0  # type: ignore[misc]
+    is_speed = task["what"] == "speed"
+    if is_speed:
+        loop.PROGRESS_INTERVAL = 0.0  # type: ignore[misc]
         valid = train[:100]
-    assert valid is not None
-    with tempfile.TemporaryDirectory() as place:
-        loop.fit(network, train, valid, settings, Stopwatch(), device, Files(Path(place), print))
-    if speed:
-        (first, before), (last, words) = steps[WARM - 1], steps[-1]
-        say({"words_per_second": (words - before) / (last - first), "peak": peak()})
+    callback = Stopwatch() if is_speed else Race()
+    with tempfile.TemporaryDirectory() as folder:
+        store = FileStore(Path(folder), print)
+        loop.fit(network, train, valid, settings, [callback], device, store)
+    if is_speed:
+        (first, words_before), (last, words) = steps[WARMUP_STEPS - 1], steps[-1]
+        speed = (words - words_before) / (last - first)
+        print_row({"words_per_second": speed, "peak": peak_memory()})
 
 
-def passed(loss: float, words: int, began: float, target: float) -> bool:
-    """Say where the race stands; whether the target is reached."""
-    seconds = time.perf_counter() - began
-    say({"seconds": seconds, "words": words, "perplexity": math.exp(loss)})
+def reaches_target(loss: float, words: int, begin: float, target: float) -> bool:
+    """Print where the race stands; whether the target is reached."""
+    seconds = time.perf_counter() - begin
+    print_row({"seconds": seconds, "words": words, "perplexity": math.exp(loss)})
     return math.exp(loss) <= target
 
 
-def peak() -> int:
-    """The most memory that this process ever held, in bytes."""
+def peak_memory() -> int:
+    """The most memory that this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def say(row: dict[str, float]) -> None:
-    """One line of JSON."""
+def print_row(row: dict[str, float]) -> None:
+    """Print one line of JSON."""
     print(json.dumps(row), flush=True)
 
 

@@ -17,12 +17,30 @@ kernels) is an accelerated equal of it and is tested against it.
 Shapes: ``B`` batch, ``E`` the width of the input, ``H`` hidden units, ``G`` the number of gates
 that have weights. Gate order in the stacked weights is PyTorch's: LSTM ``i, f, g, o``; GRU
 ``r, z, n``; with coupled gates ``i, g, o``.
+
+What else is to be known of a cell stands on it:
+
+``stacked``
+    The gates that have weights, in the order in which these are stacked.
+``gates`` and ``states``
+    The short names of what ``update`` makes, and of what goes on to the next word.
+``names``
+    Short name to long name of all of them, as they are shown.
+``sigmoid_gates``
+    The gates whose values lie between 0 and 1.
+``memory``
+    The state that carries what was read: ``c``, or ``h`` where there is no cell state.
+``keep_gate``
+    The gate whose value is the share of the memory that stays: ``f``, ``z``, or None.
+``has_belt``
+    Whether the memory is a sum of what each word has put on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,6 +137,11 @@ class RNN:
     stacked = ("h",)
     gates = ()
     states = ("h",)
+    names = MappingProxyType({"h": "hidden"})
+    sigmoid_gates = ()
+    memory = "h"
+    keep_gate = None
+    has_belt = False
 
     def initial_state(self, batch: int, hidden_size: int, like: Array) -> HiddenState:
         """Zeros ``[B, H]`` of the same kind, type and device as ``like``."""
@@ -143,6 +166,14 @@ class RNN:
         xp = namespace(pre.x)
         return HiddenState(edit("h", xp.tanh(pre.x + pre.h)))
 
+    def written(self, gates: Mapping[str, Array]) -> Array:
+        """Nothing is added to the state of a plain RNN: it is made anew at every word.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a plain RNN has no belt: its state is made anew at every word")
+
 
 @dataclass(frozen=True)
 class GRU:
@@ -165,6 +196,11 @@ class GRU:
     stacked = ("r", "z", "n")
     gates = ("r", "z", "n")
     states = ("h",)
+    names = MappingProxyType({"r": "reset", "z": "update", "n": "candidate", "h": "hidden"})
+    sigmoid_gates = ("r", "z")
+    memory = "h"
+    keep_gate = "z"
+    has_belt = True
 
     def initial_state(self, batch: int, hidden_size: int, like: Array) -> HiddenState:
         """Zeros ``[B, H]`` of the same kind, type and device as ``like``."""
@@ -206,6 +242,10 @@ class GRU:
             n = edit("n", xp.tanh(x_n + linear(r * state.h, weights.weight_hh[rows:, :], bias)))
         return HiddenState(edit("h", (1 - z) * n + z * state.h))
 
+    def written(self, gates: Mapping[str, Array]) -> Array:
+        """What a word adds to the memory, ``(1 - z) ⊙ n``, from ``gates`` by their short names."""
+        return (1 - gates["z"]) * gates["n"]
+
 
 @dataclass(frozen=True)
 class LSTM:
@@ -230,6 +270,20 @@ class LSTM:
 
     gates = ("i", "f", "g", "o")
     states = ("h", "c")
+    names = MappingProxyType(
+        {
+            "f": "forget",
+            "i": "input",
+            "g": "candidate",
+            "o": "output",
+            "c": "cell",
+            "h": "hidden",
+        }
+    )
+    sigmoid_gates = ("f", "i", "o")
+    memory = "c"
+    keep_gate = "f"
+    has_belt = True
 
     @property
     def stacked(self) -> tuple[str, ...]:
@@ -272,6 +326,10 @@ class LSTM:
         c = edit("c", f * state.c + i * g)
         o = edit("o", sigmoid(a_o if peep is None else a_o + peep[-1] * c))
         return LSTMState(edit("h", o * xp.tanh(c)), c)
+
+    def written(self, gates: Mapping[str, Array]) -> Array:
+        """What a word puts on the belt, ``i ⊙ g``, from ``gates`` by their short names."""
+        return gates["i"] * gates["g"]
 
 
 Cell = RNN | GRU | LSTM

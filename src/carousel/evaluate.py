@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from carousel.errors import TextError
-from carousel.model import LanguageModel
+from carousel.inference.model import RecurrentLM
+from carousel.inference.state import where_sequences
+from carousel.predict.word_index import word_index
 from carousel.text.corpus import Counts, build_corpus
-from carousel.text.reading import Tick
+from carousel.text.files import ProgressCallback
+from carousel.text.tokenizer import Tokenizer
 
 MOST_STREAMS = 32
 SHORTEST_STREAM = 1024
@@ -62,80 +65,96 @@ class Evaluation:
 
 
 def evaluate(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     files: Sequence[Path],
     *,
     encoding_errors: str = "strict",
     cache: Path | None = None,
-    tick: Tick | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Read ``files`` of any size through ``model``; every token is predicted once.
 
     The text is read in up to 32 contiguous streams side by side, each after a warm-up on what
     stands before it, in bounded memory. Ranks and keystrokes are for models of words.
-    ``tick(done, total)`` counts tokens.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        files: text files.
+        encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+        cache: the folder that keeps tokenized text; None for the usual one.
+        on_progress: ``on_progress(done, total)`` counts tokens.
 
     Raises:
         TextError: a file can't be read, or has only unknown words.
     """
-    corpus = build_corpus(files, model.tokenizer, encoding_errors=encoding_errors, cache=cache)
+    corpus = build_corpus(files, tokenizer, encoding_errors=encoding_errors, cache=cache)
     if corpus.counts.unknown and corpus.counts.unknown + corpus.counts.lines >= len(corpus.ids):
         raise TextError("every word of the text is unknown to this model")
-    return evaluate_ids(model, corpus.ids, corpus.counts, tick=tick)
+    return evaluate_ids(model, tokenizer, corpus.ids, corpus.counts, on_progress=on_progress)
 
 
 def evaluate_ids(
-    model: LanguageModel, ids: np.ndarray, counts: Counts, *, tick: Tick | None = None
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
+    ids: np.ndarray,
+    counts: Counts,
+    *,
+    on_progress: ProgressCallback | None = None,
 ) -> Evaluation:
-    """Evaluate on token ids ``[N]``; see ``evaluate``."""
-    tally = _Tally(model, ids)
+    """Evaluate on token ids ``[N]``, with the counts of their text; see ``evaluate``."""
+    statistics = _Statistics(model, tokenizer, ids)
     streams = max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
     length = -(-len(ids) // streams)
     starts = np.arange(streams) * length
-    state = model.initial_state(streams)
-    for at in range(-WARM_UP, length, BPTT):
-        # Position p predicts ids[p] from what stands before it; before the text stands a line end.
-        where = starts[None, :] + np.arange(at, min(at + BPTT, length))[:, None]
-        inputs = np.where(where >= 1, ids[np.clip(where - 1, 0, len(ids) - 1)], 1)
-        if at < 0:
-            fresh = where[0] < 0
-            hidden, state = model.hidden(inputs.astype(np.int64), state)
+    # Before the text stands a line end, at position 0: the id ``ids[p]`` has the position p + 1.
+    state = fresh = model.initial_state(streams)
+    for offset in range(-WARM_UP, length, BPTT):
+        # Position p predicts ids[p] from what stands before it.
+        where = starts[None, :] + np.arange(offset, min(offset + BPTT, length))[:, None]
+        inputs = np.where(where >= 1, ids[np.clip(where - 1, 0, len(ids) - 1)], tokenizer.eol_id)
+        if offset == -WARM_UP:
+            state = model.initial_state(streams, np.maximum(where[0], 0))
+        reading = model.read(inputs.astype(np.int64), state)
+        state = reading.state
+        if offset < 0:
             # The text's own start has nothing to warm up on.
-            state = type(state)(*(np.where(fresh[None, :, None], 0, part) for part in state))
+            state = where_sequences(where[0] < 0, fresh, state)
             continue
-        hidden, state = model.hidden(inputs.astype(np.int64), state)
         scored = (where < len(ids)) & (where < starts[None, :] + length)
-        tally.add(hidden[scored], where[scored])
-        if tick:
-            tick(tally.tokens, len(ids))
-    return tally.result(counts)
+        statistics.add(reading.hidden[scored], where[scored])
+        if on_progress:
+            on_progress(statistics.tokens, len(ids))
+    return statistics.result(counts)
 
 
-class _Tally:
-    def __init__(self, model: LanguageModel, ids: np.ndarray) -> None:
-        self.model, self.ids = model, ids
+class _Statistics:
+    def __init__(self, model: RecurrentLM, tokenizer: Tokenizer, ids: np.ndarray) -> None:
+        self.model, self.tokenizer, self.ids = model, tokenizer, ids
         self.tokens, self.nats = 0, 0.0
-        self.by_words = model.tokenizer.kind in ("words", "whitespace")
+        self.by_words = tokenizer.whole_words
         self.next_words = self.typed = self.keystrokes = self.letters = 0
         self.hits = np.zeros(3)
         self.reciprocal = 0.0
         if not self.by_words:
             return
-        self.words = model.word_mask
+        self.words = word_index(tokenizer).mask
         self.counted = self.words.copy()
-        self.counted[model.tokenizer.unknown_id] = True
+        self.counted[tokenizer.unknown_id] = True
         total = sum(
-            int(self.counted[ids[at : at + 2**20]].sum()) for at in range(0, len(ids), 2**20)
+            int(self.counted[ids[start : start + 2**20]].sum())
+            for start in range(0, len(ids), 2**20)
         )
         self.stride = max(1, -(-total // MOST_TYPED))
-        tokens = model.tokenizer.tokens()
+        tokens = tokenizer.tokens()
         self.lengths = np.array([len(token) for token in tokens])
         self.spelling = _spelling(tokens)
 
     def add(self, hidden: np.ndarray, where: np.ndarray) -> None:
         rows = max(1, LOGIT_BYTES // (4 * self.model.config.vocab_size))
-        for at in range(0, len(hidden), rows):
-            self._add(hidden[at : at + rows], where[at : at + rows])
+        for first in range(0, len(hidden), rows):
+            self._add(hidden[first : first + rows], where[first : first + rows])
 
     def _add(self, hidden: np.ndarray, where: np.ndarray) -> None:
         targets = self.ids[where].astype(np.int64)
@@ -155,7 +174,7 @@ class _Tally:
     ) -> None:
         counted = np.flatnonzero(self.counted[targets])
         self.next_words += len(counted)
-        known = counted[targets[counted] != self.model.tokenizer.unknown_id]
+        known = counted[targets[counted] != self.tokenizer.unknown_id]
         better = (logits[known] > picked[known, None]) & self.words
         ranks = 1 + better.sum(axis=1)
         self.hits += [(ranks <= k).sum() for k in (1, 3, 5)]
@@ -163,7 +182,7 @@ class _Tally:
         # Which positions are typed depends on the position alone, not on how the text was cut.
         for row in counted[where[counted] % self.stride == 0]:
             self.typed += 1
-            if targets[row] == self.model.tokenizer.unknown_id:
+            if targets[row] == self.tokenizer.unknown_id:
                 continue
             length = int(self.lengths[targets[row]])
             rivals = np.flatnonzero((logits[row] > picked[row]) & self.words)

@@ -1,105 +1,106 @@
-"""A language model: weights and a tokenizer; state in, state out."""
+"""The front door: a language model with its tokenizer, text in and words out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from carousel.adaptive import log_probs, untie
-from carousel.cells import CELLS, Array, State, Weights
 from carousel.errors import FolderError
-from carousel.folder import Config, read_folder
-from carousel.storage import Stored, to_float32
+from carousel.inference.model import BackendName, RecurrentLM
+from carousel.pretrained import find_folder, pretrained_models
+from carousel.storage.config import Config
+from carousel.storage.model_folder import read_folder, write_folder
+from carousel.storage.number_formats import StoredWeight
 from carousel.text.tokenizer import Tokenizer
-from carousel.unroll import EditAt, initial_state, unroll
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from carousel.engine.decoder import Decoder
     from carousel.evaluate import Evaluation
-    from carousel.lens.clamp import Held
+    from carousel.lens.clamp import Clamp
     from carousel.lens.compare import Comparison
     from carousel.lens.effect import Effect
+    from carousel.lens.sweep import Sweep
     from carousel.lens.trace import Trace
-    from carousel.predict.next_word import Prediction
+    from carousel.predict.next_words import Prediction
+    from carousel.predict.score import Score
     from carousel.predict.session import Session
-
-SHIPPED = Path(__file__).parent / "models"
-"""The small story models that come with the package."""
-DEFAULT = "stories-lstm"
+    from carousel.text.files import ProgressCallback
 
 
 class LanguageModel:
-    """Predicts the next token from all tokens so far. The caller owns the state, everywhere.
+    """A model that reads text and predicts words.
 
-    Every text is read as if a line had just ended: ``read`` starts with the end-of-line token on
-    a zero state, as the first word of a line was met in training.
+    Every text is read as if a line had just ended, as the first word of a line was met in training.
+
+    Args:
+        model: the recurrent network.
+        tokenizer: what cuts text into its tokens.
+        path: the folder that it came from, if any.
+
+    >>> import carousel
+    >>> model = carousel.load("stories-lstm")
+    >>> model.next_words("krish likes pizza so he orders", k=1)[0].word
+    'pizza'
     """
 
-    def __init__(
-        self,
-        config: Config,
-        weights: Mapping[str, Stored],
-        tokenizer: Tokenizer,
-        path: Path | None = None,
-    ) -> None:
-        self.config = config
-        self.stored = untie(weights, config.cutoffs)
-        """The weights in the numbers of the folder: float32, bfloat16 or int8."""
+    def __init__(self, model: RecurrentLM, tokenizer: Tokenizer, path: Path | None = None) -> None:
+        self.model = model
+        """The recurrent network: arrays in, arrays out."""
         self.tokenizer = tokenizer
         self.path = path
-        self.cell = CELLS[config.cell]
-
-    @cached_property
-    def decoder(self) -> Decoder | None:
-        """The engine on this model's weights; None where it is missing, and NumPy does the work."""
-        from carousel.engine.decoder import find_decoder
-
-        return find_decoder(self.config, self.stored)
-
-    @cached_property
-    def weights(self) -> dict[str, np.ndarray]:
-        """The weights in float32: those of the folder, or what fewer bits stand for."""
-        return {name: to_float32(weight) for name, weight in self.stored.items()}
-
-    @cached_property
-    def layers(self) -> list[Weights]:
-        """The weights of each layer, in float32."""
-        return [
-            Weights(
-                **{
-                    name.split(".")[2]: weight
-                    for name, weight in self.weights.items()
-                    if name.startswith(f"layers.{layer}.")
-                }
-            )
-            for layer in range(self.config.layers)
-        ]
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> LanguageModel:
+    def from_weights(
+        cls, config: Config, weights: Mapping[str, StoredWeight], tokenizer: Tokenizer
+    ) -> LanguageModel:
+        """A model of weights that are at hand, by their names on disk (see docs/folder.md)."""
+        return cls(RecurrentLM(config, weights), tokenizer)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        backend: BackendName = "auto",
+        threads: int | None = 1,
+    ) -> LanguageModel:
         """The model in a folder, or one that comes with the package, by name.
 
         Args:
             path: a model folder; ``stories-rnn``, ``stories-gru`` or ``stories-lstm``; None for
                 the last of these.
+            backend: ``"engine"`` for the C++ kernels, ``"numpy"`` for NumPy, ``"auto"`` for the
+                kernels where they are on this machine.
+            threads: how many threads may share a product; None for as many as there are cores,
+                where that is faster.
 
         Raises:
             FolderError: no model there, or a damaged one.
+            EngineError: an unknown backend.
         """
-        folder = Path(DEFAULT if path is None else path)
-        if not folder.exists() and str(folder) in shipped_models():
-            folder = SHIPPED / folder
-        elif not folder.exists():
-            names = ", ".join(shipped_models())
+        folder = find_folder(path)
+        if not folder.exists():
+            names = ", ".join(pretrained_models())
             raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
-        found = read_folder(folder)
-        return cls(found.config, found.weights, found.tokenizer, found.path)
+        content = read_folder(folder)
+        model = RecurrentLM(content.config, content.weights, backend=backend, threads=threads)
+        return cls(model, content.tokenizer, content.path)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write a model folder, whole or not at all; weights keep their number format.
+
+        Args:
+            path: the folder to write.
+            force: replace a model that is there.
+
+        Raises:
+            FolderError: a model is there and ``force`` is off, or it can't be written.
+        """
+        weights = {name: self.model.stored[name] for name in self.config.weight_shapes()}
+        write_folder(path, self.config, weights, self.tokenizer, force=force)
 
     def __repr__(self) -> str:
         c = self.config
@@ -108,162 +109,278 @@ class LanguageModel:
             f"{c.embedding_size}, {c.vocab_size} tokens, {c.parameters:,} parameters)"
         )
 
-    # -- state in, state out ---------------------------------------------------------------------
+    @property
+    def config(self) -> Config:
+        """The shape of the model."""
+        return self.model.config
 
-    def initial_state(self, batch: int = 1) -> State:
-        """The state before anything was read: zeros, ``[L, B, H]`` each."""
-        c = self.config
-        like = np.empty(0, dtype=np.float32)
-        return initial_state(self.cell, c.layers, batch, c.hidden_size, like)
+    # -- predicting ------------------------------------------------------------------------------
 
-    def step(self, ids: np.ndarray | Sequence[int], state: State) -> tuple[np.ndarray, State]:
-        """Read one token each: ``ids [B]`` to logits ``[B, V]``, and the new state."""
-        hidden, state = self.hidden(np.asarray(ids)[None, :], state)
-        return self.logits(hidden[0]), state
+    def next_words(
+        self, text: str, k: int = 5, prefix: str | None = None, *, complete: bool = False
+    ) -> list[Prediction]:
+        """The ``k`` likeliest next words after ``text`` and their probabilities, best first.
 
-    def hidden(
-        self, ids: np.ndarray, state: State, edit: EditAt | None = None
-    ) -> tuple[np.ndarray, State]:
-        """Read ``ids [T, B]``: what the decoder gets, ``[T, B, P or H]``, and the state after.
-
-        ``edit`` is called for every gate and state, as in ``unroll``; the engine reads where there
-        is none.
-        """
-        if edit is None and self.decoder is not None:
-            hidden, after = self.decoder.read(ids, self.decoder.pack(state))
-            return hidden, self.decoder.unpack(after)
-        x = self.weights["embedding.weight"][ids]
-        x, state = unroll(self.cell, self.layers, x, state, edit)
-        projection = self.weights.get("projection.weight")
-        return (x if projection is None else x @ projection.T), state
-
-    def watch(
-        self, ids: np.ndarray, state: State, points: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, State]:
-        """As ``hidden``, and before it what ``points`` were (``"layers.0.f"``): ``[T, B, H]``."""
-        if self.decoder is None:
-            return self.record(ids, state, points)
-        from carousel.engine.watch import watch
-
-        return watch(self.decoder, ids, state, points)
-
-    def record(
-        self, ids: np.ndarray, state: State, points: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, State]:
-        """``watch`` by the lines of ``cells.py``."""
-        shape = (*ids.shape, self.config.hidden_size)
-        seen = {point: np.empty(shape, dtype=np.float32) for point in points}
-
-        def keep(point: str, t: int, value: Array) -> Array:
-            if point in seen:
-                seen[point][t] = value
-            return value
-
-        hidden, state = self.hidden(ids, state, keep)
-        return seen, hidden, state
-
-    def logits(self, hidden: np.ndarray) -> np.ndarray:
-        """Decode ``[..., P or H]`` to logits ``[..., V]``; log-probabilities are logits too.
-
-        They are what an adaptive softmax gives.
-        """
-        if self.decoder is not None:
-            flat = np.ascontiguousarray(hidden, dtype=np.float32).reshape(-1, hidden.shape[-1])
-            shape = (*hidden.shape[:-1], self.config.vocab_size)
-            return self.decoder.decode(flat).reshape(shape)
-        if self.config.cutoffs:
-            c = self.config
-            return log_probs(hidden, self.weights, c.vocab_size, c.cutoffs)
-        name = "embedding.weight" if self.config.tied else "decoder.weight"
-        scores: np.ndarray = hidden @ self.weights[name].T + self.weights["decoder.bias"]
-        return scores
-
-    def read(self, ids: Sequence[int], state: State | None = None) -> tuple[np.ndarray, State]:
-        """Logits ``[V]`` of the token after ``ids``, and the state; starts a line if none is given.
+        Args:
+            text: all the words so far; empty for the start of a line.
+            k: how many words; fewer are given where there are fewer.
+            prefix: the word being typed: only words that start so, with their probabilities among
+                these.
+            complete: take the half-typed word at the end of ``text`` as the prefix.
 
         Raises:
-            ValueError: no tokens and a state, so that there is nothing to read.
+            PredictionError: ``k`` is below 1, or no word of the text is known.
         """
-        if state is None:
-            ids, state = [self.tokenizer.eol_id, *ids], self.initial_state()
-        if not ids:
-            raise ValueError("nothing to read")
-        hidden, state = self.hidden(np.asarray(ids, dtype=np.int64)[:, None], state)
-        return self.logits(hidden[-1, 0]), state
+        from carousel.predict.next_words import predict_next
 
-    @cached_property
-    def word_mask(self) -> np.ndarray:
-        """``[V]`` of bool: which tokens are words (start with a letter)."""
-        return np.array([self.tokenizer.is_word(i) for i in range(self.config.vocab_size)])
+        return predict_next(self.model, self.tokenizer, text, k, prefix, complete=complete)
 
-    # -- conveniences: each opens the room that does the work --------------------------------------
+    def generate(
+        self,
+        text: str = "",
+        *,
+        max_tokens: int = 50,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> str:
+        """``text`` continued; the arguments are those of ``stream``."""
+        pieces = self.stream(
+            text,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop,
+        )
+        return text + "".join(pieces)
 
-    def next_words(self, text: str, k: int = 5, prefix: str | None = None) -> list[Prediction]:
-        """The ``k`` likeliest next words after ``text``; see ``predict.next_word``."""
-        from carousel.predict.next_word import predict_next
+    def stream(
+        self,
+        text: str = "",
+        *,
+        max_tokens: int = 50,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Iterator[str]:
+        """Continue ``text`` piece by piece; the pieces joined to ``text`` are the whole.
 
-        return predict_next(self, text, k=k, prefix=prefix)
+        Args:
+            text: what to continue; empty for the start of a line.
+            max_tokens: the most tokens to add.
+            temperature: logits are divided by it; 0 takes the likeliest token always.
+            top_k: sample among the ``k`` likeliest only; 0 for all.
+            top_p: sample among the fewest likeliest tokens that together have this probability
+                (Holtzman et al. 2020, arXiv:1904.09751, section 3.1).
+            seed: the same seed gives the same text.
+            stop: generation ends before the first of these that comes up.
 
-    def generate(self, text: str = "", **settings: Any) -> str:
-        """``text`` continued; see ``predict.generation.generate`` for the settings."""
+        Raises:
+            SettingsError: a setting out of its range.
+            PredictionError: no word of the text is known.
+        """
         from carousel.predict.generation import generate
 
-        return text + "".join(generate(self, text, **settings))
+        return generate(
+            self.model,
+            self.tokenizer,
+            text,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop,
+        )
+
+    def score(self, text: str) -> Score:
+        """How likely ``text`` is: the log-probability of each of its tokens, and of its end.
+
+        Raises:
+            PredictionError: the text is empty.
+        """
+        from carousel.predict.score import score_text
+
+        return score_text(self.model, self.tokenizer, text)
 
     def session(self) -> Session:
         """A session that keeps the state, so that each further word costs one step."""
         from carousel.predict.session import Session
 
-        return Session(self)
+        return Session(self.model, self.tokenizer)
 
     def evaluate(
-        self, sources: Sequence[str | Path], tick: Callable[[int, int], None] | None = None
+        self,
+        sources: str | Path | Sequence[str | Path],
+        *,
+        encoding_errors: str = "strict",
+        on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
-        """Perplexity, recall and keystrokes saved on files; see ``evaluate.evaluate``."""
-        from carousel.evaluate import evaluate
-        from carousel.text.reading import find_files
+        """Perplexity, recall of the next word and keystrokes saved on text files.
 
-        return evaluate(self, find_files(sources), tick=tick)
+        Args:
+            sources: files, folders, globs, or ``-`` for standard input.
+            encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+            on_progress: ``on_progress(done, total)`` counts tokens.
+
+        Raises:
+            TextError: a file can't be read, or has only unknown words.
+        """
+        from carousel.evaluate import evaluate
+        from carousel.text.files import find_files
+
+        files = find_files([sources] if isinstance(sources, str | Path) else sources)
+        return evaluate(
+            self.model,
+            self.tokenizer,
+            files,
+            encoding_errors=encoding_errors,
+            on_progress=on_progress,
+        )
+
+    # -- looking inside --------------------------------------------------------------------------
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
-        """Every gate, cell and hidden state at every word of ``text``; see ``lens.trace``.
+        """Every gate, cell and hidden state at every word of ``text``.
 
-        ``only`` names what to record (all by default); ``logits=False`` leaves out the next-word
-        distributions. For many texts at once: ``lens.trace.trace_texts``.
+        Args:
+            text: the text.
+            only: names of what to record, like ``["forget", "layers.1.c"]``; all by default.
+            logits: keep the next-word distribution after each word.
+
+        Raises:
+            LensError: an unknown name.
         """
         from carousel.lens.trace import trace_text
 
-        return trace_text(self, text, only=only, logits=logits)
+        return trace_text(self.model, self.tokenizer, text, only=only, logits=logits)
 
-    def clamp(self, name: str, value: Any = None, **how: Any) -> AbstractContextManager[Held]:
+    @contextmanager
+    def clamp(
+        self,
+        name: str | Clamp | Sequence[Clamp],
+        value: float | Sequence[float] | np.ndarray | None = None,
+        *,
+        layer: int | None = None,
+        at: str | int | Sequence[str | int] | None = None,
+        units: Sequence[int] | None = None,
+    ) -> Iterator[LanguageModel]:
         """Hold a gate, as a context; the model itself stays as it is.
 
-        ::
+        Args:
+            name: a gate or state that is set to ``value``; or one clamp or several that say what
+                is done (``Clamp.scale("forget", 0.5, at="friend")``), with nothing else given.
+            value: a number, or one for each unit.
+            layer: the layer; None for all.
+            at: words, positions (0 is the line start) or ranges of them; None for every word.
+            units: which units; None for all.
 
-            with model.clamp("forget", 1.0, layer=0, at="friend", units=[3, 7]) as held:
-                held.next_words(text)
+        Yields:
+            a model of the same weights, under the clamps.
 
-        See ``lens.clamp.Clamp`` for the ways to hold a gate, and ``lens.clamp.hold`` for several.
+        Raises:
+            LensError: a gate, layer, unit or word that does not exist; it lists what does.
+
+        Warns:
+            UntouchedWarning: at the end, for a clamp that changed nothing.
+
+        >>> import carousel
+        >>> model = carousel.load("stories-lstm")
+        >>> with model.clamp("forget", 1.0, at="friend", units=[3, 7]) as held:
+        ...     words = held.next_words("krish likes pizza but his friend")
         """
         from carousel.lens.clamp import Clamp, hold
 
-        return hold(self, Clamp(name, value, **how))
+        if isinstance(name, str):
+            clamps = [Clamp.set(name, value, layer=layer, at=at, units=units)]  # type: ignore[arg-type]
+        else:
+            clamps = [name] if isinstance(name, Clamp) else list(name)
+        with hold(self.model, self.tokenizer, *clamps) as held:
+            yield LanguageModel(held, self.tokenizer, self.path)
 
     def effect(
-        self, text: str, clamp: Any, *, compare: tuple[str, str] | None = None, k: int = 5
+        self,
+        text: str,
+        clamp: Clamp | str | Sequence[Clamp | str],
+        *,
+        compare: tuple[str, str] | None = None,
+        k: int = 5,
     ) -> Effect:
-        """The prediction after ``text`` before and after a clamp; see ``lens.effect``."""
+        """The prediction after ``text``, as it is and under clamps.
+
+        Args:
+            text: the text.
+            clamp: one clamp or several; as text, ``"forget=1@friend"``.
+            compare: two words whose difference in logits is measured.
+            k: how many changed words to list.
+
+        Raises:
+            LensError: a word that is not in the text, or a gate, layer or unit that is not there.
+
+        Warns:
+            UntouchedWarning: for a clamp that changed nothing.
+        """
         from carousel.lens.effect import measure_effect
 
-        return measure_effect(self, text, clamp, compare=compare, k=k)
+        return measure_effect(self.model, self.tokenizer, text, clamp, compare=compare, k=k)
+
+    def sweep(
+        self,
+        text: str,
+        clamp: Clamp | str,
+        values: Sequence[float] | np.ndarray,
+        *,
+        compare: tuple[str, str] | None = None,
+    ) -> Sweep:
+        """The prediction after ``text`` under many values of one clamp, all read side by side.
+
+        Args:
+            text: the text.
+            clamp: a clamp that sets, scales, or moves a gate toward a target.
+            values: what takes the place of its value, or of its strength where it moves a gate.
+            compare: two words whose difference in logits is measured.
+
+        Raises:
+            LensError: as ``effect``, or another kind of clamp.
+        """
+        from carousel.lens.sweep import sweep_clamp
+
+        return sweep_clamp(self.model, self.tokenizer, text, clamp, values, compare=compare)
 
     def compare(self, first: str, second: str) -> Comparison:
-        """Two texts aligned word by word, and where their gates part ways; see ``lens.compare``."""
+        """Two texts aligned word by word, and where their gates part ways."""
         from carousel.lens.compare import compare_texts
 
-        return compare_texts(self, first, second)
+        return compare_texts(self.model, self.tokenizer, first, second)
 
 
-def shipped_models() -> list[str]:
-    """The names of the models that come with the package."""
-    return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))
+def load(
+    path: str | Path | None = None,
+    *,
+    backend: BackendName = "auto",
+    threads: int | None = 1,
+) -> LanguageModel:
+    """Open a model folder, or by its name a model that comes with the package.
+
+    Args:
+        path: a model folder; ``stories-rnn``, ``stories-gru`` or ``stories-lstm``; None for the
+            last of these.
+        backend: ``"engine"`` for the C++ kernels, ``"numpy"`` for NumPy, ``"auto"`` for the kernels
+            where they are on this machine.
+        threads: how many threads may share a product; None for as many as there are cores, where
+            that is faster.
+
+    Raises:
+        FolderError: no model there, or a damaged one.
+        EngineError: an unknown backend.
+
+    >>> load("stories-gru").config.cell
+    'gru'
+    """
+    return LanguageModel.load(path, backend=backend, threads=threads)

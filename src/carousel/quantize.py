@@ -12,10 +12,11 @@ import numpy as np
 
 from carousel.errors import SettingsError
 from carousel.evaluate import evaluate
-from carousel.folder import write_folder
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, store
-from carousel.text.reading import Tick, find_files
+from carousel.storage.model_folder import write_folder
+from carousel.storage.number_formats import DTYPES, cast_weights
+from carousel.text.files import ProgressCallback, find_files
 
 KEPT = ("recipe.toml", "metrics.jsonl", "learning-curve.png")
 """What training left beside the model and goes with it."""
@@ -26,7 +27,7 @@ ROUND_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
-class Report:
+class QuantizationReport:
     """What a model was before, and what it is after. Values that were not measured are None."""
 
     bytes_before: int
@@ -47,8 +48,8 @@ def quantize(
     *,
     on: Sequence[str | Path] = (),
     force: bool = False,
-    tick: Tick | None = None,
-) -> Report:
+    on_progress: ProgressCallback | None = None,
+) -> QuantizationReport:
     """Write the float32 model ``source`` to the folder ``out`` with its matrices in ``dtype``.
 
     Args:
@@ -57,7 +58,7 @@ def quantize(
         dtype: ``int8`` or ``bfloat16``.
         on: texts to measure perplexity on, before and after.
         force: replace a model that is in ``out``.
-        tick: ``tick(done, total)`` counts the tokens of both evaluations together.
+        on_progress: ``on_progress(done, total)`` counts the tokens of both evaluations together.
 
     Raises:
         SettingsError: an unknown ``dtype``, or a model that is in fewer bits already.
@@ -77,34 +78,38 @@ def quantize(
     config = replace(before.config, dtype=dtype)
     extra = {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
     sizes = [_weights_size(folder)]
-    stored = store({name: before.weights[name] for name in config.weight_shapes()}, dtype)
+    stored = cast_weights(
+        {name: before.model.weights[name] for name in config.weight_shapes()}, dtype
+    )
     write_folder(out, config, stored, before.tokenizer, extra=extra, force=force)
     after = LanguageModel.load(out)
     sizes.append(_weights_size(Path(out)))
     perplexities: list[float | None] = [None, None]
     if files:
         for number, model in enumerate((before, after)):
-            perplexities[number] = evaluate(model, files, tick=_half(tick, number)).perplexity
-    return Report(*sizes, *measure_speed([before, after]), *perplexities)
+            perplexities[number] = evaluate(
+                model.model, model.tokenizer, files, on_progress=_half(on_progress, number)
+            ).perplexity
+    return QuantizationReport(*sizes, *measure_speed([before.model, after.model]), *perplexities)
 
 
-def measure_speed(models: Sequence[LanguageModel]) -> list[float]:
+def measure_speed(models: Sequence[RecurrentLM]) -> list[float]:
     """Words per second of single steps of each model, the median over rounds that take turns."""
     ids = np.random.default_rng(0).integers(0, min(m.config.vocab_size for m in models), 997)
     steppers = [_stepper(model) for model in models]
     speeds: list[list[float]] = [[] for _ in models]
     for turn in range(ROUNDS + 1):
-        for step, found in zip(steppers, speeds, strict=True):
+        for step, measured in zip(steppers, speeds, strict=True):
             steps, start = 0, time.perf_counter()
             while (taken := time.perf_counter() - start) < ROUND_SECONDS or not steps:
                 step(ids[steps % len(ids), None])
                 steps += 1
             if turn:  # the first round warms up
-                found.append(steps / taken)
-    return [median(found) for found in speeds]
+                measured.append(steps / taken)
+    return [median(measured) for measured in speeds]
 
 
-def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
+def _stepper(model: RecurrentLM) -> Callable[[np.ndarray], object]:
     """A function that reads one word and predicts the next, and keeps the state."""
     decoder = model.decoder
     if decoder is not None:
@@ -125,10 +130,10 @@ def _stepper(model: LanguageModel) -> Callable[[np.ndarray], object]:
     return step
 
 
-def _half(tick: Tick | None, number: int) -> Tick | None:
-    if tick is None:
+def _half(on_progress: ProgressCallback | None, number: int) -> ProgressCallback | None:
+    if on_progress is None:
         return None
-    return lambda done, total: tick(number * total + done, 2 * total)
+    return lambda done, total: on_progress(number * total + done, 2 * total)
 
 
 def _weights_size(folder: Path) -> int:

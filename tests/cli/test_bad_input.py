@@ -10,7 +10,6 @@ from itertools import permutations
 import pytest
 
 from carousel.cli import run
-from carousel.folder import write_folder
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n" * 20
 
@@ -32,8 +31,8 @@ def place(tmp_path, monkeypatch, make_model):
     (tmp_path / "foreign" / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "typo.toml").write_text("hiddn_size = 3")
     model = make_model()
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
-    write_folder(tmp_path / "cut", model.config, model.weights, model.tokenizer)
+    model.save(tmp_path / "model")
+    model.save(tmp_path / "cut")
     weights = tmp_path / "cut" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
     return tmp_path
@@ -64,7 +63,6 @@ BAD = [
     ("train --out new", "FILE"),
     ("train text.txt --out model", "--force"),
     ("train text.txt --out text.txt --force", "text.txt"),
-    ("predict model the -k 10000", "10000"),
     ("predict model the -k 0", "k must be"),
     ("predict cut the", "model.safetensors"),
     ("predict foreign the", "foreign"),
@@ -130,6 +128,15 @@ def test_bytes_on_standard_input(place, capsys, monkeypatch):
         assert said in error
 
 
+def test_errors_about_standard_input_name_it(place, capsys, monkeypatch):
+    for bad, said in ((b"", "standard input is empty"), (b"a\0b", "standard input is not a text"),
+                      (b"caf\xe9 x", "standard input is not UTF-8 text: byte 3")):  # fmt: skip
+        for line in ("evaluate model -", "train - --out new"):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bad), encoding="utf-8"))
+            assert run(line.split()) == 2
+            assert capsys.readouterr().err.startswith(f"carousel: {said}")
+
+
 def test_an_empty_text_predicts_the_start_of_a_line(place, capsys):
     assert run(["predict", "model", "", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["predictions"]) == 5
@@ -139,7 +146,7 @@ def test_an_unwritable_folder(place, capsys, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", "new")
 
-    monkeypatch.setattr("carousel.folder.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("carousel.storage.model_folder.tempfile.mkdtemp", refuse)
     assert run(["train", "text.txt", "--out", "new", "--epochs", "1"]) == 2
     error = capsys.readouterr().err
     assert "Permission denied" in error
@@ -150,6 +157,6 @@ def test_interrupted_commands_end_with_130(place, capsys, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("carousel.predict.next_word.predict_next", interrupt)
+    monkeypatch.setattr("carousel.model.LanguageModel.next_words", interrupt)
     assert run(["predict", "model", "the"]) == 130
     assert capsys.readouterr().err == "carousel: interrupted\n"

@@ -61,7 +61,7 @@ def test_a_model_is_taken_over(place, capsys):
 GOOD = "import pytorch model.safetensors --vocab vocab.txt --out out"
 BAD = [
     ("import", "FORMAT"),
-    ("import keras model.h5 --vocab vocab.txt --out out", "'keras' is not one of 'pytorch'"),
+    ("import keras model.h5 --vocab vocab.txt --out out", "'keras' is not 'pytorch'"),
     ("import pytorch model.safetensors --out out", "--vocab"),
     ("import pytorch model.safetensors --vocab vocab.txt", "--out"),
     ("import pytorch none.pt --vocab vocab.txt --out out", "none.pt is not there"),
@@ -78,7 +78,7 @@ BAD = [
     (f"{GOOD}/deeper --eol nothing", "--eol: 'nothing' is not in the vocabulary"),
     (f"{GOOD} --rnn lstm", "no recurrent layers named 'lstm'"),
     (f"{GOOD} --embedding encoder", "--embedding encoder: no such matrix among"),
-    (f"{GOOD} --tokens bpe", "--tokens"),
+    (f"{GOOD} --tokens bpe", "--tok"),
     ("import pytorch model.safetensors --vocab vocab.txt --out there", "not a model folder"),
 ]  # fmt: skip
 

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from carousel.cli import run
-from carousel.folder import write_folder
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n"
 
 
 @pytest.fixture
-def folder(make_model, tmp_path):
+def folder(make_model, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     model = make_model(hidden_size=24)
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
+    model.save(tmp_path / "model")
     (tmp_path / "text.txt").write_text(TEXT * 20)
     return tmp_path
 

@@ -5,8 +5,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from carousel.cli.prompt import Suggester, _Completer, run_prompt
-from carousel.predict.next_word import predict_next
+from carousel.cli.prompt import Suggester, SuggestionCompleter, run_prompt
 
 
 def test_suggestions_follow_each_keystroke(make_model):
@@ -16,7 +15,7 @@ def test_suggestions_follow_each_keystroke(make_model):
         before, prefix = model.tokenizer.split_prefix(text)
         found, typed = suggester.suggest(text)
         assert typed == prefix
-        assert found == predict_next(model, before, k=3, prefix=prefix or None)
+        assert found == model.next_words(before, k=3, prefix=prefix or None)
 
 
 def test_more_than_the_model_knows_is_all_it_knows(make_model):
@@ -25,7 +24,9 @@ def test_more_than_the_model_knows_is_all_it_knows(make_model):
 
 
 def test_a_completion_replaces_what_was_typed(make_model):
-    found = list(_Completer(Suggester(make_model(), 3)).get_completions(Document("the piz"), None))
+    found = list(
+        SuggestionCompleter(Suggester(make_model(), 3)).get_completions(Document("the piz"), None)
+    )
     assert [(c.text, c.start_position) for c in found] == [("pizza ", -3)]
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from carousel.convert.parts import find_ends, find_recurrent
+from carousel.convert.parts import find_ends
+from carousel.convert.recurrent import find_recurrent
 from carousel.errors import ConvertError
 
 V, E, H = 7, 3, 4
@@ -59,14 +60,14 @@ REFUSED = {
     "five and a half": (change({"rnn.weight_ih_l0": a(22, E)}), {}, "22 rows for 4 units"),
     "a vector for a matrix": (change({"rnn.weight_hh_l0": a(16)}), {}, "or it is no matrix"),
     "nothing inside": (change({"rnn.weight_hh_l0": a(16, 0)}), {}, "or it is no matrix"),
-    "layers of two sizes": (
-        change({**lstm("rnns.0."), **lstm("rnns.1.", width=H, hidden=2)}, lstm()),
-        {}, "layer 1: weight_ih has shape [8, 4], not [16, 4]"),
+    "layers of two cells": (
+        change({**lstm("rnns.0."), **lstm("rnns.1.", width=H, gates=3)}, lstm()),
+        {}, "layer 1: weight_ih has shape [12, 4], not [16, 4]"),
     "a GRU that projects": (
         change({**lstm(gates=3), "rnn.weight_hr_l0": a(2, H)}), {}, "not an RNN"),
     "no embedding": (change(gone=["encoder.weight"]), {}, "no embedding of width 3 among"),
     "an embedding of other rows": (
-        change({"encoder.weight": a(V + 1, E)}), {}, "has 7 tokens, but encoder.weight has 8 rows"),
+        change({"encoder.weight": a(V + 2, E)}), {}, "has 7 tokens, but encoder.weight has 9 rows"),
     "an embedding of other width": (
         model(), {"embedding": "decoder"}, "4 wide, but the first recurrent layer reads 3"),
     "a decoder of other rows": (

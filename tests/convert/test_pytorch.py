@@ -110,13 +110,19 @@ def test_projections_and_decoders_without_bias(place, how):
     same(ours.evaluate(["text.txt"]).perplexity, perplexity(model))
 
 
+def logits_after(model, ids):
+    session = model.session()
+    session.feed(ids)
+    return session.logits
+
+
 def test_logits_and_states_row_by_row(place):
     model = Model("GRU", layers=2)
     ours, _ = take_over(model)
     ids = [ours.tokenizer.id(word) for word in ("the", "cat", "ran")]
     theirs = torch.tensor([[VOCAB.index(w)] for w in ["<eos>", "the", "cat", "ran"]])
     expected = model(theirs)[-1, 0].detach().numpy()
-    logits, _ = ours.read(ids)
+    logits = logits_after(ours, ids)
     back = [ours.tokenizer.id(token) for token in VOCAB]
     np.testing.assert_allclose(logits[back], expected, rtol=1e-4, atol=1e-5)
 
@@ -161,7 +167,7 @@ def test_an_end_of_line_that_is_added_reads_as_nothing_and_is_never_predicted(pl
     with torch.no_grad():
         x = torch.cat([torch.zeros(1, 5), model.encoder.weight[[vocab.index(w) for w in words]]])
         expected = model.decoder(model.rnn(x)[0])[-1].softmax(0).numpy()
-    logits, _ = ours.read([ours.tokenizer.id(word) for word in words])
+    logits = logits_after(ours, [ours.tokenizer.id(word) for word in words])
     powers = np.exp(logits - logits.max())
     assert powers[ours.tokenizer.eol_id] == 0
     back = [ours.tokenizer.id(token) for token in vocab]
@@ -196,8 +202,8 @@ def test_types_of_floats_in_both_formats(place, dtype):
     save_file(model.state_dict(), "model.safetensors")
     one, _ = import_pytorch("model.safetensors", "vocab.txt", "one")
     two, _ = take_over(model)
-    for name, weight in one.weights.items():
-        np.testing.assert_array_equal(weight, two.weights[name])
+    for name, weight in one.model.weights.items():
+        np.testing.assert_array_equal(weight, two.model.weights[name])
     same(one.evaluate(["text.txt"]).perplexity, perplexity(model.float()))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import carousel
-from carousel.draw.decision import measure_decision
+from carousel.draw.svg.decision import measure_decision
 from carousel.lens.compare import compare_texts, patch_texts
 from drawn import assert_tidy, parse
 
@@ -18,7 +18,9 @@ PAGE = " ".join((DOCS / "explain.md").read_text(encoding="utf-8").split())
 
 @pytest.fixture(scope="module")
 def pictures():
-    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+    spec = importlib.util.spec_from_file_location(
+        "draw_pictures", DOCS.parent / "tools" / "draw_pictures.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

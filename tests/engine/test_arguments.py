@@ -6,11 +6,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.engine import decoder as engine
-from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.engine import extension
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
 from carousel.errors import FolderError
-from carousel.folder import Config, write_folder
-from carousel.storage import Quantized, store
+from carousel.inference.backend import NumPyBackend
+from carousel.storage.config import Config
+from carousel.storage.model_folder import write_folder
+from carousel.storage.number_formats import Quantized, cast_weights, to_float32
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 
@@ -29,7 +32,7 @@ def make(cell="lstm", dtype="float32", **sizes):
         name: rng.normal(size=shape).astype(np.float32)
         for name, shape in config.weight_shapes().items()
     }
-    return config, store(weights, dtype)
+    return config, cast_weights(weights, dtype)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ calls = st.one_of(
     st.tuples(st.sampled_from(["steps", "read", "score"]), tokens, state),
     st.tuples(st.just("trace"), tokens, state),
     st.tuples(
-        st.just("trace"), right_tokens, right_state,
+        st.just("trace"), right_tokens, right_state, st.none(),
         st.dictionaries(
             st.sampled_from(["layers.0.f", "layers.0.c", "layers.9.f"]),
             st.tuples(anything, anything), max_size=2,
@@ -170,6 +173,29 @@ def test_scores_that_overflow_are_an_error(decoder):
         decoder.step([1], np.full((1, 2 * H), np.nan, np.float32))
 
 
+def test_weights_that_overflow_are_as_for_the_cells():
+    """A gate that is not a number stays one, and a ranking of such scores is some ranking."""
+    config, stored = make()
+    huge = stored | {"layers.0.weight_hh": np.full((4 * H, H), 3e38, np.float32)}
+    huge["layers.0.weight_hh"][:, ::2] *= -1
+    for isa in instruction_sets():
+        decoder = Decoder(config, huge, isa=isa)
+        state = np.full((1, 2 * H), 2.0, np.float32)
+        hidden, after = decoder.read([1], state)
+        backend = NumPyBackend(config, {name: to_float32(w) for name, w in huge.items()})
+        with np.errstate(all="ignore"):
+            expected = backend.read(np.array([[1]]), decoder.unpack(state)).hidden
+        assert np.isnan(expected).any()
+        np.testing.assert_array_equal(np.isnan(hidden), np.isnan(expected))
+        with pytest.raises(ValueError, match="state holds a value that is not finite"):
+            decoder.step([1], after)
+        rows = np.full((V, H), 3e38, np.float32)
+        rows[:, ::2] *= -1
+        overflowing = Decoder(config, stored | {"decoder.weight": rows}, isa=isa)
+        for k in (1, 5, V):
+            assert len(set(overflowing.rank(state, k)[0].tolist())) == k
+
+
 def test_wrong_arguments_say_what_is_wrong(decoder):
     state = decoder.initial_state(2)
     with pytest.raises(IndexError, match="token 23 is not among the 23 known"):
@@ -189,12 +215,12 @@ def test_wrong_arguments_say_what_is_wrong(decoder):
     with pytest.raises(ValueError, match="k must be 1 to 23"):
         decoder.top_k(state, 24)
     with pytest.raises(ValueError, match=r"no 'layers.0.r' among layers.0.i"):
-        decoder.trace([1], state, {"layers.0.r": (True, 0.0)})
+        decoder.trace([1], state, clamps={"layers.0.r": (0.0, 0.0)})
 
 
 def test_truncated_folders_are_refused(make_model, tmp_path):
     model = make_model()
-    write_folder(tmp_path / "m", model.config, model.stored, model.tokenizer)
+    write_folder(tmp_path / "m", model.config, model.model.stored, model.tokenizer)
     Decoder.open(tmp_path / "m")
     file = tmp_path / "m" / "model.safetensors"
     whole = file.read_bytes()
@@ -212,4 +238,4 @@ def test_a_decoder_keeps_its_weights_alive():
     copies.clear()
     [np.ones(V * H, np.float32) for _ in range(200)]
     np.testing.assert_array_equal(made.top_k(made.initial_state(), 5), expected)
-    assert engine.MISSING == ""
+    assert extension.MISSING == ""

@@ -6,11 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
 from carousel.errors import EngineError
-from carousel.folder import Config
+from carousel.inference.backend import NumPyBackend
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, Quantized, store, to_float32, to_tiles
+from carousel.storage.config import Config
+from carousel.storage.number_formats import DTYPES, Quantized, cast_weights, to_float32, to_tiles
+from front_door import read_logits
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -25,15 +29,14 @@ def make(cell="lstm", dtype="float32", seed=0, scale=0.4, **sizes):
         name: rng.normal(scale=scale, size=shape).astype(np.float32)
         for name, shape in config.weight_shapes().items()
     }
-    return config, weights, store(weights, dtype)
+    return config, weights, cast_weights(weights, dtype)
 
 
 def by_cells(config, stored, exactly=False):
     """The same model on NumPy and ``cells.py``, in float64 where it is to be exact."""
     if exactly:
         stored = {name: to_float32(kept).astype(np.float64) for name, kept in stored.items()}
-    model = LanguageModel(config, stored, None)
-    model.decoder = None
+    model = RecurrentLM(config, stored, backend="numpy")
     return model
 
 
@@ -71,12 +74,12 @@ def test_reading_and_decoding_equal_the_cells(isa, cell, sizes, dtype, T, B, see
     start = decoder.pack(model.initial_state(B))
     start += rng.uniform(-1, 1, start.shape).astype(np.float32)
     hidden, after = decoder.read(ids, start)
-    expected, state = model.hidden(ids, decoder.unpack(start))
+    expected, state = model.read(ids, decoder.unpack(start))[:2]
     close(hidden, expected)
     close(after, decoder.pack(state))
     close(decoder.logits(after), model.logits(decoded(model, state)))
     if T:  # a step alone, before differences of rounding add up
-        _, state = model.hidden(ids[:1], decoder.unpack(start))
+        _, state = model.read(ids[:1], decoder.unpack(start))[:2]
         close(decoder.step(ids[0], start), decoder.pack(state), atol=2e-6)
     one_by_one = start
     for words in ids:
@@ -98,7 +101,7 @@ def test_long_prompts_are_read_in_blocks(isa, cell):
     decoder = Decoder(config, stored, isa=isa)
     ids = np.random.default_rng(1).integers(0, config.vocab_size, (150, 3))
     hidden, after = decoder.read(ids, decoder.initial_state(3))
-    expected, state = by_cells(config, stored).hidden(ids, decoder.unpack(0 * after))
+    expected, state = by_cells(config, stored).read(ids, decoder.unpack(0 * after))[:2]
     close(hidden, expected)
     close(after, decoder.pack(state))
     alone = decoder.steps(ids[:, 0], decoder.initial_state(2))
@@ -121,7 +124,7 @@ def test_traces_and_clamps_equal_the_cells(isa, cell, H, B, seed, points):
     T = 4
     ids = rng.integers(0, config.vocab_size, (T, B))
     clamps = {
-        point: (rng.random((T, B, H)) < 0.4, rng.uniform(-1, 1, (T, B, H)))
+        point: (rng.uniform(0, 1, (T, B, H)), rng.uniform(-1, 1, (T, B, H)))
         for n, point in enumerate(decoder.points)
         if n in points
     }
@@ -130,20 +133,78 @@ def test_traces_and_clamps_equal_the_cells(isa, cell, H, B, seed, points):
 
     def edit(point, t, value):
         if point in clamps:
-            mask, held = clamps[point]
-            value = np.where(mask[t], held[t], value).astype(np.float32)
+            scale, offset = clamps[point]
+            value = (scale[t] * value + offset[t]).astype(np.float32)
         expected[point][t] = value
         if t == 0:
             order.append(point)
         return value
 
-    hidden, state = model.hidden(ids, model.initial_state(B), edit)
-    seen = decoder.trace(ids, decoder.initial_state(B), clamps)
-    assert list(seen.points) == decoder.points == order
-    for point, values in seen.points.items():
+    hidden, state = NumPyBackend(config, model.weights).read(
+        ids, model.initial_state(B), edit=edit
+    )[:2]
+    seen = decoder.trace(ids, decoder.initial_state(B), clamps=clamps)
+    assert list(seen.values) == decoder.points == order
+    for point, values in seen.values.items():
         close(values, expected[point])
     close(seen.hidden, hidden)
     close(seen.state, decoder.pack(state))
+    some = decoder.trace(ids, decoder.initial_state(B), decoder.points[::2], clamps)
+    assert list(some.values) == decoder.points[::2]
+    for point, values in some.values.items():
+        np.testing.assert_array_equal(values, seen.values[point])
+    np.testing.assert_array_equal(some.state, seen.state)
+
+
+@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_clamps_of_every_kind(isa, cell, dtype):
+    """Scale 1 and offset 0 change no bit, 0 and a value set it, and all shapes broadcast."""
+    T, B, H = 5, 3, 11
+    config, _, stored = make(cell, dtype, layers=2)
+    decoder = Decoder(config, stored, isa=isa)
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, (T, B))
+    state = decoder.initial_state(B)
+    hidden, after = decoder.read(ids, state)
+    free = decoder.trace(ids, state)
+    same = decoder.trace(ids, state, clamps=dict.fromkeys(decoder.points, (1, 0)))
+    for seen in (free, same):
+        np.testing.assert_array_equal(seen.hidden, hidden)
+        np.testing.assert_array_equal(seen.state, after)
+        for point in decoder.points:
+            np.testing.assert_array_equal(seen.values[point], free.values[point])
+    target = np.linspace(-1, 1, H, dtype=np.float32)
+    for point in decoder.points:
+        held = decoder.trace(ids, state, [point], {point: (0, target)})
+        np.testing.assert_array_equal(held.values[point], np.broadcast_to(target, (T, B, H)))
+        rows = np.zeros((T, 1, 1), np.float32)  # clamped at the first token, free after it
+        rows[1:] = 1
+        first = decoder.trace(ids, state, [point], {point: (rows, (1 - rows) * target)})
+        np.testing.assert_array_equal(first.values[point][0], np.broadcast_to(target, (B, H)))
+        assert (first.values[point][1:] != target).any()
+    with pytest.raises(ValueError, match="a clamp's offset holds a value that is not finite"):
+        decoder.trace(ids, state, clamps={point: (1, np.nan)})
+    with pytest.raises(ValueError, match="broadcast"):
+        decoder.trace(ids, state, clamps={point: (np.ones(H + 1), 0)})
+    with pytest.raises(ValueError, match=r"no 'layers.9.h' among"):
+        decoder.trace(ids, state, ["layers.9.h"])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("projection", [0, 6])
+def test_the_best_words_of_what_was_read(dtype, projection):
+    config, _, stored = make(dtype=dtype, projection_size=projection, layers=2)
+    decoder = Decoder(config, stored)
+    ids = np.random.default_rng(1).integers(0, config.vocab_size, (70, 1))
+    hidden, after = decoder.read(ids, decoder.initial_state())
+    best, log_probs = decoder.top_k_hidden(hidden[:, 0], 4)
+    assert best.shape == log_probs.shape == (70, 4)
+    last, last_log_probs = decoder.top_k(after, 4)
+    np.testing.assert_array_equal(best[-1:], last)
+    close(log_probs[-1:], last_log_probs)
+    scores = decoder.decode(hidden[:, 0])
+    np.testing.assert_array_equal(best[:, 0], scores.argmax(axis=1))
 
 
 # -- rounding -------------------------------------------------------------------------------------
@@ -199,7 +260,7 @@ def test_int8_cells_round_their_vectors_and_nothing_else(isa, cell, monkeypatch)
         return y if bias is None else y + bias
 
     monkeypatch.setattr("carousel.cells.linear", linear)
-    expected, _ = by_cells(config, stored).hidden(ids, decoder.unpack(decoder.initial_state(3)))
+    expected, _ = by_cells(config, stored).read(ids, decoder.unpack(decoder.initial_state(3)))[:2]
     # A value that lies on the edge of two steps may fall to either.
     close(hidden, expected, atol=1e-2)
     assert np.median(np.abs(hidden - expected)) < 1e-6
@@ -219,7 +280,7 @@ def test_tiles_are_read_as_rows_are(isa, cell, sizes, tied, B, seed):
         sizes = sizes | {"embedding_size": sizes["projection_size"] or sizes["hidden_size"]}
     config, _, stored = make(cell, "int8", seed, tied=tied, **sizes)
     tiles = {
-        name: to_tiles(weight) if name in config.tiled() else weight
+        name: to_tiles(weight) if name in config.tiled_matrices() else weight
         for name, weight in stored.items()
     }
     found, expected = (Decoder(config, weights, isa=isa) for weights in (tiles, stored))
@@ -241,7 +302,7 @@ def test_int8_products_are_the_same_on_all_instruction_sets():
     """Also at the ends of the range, where 16-bit sums of unsigned products would saturate."""
     config, weights, _ = make(dtype="int8", hidden_size=70, vocab_size=19)
     signs = np.random.default_rng(0).choice([-1, 1], (19, 70)).astype(np.float32)
-    stored = store(weights | {"decoder.weight": signs}, "int8")
+    stored = cast_weights(weights | {"decoder.weight": signs}, "int8")
     assert set(np.unique(stored["decoder.weight"].values)) == {-127, 127}
     x = np.concatenate([signs, -signs, np.zeros_like(signs)]) * np.float32(0.9)
     found = [Decoder(config, stored, isa=isa).decode(x) for isa in SETS]
@@ -258,9 +319,9 @@ def test_the_largest_and_smallest_numbers_make_gates_and_not_nan():
         decoder = Decoder(config, weights, isa=isa)
         ids = np.arange(4)[:, None]
         seen = decoder.trace(ids, decoder.initial_state())
-        expected, _ = model.hidden(ids, model.initial_state())
+        expected, _ = model.read(ids, model.initial_state())[:2]
         close(seen.hidden, expected)
-        assert all(np.isfinite(values).all() for values in seen.points.values())
+        assert all(np.isfinite(values).all() for values in seen.values.values())
 
 
 # -- many at once ---------------------------------------------------------------------------------
@@ -271,7 +332,7 @@ def test_more_threads_give_the_same(dtype):
     config, _, stored = make(dtype=dtype, vocab_size=9000, hidden_size=130, embedding_size=40)
     ids = np.random.default_rng(0).integers(0, 9000, (3, 5))
     one, three = Decoder(config, stored), Decoder(config, stored)
-    three._decoder.threads = 3
+    three.threads = 3
     assert (one.threads, three.threads) == (1, 3)
     state = one.steps(ids, one.initial_state(5))
     np.testing.assert_array_equal(three.steps(ids, three.initial_state(5)), state)
@@ -285,6 +346,8 @@ def test_more_threads_give_the_same(dtype):
     assert Decoder(config, stored, threads=None).threads >= 1
     with pytest.raises(ValueError, match="threads must be 1 to 64"):
         Decoder(config, stored, threads=0)
+    with pytest.raises(ValueError, match="threads must be 1 to 64"):
+        three.threads = 65
 
 
 def test_one_decoder_serves_several_threads():
@@ -292,7 +355,7 @@ def test_one_decoder_serves_several_threads():
 
     config, _, stored = make(vocab_size=300, hidden_size=40)
     decoder = Decoder(config, stored)
-    decoder._decoder.threads = 2
+    decoder.threads = 2
     ids = np.random.default_rng(0).integers(0, 300, (8, 50))
     expected = [decoder.score(row, decoder.initial_state())[0] for row in ids]
     with ThreadPoolExecutor(8) as pool:
@@ -361,22 +424,22 @@ def test_the_instruction_set_is_chosen_by_the_environment(monkeypatch):
 
 
 def test_a_decoder_opens_a_folder_and_says_what_it_is():
-    from carousel.model import SHIPPED
+    from carousel.pretrained import PRETRAINED
 
-    decoder = Decoder.open(SHIPPED / "stories-lstm")
+    decoder = Decoder.open(PRETRAINED / "stories-lstm")
     assert repr(decoder).startswith("Decoder(lstm, float32, ")
     assert decoder.bytes_read > 4 * decoder.config.vocab_size * decoder.config.hidden_size
 
 
 def test_a_model_without_the_engine_says_so_once_and_runs(make_model, monkeypatch):
     model = make_model()
-    expected, _ = model.read([2, 3])
-    monkeypatch.setattr("carousel.engine.decoder._kernels", None)
-    monkeypatch.setattr("carousel.engine.decoder.MISSING", "no such file")
-    alone = LanguageModel(model.config, model.stored, model.tokenizer)
+    expected, _ = read_logits(model, [2, 3])
+    monkeypatch.setattr("carousel.engine.extension._kernels", None)
+    monkeypatch.setattr("carousel.engine.extension.MISSING", "no such file")
+    alone = LanguageModel.from_weights(model.config, model.model.stored, model.tokenizer)
     with pytest.warns(RuntimeWarning, match="NumPy does their work: no such file"):
-        found, _ = alone.read([2, 3])
-    alone.read([2])  # which does not warn again, or the test would fail
+        found, _ = read_logits(alone, [2, 3])
+    read_logits(alone, [2])  # which does not warn again, or the test would fail
     close(found, expected)
     with pytest.raises(EngineError, match="no such file"):
-        Decoder(model.config, model.stored)
+        Decoder(model.config, model.model.stored)

@@ -5,10 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carousel.engine.decoder import Decoder, instruction_sets
-from carousel.folder import Config
-from carousel.model import SHIPPED, LanguageModel
-from carousel.storage import DTYPES, store
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
+from carousel.inference.model import RecurrentLM
+from carousel.model import LanguageModel
+from carousel.pretrained import PRETRAINED
+from carousel.storage.config import Config
+from carousel.storage.number_formats import DTYPES, cast_weights
 
 SETS = instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the kernels are not built")
@@ -31,7 +34,7 @@ def make(dtype, V, H, seed, *, spread=1.0, doubles=0, levels=0, cutoffs=(), tail
         if rows in weights:
             copies = np.random.default_rng(seed).integers(0, len(weights[rows]), (2, doubles))
             weights[rows][copies[0]] = weights[rows][copies[1]]
-    return config, store({n: w.astype(np.float32) for n, w in weights.items()}, dtype)
+    return config, cast_weights({n: w.astype(np.float32) for n, w in weights.items()}, dtype)
 
 
 def best(scores, k):
@@ -92,8 +95,7 @@ def test_clusters_that_can_not_win_stay_closed(isa, dtype, bounds, k, seed, spre
     everything = decoder.logits(state)
     np.testing.assert_allclose(np.exp(everything.astype(np.float64)).sum(axis=1), 1, rtol=1e-4)
     if dtype != "int8":
-        model = LanguageModel(config, stored, None)
-        model.decoder = None
+        model = RecurrentLM(config, stored, backend="numpy")
         np.testing.assert_allclose(everything, model.logits(state), rtol=1e-5, atol=2e-5)
     ids, log_probs = decoder.top_k(state, k)
     expected = np.take_along_axis(everything, best(everything, k), axis=1)
@@ -113,8 +115,8 @@ def test_clusters_that_can_not_win_stay_closed(isa, dtype, bounds, k, seed, spre
 @pytest.mark.parametrize("name", ["stories-lstm", "stories-gru", "stories-rnn"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_trained_models_rank_alike(name, dtype):
-    model = LanguageModel.load(SHIPPED / name)
-    decoder = Decoder(model.config, store(model.weights, dtype))
+    model = LanguageModel.load(PRETRAINED / name)
+    decoder = Decoder(model.config, cast_weights(model.model.weights, dtype))
     ids = model.tokenizer.encode("on sunday i want to eat pizza on monday i want to eat burger")
     state = decoder.initial_state()
     for token in ids:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from carousel.engine.decoder import Decoder, instruction_sets
+from carousel.engine.decoder import Decoder
+from carousel.engine.extension import instruction_sets
 from carousel.model import LanguageModel
-from carousel.storage import DTYPES, store
-from carousel.text.stories import tell_stories
+from carousel.storage.number_formats import DTYPES, cast_weights
+from carousel.study.stories import tell_stories
 from trained_adaptive import train_adaptive
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
@@ -60,7 +61,7 @@ def log_softmax(logits):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_trained_adaptive_softmax(adaptive, dtype):
     model, softmax = adaptive
-    decoder = Decoder(replace(model.config, dtype=dtype), store(model.weights, dtype))
+    decoder = Decoder(replace(model.config, dtype=dtype), cast_weights(model.model.weights, dtype))
     states = states_after_stories(decoder, model.tokenizer)
     full = decoder.logits(states)
     check_shortcuts(decoder, states, full.astype(np.float64))
@@ -75,6 +76,6 @@ def test_a_trained_adaptive_softmax(adaptive, dtype):
 @pytest.mark.parametrize("name", ["stories-lstm", "stories-gru", "stories-rnn"])
 def test_a_trained_flat_softmax(name, dtype):
     model = LanguageModel.load(name)
-    decoder = Decoder(replace(model.config, dtype=dtype), store(model.weights, dtype))
+    decoder = Decoder(replace(model.config, dtype=dtype), cast_weights(model.model.weights, dtype))
     states = states_after_stories(decoder, model.tokenizer)
     check_shortcuts(decoder, states, log_softmax(decoder.logits(states)))

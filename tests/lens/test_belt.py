@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import LensError
-from carousel.lens.clamp import Clamp, hold
+from carousel.lens.clamp import Clamp
 from carousel.lens.trace import Trace, trace_text
+from front_door import parts
 
 TEXT = "the cat likes pizza but the dog likes pie so she orders"
 BELTS = ["lstm", "lstm-peephole", "cifg", "cifg-peephole", "gru", "gru-reset-before"]
@@ -69,7 +70,7 @@ def with_gates(forget, put):
         "layers.0.g": put[:, None], "layers.0.o": np.ones((len(put), 1)),
         "layers.0.c": np.array(c)[:, None], "layers.0.h": np.tanh(np.array(c))[:, None],
     }  # fmt: skip
-    from carousel.folder import Config
+    from carousel.storage.config import Config
 
     config = Config(cell="lstm", vocab_size=3, embedding_size=1, hidden_size=1, layers=1, tied=True)
     words = [str(at) for at in range(len(put))]
@@ -96,7 +97,7 @@ def test_the_shares_of_a_decision_add_up_to_it(make_model, cell, tied):
     model = make_model(cell, layers=2, tied=tied)
     trace = model.trace(TEXT)
     a, b = model.tokenizer.id("burger"), model.tokenizer.id("pizza")
-    bias = model.weights["decoder.bias"]
+    bias = model.model.weights["decoder.bias"]
     for at in (-1, 4):
         shares = trace.belt().decision("burger", "pizza", at)
         difference = trace.logits[at, a] - trace.logits[at, b]
@@ -109,8 +110,8 @@ def test_the_shares_of_a_decision_add_up_to_it(make_model, cell, tied):
 
 def test_what_a_hand_puts_on_counts_as_its_words(make_model):
     model = make_model()
-    with hold(model, Clamp("cell", 3.0, at=2, units=[1])) as held:
-        belt = trace_text(held, TEXT).belt()
+    with model.clamp(Clamp("cell", 3.0, at=2, units=[1])) as held:
+        belt = trace_text(*parts(held), TEXT).belt()
     assert belt.error() < 1e-5
     assert belt.luggage_at(2)[:, 1].sum() == pytest.approx(3.0, rel=1e-5)
     assert abs(belt.put[2, 1]) > 1.5 > np.abs(np.delete(belt.put, 2, 0)[:, 1]).max()
@@ -126,7 +127,7 @@ def test_a_decision_within_a_cluster_is_shared_out(make_model, tied):
         a, b = pair
         shares = trace.belt().decision(words[a], words[b])
         difference = trace.logits[-1, a] - trace.logits[-1, b]
-        bias = model.weights["decoder.head.bias"]
+        bias = model.model.weights["decoder.head.bias"]
         constant = bias[a] - bias[b] if b < 6 else 0.0
         assert shares.sum() + constant == pytest.approx(difference, abs=1e-5)
     with pytest.raises(LensError, match="different clusters"):

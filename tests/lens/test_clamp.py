@@ -8,15 +8,16 @@ import pytest
 import carousel
 from carousel.cells import CELLS
 from carousel.errors import LensError, UntouchedWarning
-from carousel.lens.clamp import Clamp, Held, hold, parse_clamp
+from carousel.lens.clamp import Clamp, hold
 from carousel.lens.trace import trace_text
+from front_door import parts
 
 TEXT = "the cat likes pizza but the dog likes pie"
 
 
 def traced(model, *clamps, text=TEXT):
-    with hold(model, *clamps) as held:
-        return trace_text(held, text)
+    with hold(*parts(model), *clamps) as held:
+        return trace_text(held, model.tokenizer, text)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -108,15 +109,15 @@ def test_a_held_gru_reset_gate_changes_its_candidate(make_model):
 def test_nothing_is_left_behind(make_model, cell):
     model = make_model(cell)
     before = model.trace(TEXT)
-    copies = {name: weight.copy() for name, weight in model.weights.items()}
+    copies = {name: weight.copy() for name, weight in model.model.weights.items()}
     with model.clamp("hidden", 0.0, at="cat") as held:
-        assert isinstance(held, Held)
+        assert held.model.interventions
         held.next_words(TEXT)
-        with hold(held, Clamp("hidden", 1.0, at="dog")) as both:
-            trace = trace_text(both, TEXT)
+        with held.clamp("hidden", 1.0, at="dog") as both:
+            trace = both.trace(TEXT)
             np.testing.assert_array_equal(trace["h"][[2, 7]], [[0] * 6, [1] * 6])
     np.testing.assert_array_equal(model.trace(TEXT).logits, before.logits)
-    for name, weight in model.weights.items():
+    for name, weight in model.model.weights.items():
         np.testing.assert_array_equal(weight, copies[name])
 
 
@@ -173,7 +174,7 @@ def test_what_touched_nothing_warns(make_model):
     ],
 )
 def test_what_can_not_be_held(make_model, clamp, said):
-    with pytest.raises(LensError, match=said), hold(make_model(layers=2), clamp):
+    with pytest.raises(LensError, match=said), hold(*parts(make_model(layers=2)), clamp):
         pass
 
 
@@ -182,17 +183,6 @@ def test_a_patch_beyond_the_other_run(make_model):
     short = model.trace("the cat")
     with pytest.raises(LensError, match="the other run has no word 3"):
         traced(model, Clamp("forget", short))
-
-
-def test_clamps_as_text():
-    assert parse_clamp("forget=1@friend") == Clamp("forget", 1.0, "set", at=["friend"])
-    assert parse_clamp("layers.1.input*0.5@friend,3") == Clamp(
-        "layers.1.input", 0.5, "scale", at=["friend", 3]
-    )
-    assert parse_clamp("o=-2") == Clamp("o", -2.0, "set")
-    for bad in ("forget", "forget=", "=1", "forget=open@friend", "@friend"):
-        with pytest.raises(LensError, match="write GATE=VALUE@WORD"):
-            parse_clamp(bad)
 
 
 def test_the_shipped_model_forgets_what_no_gate_let_in():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import carousel
 from carousel.errors import LensError
 from carousel.lens.compare import align, compare_texts, patch_texts
+from front_door import parts
 
 A = "the cat likes pizza but the cat orders"
 B = "the cat likes pizza but a dog ran to the cat orders"
@@ -31,7 +32,7 @@ def test_equal_texts_are_no_distance_apart(make_model):
 
 def test_distances_by_hand(make_model):
     model = make_model("gru")
-    found = compare_texts(model, A, B)
+    found = compare_texts(*parts(model), A, B)
     a, b = model.trace(A), model.trace(B)
     parting = found.parting()
     assert found.first.words[found.pairs[parting - 1][0]] == "but"
@@ -47,23 +48,23 @@ def test_distances_by_hand(make_model):
 
 def test_the_last_hidden_state_decides_alone(make_model):
     model = make_model(layers=2)
-    found = compare_texts(model, A, B)
-    moved = patch_texts(model, found, ("pizza", "pie"))
+    found = compare_texts(*parts(model), A, B)
+    moved = patch_texts(*parts(model), found, ("pizza", "pie"))
     assert moved.shape == found.distance.shape
     assert moved[found.names.index("h"), 1, -1] == pytest.approx(1, abs=1e-4)
     # Where the texts are still the same there is nothing to patch in.
     np.testing.assert_allclose(moved[:, :, : found.parting()], 0, atol=1e-4)
     with pytest.raises(LensError, match="vocabulary"):
-        patch_texts(model, found, ("sushi", "pie"))
+        patch_texts(*parts(model), found, ("sushi", "pie"))
 
 
-def test_the_switch_is_in_the_shipped_models_cell():
+def test_the_switch_is_in_the_pretrained_models_cell():
     model = carousel.load()
     found = compare_texts(
-        model,
+        *parts(model),
         "krish likes pizza but he does not like burger so he orders",
         "krish likes pizza but his friend likes burger so his friend orders",
     )
-    moved = patch_texts(model, found, ("pizza", "burger"))
+    moved = patch_texts(*parts(model), found, ("pizza", "burger"))
     words = [None if s is None else found.first.words[s] for s, _ in found.pairs]
     assert moved[found.names.index("c"), 0, words.index("orders")] > 0.5

@@ -5,8 +5,9 @@ import pytest
 
 from by_hand import softmax_by_hand
 from carousel.errors import LensError
-from carousel.lens.clamp import Clamp, hold
+from carousel.lens.clamp import Clamp
 from carousel.lens.effect import measure_effect
+from front_door import parts, read_logits
 
 TEXT = "the cat likes pizza but the dog likes"
 
@@ -14,14 +15,12 @@ TEXT = "the cat likes pizza but the dog likes"
 # Kernels and reference round their logits differently, by some 1e-7 of them.
 @pytest.mark.parametrize(("engine", "rel", "atol"), [(False, 1e-6, 1e-8), (True, 1e-5, 1e-6)])
 def test_the_numbers_by_hand(make_model, engine, rel, atol):
-    model = make_model(scale=1.5)
-    if not engine:
-        model.decoder = None
+    model = make_model(scale=1.5, backend="engine" if engine else "numpy")
     clamp = Clamp("forget", 0.0, at="dog")
-    effect = measure_effect(model, TEXT, clamp, compare=("pie", "pizza"), k=3)
-    with hold(model, clamp) as held:
-        after, _ = held.read(model.tokenizer.encode(TEXT))
-    before, _ = model.read(model.tokenizer.encode(TEXT))
+    effect = measure_effect(*parts(model), TEXT, clamp, compare=("pie", "pizza"), k=3)
+    with model.clamp(clamp) as held:
+        after, _ = read_logits(held, model.tokenizer.encode(TEXT))
+    before, _ = read_logits(model, model.tokenizer.encode(TEXT))
     p, q = np.array(softmax_by_hand(before)), np.array(softmax_by_hand(after))
     assert effect.divergence == pytest.approx((p * np.log(p / q)).sum(), rel=rel)
     a, b = model.tokenizer.id("pie"), model.tokenizer.id("pizza")
@@ -35,23 +34,25 @@ def test_the_numbers_by_hand(make_model, engine, rel, atol):
 
 def test_text_and_several_clamps(make_model):
     model = make_model()
-    both = measure_effect(model, TEXT, ["forget=0@dog", Clamp("input", 0.0, at=3)])
+    both = measure_effect(*parts(model), TEXT, ["forget=0@dog", Clamp("input", 0.0, at=3)])
     assert both.after["f"][7].max() == 0 == both.after["i"][3].max()
     assert both.difference_before is None
 
 
 def test_a_clamp_that_changes_nothing_has_no_effect(make_model):
     model = make_model()
-    assert measure_effect(model, TEXT, "forget*1@cat").divergence == pytest.approx(0, abs=1e-12)
+    assert measure_effect(*parts(model), TEXT, "forget*1@cat").divergence == pytest.approx(
+        0, abs=1e-12
+    )
 
 
 def test_words_that_are_not_in_the_text(make_model):
     model = make_model()
     with pytest.raises(LensError, match="'mat' is not a word of the text; there are ⏎, the, cat"):
-        measure_effect(model, TEXT, "forget=0@mat")
+        measure_effect(*parts(model), TEXT, "forget=0@mat")
     with pytest.raises(LensError, match="'sushi' is not a word of the vocabulary"):
-        measure_effect(model, TEXT, "forget=0@cat", compare=("sushi", "pie"))
+        measure_effect(*parts(model), TEXT, "forget=0@cat", compare=("sushi", "pie"))
 
 
 def test_capital_letters_are_read_as_the_model_reads_them(make_model):
-    assert measure_effect(make_model(), TEXT, "forget=0@CAT").divergence > 0
+    assert measure_effect(*parts(make_model()), TEXT, "forget=0@CAT").divergence > 0

@@ -9,6 +9,7 @@ import torch
 from carousel.cells import CELLS, sigmoid
 from carousel.errors import FolderError, LensError
 from carousel.lens.trace import Trace, trace_texts
+from front_door import parts, read_logits
 
 TEXT = "the cat likes pizza but the dog likes pie"
 
@@ -24,8 +25,8 @@ def test_the_lstms_values_are_those_of_its_equations(make_model, layers):
         np.testing.assert_allclose(h, o * np.tanh(c), atol=1e-6)
         np.testing.assert_allclose(trace["keep", layer], f * before, atol=1e-6)
         np.testing.assert_allclose(trace["write", layer], i * g, atol=1e-6)
-        w = model.layers[layer]
-        x = trace["h", layer - 1] if layer else model.weights["embedding.weight"][trace.ids]
+        w = model.model.layers[layer]
+        x = trace["h", layer - 1] if layer else model.model.weights["embedding.weight"][trace.ids]
         h_before = np.vstack([np.zeros_like(h[:1]), h[:-1]])
         pre = x @ w.weight_ih.T + w.bias_ih + h_before @ w.weight_hh.T + w.bias_hh
         np.testing.assert_allclose(i, sigmoid(pre[:, :6]), atol=1e-5)
@@ -36,12 +37,12 @@ def test_hidden_states_equal_pytorchs(make_model):
     model = make_model("gru", layers=2)
     trace = model.trace(TEXT)
     net = torch.nn.GRU(5, 6, 2)
-    for layer, weights in enumerate(model.layers):
+    for layer, weights in enumerate(model.model.layers):
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             value = torch.from_numpy(getattr(weights, name))
             getattr(net, f"{name}_l{layer}").data = value
     with torch.no_grad():
-        y, _ = net(torch.from_numpy(model.weights["embedding.weight"][trace.ids]))
+        y, _ = net(torch.from_numpy(model.model.weights["embedding.weight"][trace.ids]))
     np.testing.assert_allclose(trace["hidden", 1], y.numpy(), atol=1e-5)
     z, n, h = trace["z", 0], trace["n", 0], trace["h", 0]
     before = np.vstack([np.zeros_like(h[:1]), h[:-1]])
@@ -53,7 +54,7 @@ def test_hidden_states_equal_pytorchs(make_model):
 def test_the_last_distribution_is_the_models_own(make_model, cell):
     model = make_model(cell, layers=2)
     trace = model.trace(TEXT)
-    logits, _ = model.read(model.tokenizer.encode(TEXT))
+    logits, _ = read_logits(model, model.tokenizer.encode(TEXT))
     np.testing.assert_allclose(trace.logits[-1], logits, atol=1e-5)
     np.testing.assert_allclose(trace.probabilities.sum(1), 1, rtol=1e-9)
     assert len(trace) == len(trace.words) == len(TEXT.split()) + 1
@@ -65,12 +66,12 @@ def test_the_last_distribution_is_the_models_own(make_model, cell):
 def test_a_batch_is_its_texts_one_by_one(make_model, cell):
     model = make_model(cell, layers=2)
     texts = ["the cat", TEXT, "", "pizza and pie"]
-    for text, trace in zip(texts, trace_texts(model, texts), strict=True):
+    for text, trace in zip(texts, trace_texts(*parts(model), texts), strict=True):
         alone = model.trace(text)
         assert trace.words == alone.words
         for point, values in alone.values.items():
             np.testing.assert_allclose(trace.values[point], values, atol=1e-6)
-    assert trace_texts(model, []) == []
+    assert trace_texts(*parts(model), []) == []
 
 
 def test_names_long_and_short(make_model):
@@ -91,7 +92,7 @@ def test_names_long_and_short(make_model):
         ("rnn", "keep", r"the rnn cell has no 'keep'; there are hidden \(h\)$"),
         ("lstm", ("f", 2), "no layer 2; there are 0 to 1"),
         ("lstm", "layers.7.f", "no layer 7"),
-        ("lstm", "layers.x.f", "points are named like layers.0.f"),
+        ("lstm", "layers.x.f", "gates are named like layers.0.f"),
         ("lstm", "forget", "which layer's forget"),
     ],
 )
@@ -124,7 +125,7 @@ def test_there_and_back_from_a_file(make_model, tmp_path):
         np.testing.assert_array_equal(again[point], values)
     with pytest.raises(LensError, match="give load"):
         again.next_words()
-    assert Trace.load(tmp_path / "t.safetensors", model).next_words() == trace.next_words()
+    assert Trace.load(tmp_path / "t.safetensors", *parts(model)).next_words() == trace.next_words()
 
 
 def test_files_that_are_no_traces(make_model, tmp_path):

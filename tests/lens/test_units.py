@@ -21,6 +21,7 @@ from carousel.lens.units import (
     halves,
     separations,
 )
+from front_door import parts
 
 FEW = st.sampled_from([-1.0, 0.0, 0.5, 3.0])
 TIES = arrays(np.float64, st.tuples(st.integers(4, 12), st.just(2)), elements=FEW)
@@ -141,7 +142,7 @@ def test_groups_stay_whole(groups, seed):
 @pytest.mark.parametrize(("cell", "name"), [("lstm", "forget"), ("gru", "z"), ("rnn", "hidden")])
 def test_rows_from_traces(make_model, cell, name):
     model = make_model(cell, layers=2)
-    traces = trace_texts(model, ["the cat sat", "a dog ran to the mat"])
+    traces = trace_texts(*parts(model), ["the cat sat", "a dog ran to the mat"])
     labels = [[-1, 0, 1, 0], [-1, 0, 1, 0, 0, 0, -1]]
     values, flags, groups = gather(traces, name, [np.array(x) for x in labels])
     assert groups.tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
@@ -157,16 +158,18 @@ def test_rows_from_traces(make_model, cell, name):
 def test_found_units_against_others(make_model):
     model = make_model(hidden_size=8)
     # Only unit 5 is read: to ablate it is all, to ablate any other is nothing.
-    weights = model.weights["decoder.weight"]
+    weights = model.model.weights["decoder.weight"]
     weights[:, [unit for unit in range(8) if unit != 5]] = 0
     ids = np.array([[model.tokenizer.eol_id], [model.tokenizer.id("cat")]])
 
     def measure(held):
-        hidden, state = held.hidden(ids, held.initial_state())
+        hidden, state = held.read(ids, held.initial_state())[:2]
         assert state.h[0, 0, 5] == hidden[-1, 0, 5]
         return float(np.ptp(held.logits(hidden[-1, 0]) - held.weights["decoder.bias"]))
 
-    result = ablate_units(model, Clamp("hidden", 0.0, at="cat", units=[5]), measure, draws=5)
+    result = ablate_units(
+        *parts(model), Clamp("hidden", 0.0, at="cat", units=[5]), measure, draws=5
+    )
     assert result.found == 0 < result.before
     np.testing.assert_allclose(result.random, result.before, atol=1e-6)
     assert result.p_random == 1 / 6
@@ -187,6 +190,6 @@ def test_what_is_refused(make_model):
         find_units(values, labels, 1, groups=np.array([0, 1, 2]))
     model = make_model()
     with pytest.raises(LensError, match="names no units"):
-        ablate_units(model, Clamp("forget", 0.0), lambda held: 0.0)
+        ablate_units(*parts(model), Clamp("forget", 0.0), lambda held: 0.0)
     with pytest.raises(LensError, match="only 2 other units to draw 4 from"):
-        ablate_units(model, Clamp("forget", 0.0, units=[0, 1, 2, 3]), lambda held: 0.0)
+        ablate_units(*parts(model), Clamp("forget", 0.0, units=[0, 1, 2, 3]), lambda held: 0.0)

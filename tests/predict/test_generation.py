@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from by_hand import softmax_by_hand
 from carousel.errors import PredictionError, SettingsError
 from carousel.predict.generation import generate, sampling_distribution
+from front_door import parts, read_logits
 
 LOGITS = st.lists(st.floats(-5, 5), min_size=2, max_size=12)
 
@@ -38,10 +39,10 @@ def test_top_k_and_top_p_keep_the_fewest_likeliest(logits, k, top_p):
 
 def test_temperature_zero_takes_the_likeliest(make_model):
     model = make_model()
-    text = "".join(generate(model, "the cat", temperature=0, max_tokens=3))
+    text = "".join(generate(*parts(model), "the cat", temperature=0, max_tokens=3))
     ids = model.tokenizer.encode("the cat")
     for _ in range(3):
-        logits, _ = model.read(ids)
+        logits, _ = read_logits(model, ids)
         logits[0] = -np.inf
         ids.append(int(logits.argmax()))
     assert "the cat" + text == model.tokenizer.decode(ids)
@@ -49,19 +50,21 @@ def test_temperature_zero_takes_the_likeliest(make_model):
 
 def test_a_seed_repeats_itself(make_model):
     model = make_model()
-    one, two, other = ("".join(generate(model, "the", seed=s, max_tokens=30)) for s in (1, 1, 2))
+    one, two, other = (
+        "".join(generate(*parts(model), "the", seed=s, max_tokens=30)) for s in (1, 1, 2)
+    )
     assert one == two != other
 
 
 def test_frequencies_follow_the_softmax(make_model):
     model = make_model(scale=0.3)
     draws = 600
-    logits, _ = model.read(model.tokenizer.encode("the"))
+    logits, _ = read_logits(model, model.tokenizer.encode("the"))
     logits[0] = -np.inf
     p = np.array(softmax_by_hand(logits))
     counts = np.zeros(len(p))
     for seed in range(draws):
-        piece = "".join(generate(model, "the", seed=seed, max_tokens=1))
+        piece = "".join(generate(*parts(model), "the", seed=seed, max_tokens=1))
         counts[1 if piece == "\n" else model.tokenizer.id(piece.strip())] += 1
     # Each count within five standard deviations of its mean.
     assert (np.abs(counts - draws * p) <= 5 * np.sqrt(draws * p * (1 - p)) + 1).all()
@@ -69,7 +72,7 @@ def test_frequencies_follow_the_softmax(make_model):
 
 def test_unknown_is_never_drawn_and_pieces_join(make_model):
     model = make_model(seed=2)
-    pieces = list(generate(model, "the cat", seed=0, max_tokens=200))
+    pieces = list(generate(*parts(model), "the cat", seed=0, max_tokens=200))
     text = "".join(pieces)
     assert "<unk>" not in text
     ids = model.tokenizer.encode("the cat" + text)
@@ -79,14 +82,16 @@ def test_unknown_is_never_drawn_and_pieces_join(make_model):
 @pytest.mark.parametrize("stop", ["a", "cat", " ", "\n"])
 def test_stop_texts_are_never_shown(make_model, stop):
     for seed in range(5):
-        text = "".join(generate(make_model(), "so", seed=seed, max_tokens=60, stop=[stop]))
+        text = "".join(generate(*parts(make_model()), "so", seed=seed, max_tokens=60, stop=[stop]))
         assert stop not in text
 
 
 def test_a_stop_that_never_comes_changes_nothing(make_model):
     model = make_model()
-    free = "".join(generate(model, "so", seed=3, max_tokens=20))
-    assert "".join(generate(model, "so", seed=3, max_tokens=20, stop=["never ever"])) == free
+    free = "".join(generate(*parts(model), "so", seed=3, max_tokens=20))
+    assert (
+        "".join(generate(*parts(model), "so", seed=3, max_tokens=20, stop=["never ever"])) == free
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,9 +108,9 @@ def test_a_stop_that_never_comes_changes_nothing(make_model):
 )
 def test_nonsense_settings(make_model, settings_, message):
     with pytest.raises(SettingsError, match=message):
-        generate(make_model(), "the", **settings_)
+        generate(*parts(make_model()), "the", **settings_)
 
 
 def test_unknown_text(make_model):
     with pytest.raises(PredictionError, match="none of the words"):
-        generate(make_model(), "xyzzy")
+        generate(*parts(make_model()), "xyzzy")

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.cli.prompt import Suggester
-from carousel.predict.next_word import predict_next
+from carousel.predict.next_words import predict_next
 from carousel.predict.session import Session
+from front_door import parts
 
 WORDS = ["the", "cat", "likes", "pizza", "xyzzy"]
 
@@ -16,36 +17,36 @@ WORDS = ["the", "cat", "likes", "pizza", "xyzzy"]
 @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=7))
 def test_a_session_equals_reading_again(make_model, cell, words):
     model = make_model(cell)
-    session = Session(model)
+    session = Session(*parts(model))
     for word in words:
         session.feed(word + " ")
     if set(words) == {"xyzzy"}:
         return
-    expected = predict_next(model, " ".join(words), k=5)
+    expected = predict_next(*parts(model), " ".join(words), k=5)
     found = session.next_words(5)
     assert [p.word for p in found] == [p.word for p in expected]
     assert [p.probability for p in found] == pytest.approx([p.probability for p in expected], 1e-4)
 
 
 def test_a_copy_goes_its_own_way(make_model):
-    session = Session(make_model())
+    session = Session(*parts(make_model()))
     session.feed("the cat")
     branch = session.copy()
     before = session.next_words()
     branch.feed("likes pizza")
     assert session.next_words() == before != branch.next_words()
     branch.reset()
-    assert branch.next_words() == Session(session.model).next_words()
+    assert branch.next_words() == Session(session.model, session.tokenizer).next_words()
 
 
 def test_one_step_a_word(make_model, monkeypatch):
     model = make_model()
-    session = Session(model)
+    session = Session(*parts(model))
     session.feed("the cat likes")
     read = []
-    hidden = model.hidden
+    read_all = model.model.read
     monkeypatch.setattr(
-        model, "hidden", lambda ids, state: read.append(len(ids)) or hidden(ids, state)
+        model.model, "read", lambda ids, state: read.append(len(ids)) or read_all(ids, state)
     )
     session.feed("pizza")
     session.next_words()
@@ -59,5 +60,5 @@ def test_suggestions_follow_as_one_types(make_model):
         found, prefix = suggester.suggest(text)
         before, typed = model.tokenizer.split_prefix(text)
         assert prefix == typed
-        expected = predict_next(model, before, k=5, prefix=typed or None)
+        expected = predict_next(*parts(model), before, k=5, prefix=typed or None)
         assert [p.word for p in found] == [p.word for p in expected]

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from carousel.errors import SettingsError, TextError
-from carousel.folder import write_folder
 from carousel.lens.trace import trace_text
+from carousel.storage.model_folder import write_folder
 from carousel.study import characters
 from carousel.study.characters import (
     _ranks,

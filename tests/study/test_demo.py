@@ -11,7 +11,7 @@ from carousel.errors import CarouselError, FolderError
 from carousel.model import LanguageModel
 from carousel.study import demo as module
 from carousel.study.demo import SENTENCES, run_demo
-from carousel.text.stories import KINDS, TESTED_GAPS
+from carousel.study.stories import KINDS, TESTED_GAPS
 
 FAST = {"epochs": 0.02}
 

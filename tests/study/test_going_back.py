@@ -13,7 +13,7 @@ from carousel.lens.units import halves
 from carousel.model import LanguageModel
 from carousel.study import going_back as study
 from carousel.study.pairs import places
-from carousel.text.stories import tell_stories
+from carousel.study.stories import tell_stories
 
 
 @pytest.fixture

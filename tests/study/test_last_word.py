@@ -10,7 +10,7 @@ from carousel.study.last_word import (
     mean_accuracy,
     measure_accuracy,
 )
-from carousel.text.stories import FOODS, tell_stories
+from carousel.study.stories import FOODS, tell_stories
 
 VOCABULARY = " ".join({word for story in tell_stories(3000) for word in story.words})
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carousel.study.pairs import by_place, places, position, tell_pairs
-from carousel.text.stories import is_held_out, tell_stories
+from carousel.study.stories import is_held_out, tell_stories
 
 PAIRS = tell_pairs([4, 8], seed=1)
 

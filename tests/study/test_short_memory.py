@@ -10,7 +10,7 @@ from rich.console import Console
 from carousel.model import LanguageModel
 from carousel.study import short_memory
 from carousel.study.short_memory import decider_gradients, half_distance, summarise, wilson
-from carousel.text.stories import tell_stories
+from carousel.study.stories import tell_stories
 
 CELLS = ("rnn", "gru", "lstm")
 
@@ -36,7 +36,7 @@ def test_a_model_without_recurrence_owes_all_to_the_last_word():
     for name in weights:
         if "weight_hh" in name:
             weights[name][:] = 0
-    forgetful = LanguageModel(model.config, weights, model.tokenizer)
+    forgetful = LanguageModel.from_weights(model.config, weights, model.tokenizer)
     stories = list(tell_stories(20, seed=5, held_out=True))
     reach, share = decider_gradients(forgetful, stories)
     assert reach.max() == 0 == share.max()

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from carousel.errors import FolderError
-from carousel.model import SHIPPED
+from carousel.pretrained import PRETRAINED
 from carousel.study import story_models
 from carousel.study.story_models import RECORD
 
@@ -25,7 +25,7 @@ def trained(monkeypatch):
     def train(console, folders, train_file, valid_file, seed, overrides):
         seeds.append(seed)
         for path in folders.values():
-            shutil.copytree(SHIPPED / path.name, path, dirs_exist_ok=True)
+            shutil.copytree(PRETRAINED / path.name, path, dirs_exist_ok=True)
 
     monkeypatch.setattr(story_models, "write_stories", write)
     monkeypatch.setattr(story_models, "train_side_by_side", train)
@@ -41,12 +41,12 @@ def make(out, seeds=1, overrides=None):
     return made, said.getvalue()
 
 
-def test_the_shipped_models_are_seed_1_while_the_recipe_is_theirs(trained, tmp_path):
+def test_the_pretrained_models_are_seed_1_while_the_recipe_is_theirs(trained, tmp_path):
     said = io.StringIO()
     made = story_models.story_models(Console(file=said), tmp_path, 2)
     assert trained == [2]
     for cell, model in made[1].items():
-        assert model.path == SHIPPED / f"stories-{cell}"
+        assert model.path == PRETRAINED / f"stories-{cell}"
     assert made[2]["gru"].path == tmp_path / "models" / "seed-2" / "stories-gru"
     story_models.story_models(Console(file=said), tmp_path, 1, {"epochs": 4.0})
     assert trained == [2, 1]

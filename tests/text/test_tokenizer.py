@@ -1,21 +1,26 @@
 """Tokenizers: round trips, spacing, what is saved, and the counts of real corpora."""
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import FolderError, SettingsError, TextError
-from carousel.text.reading import find_files, read_pieces
+from carousel.text.files import find_files, read_pieces
 from carousel.text.tokenizer import (
     END_OF_LINE,
     KINDS,
     UNKNOWN,
     Tokenizer,
     make_tokenizer,
-    train_tokenizer,
+    untrained_tokenizer,
 )
+from carousel.text.vocabulary import train_tokenizer
+from odd_texts import ODD_SPACES, texts
+from odd_texts import TEXT as ODD_TEXT
 
 TEXT = """Krish likes pizza, but he doesn't like burger.
 "On sunday I want to eat 3.14 pies!" said Zoë (twice).
@@ -172,3 +177,75 @@ def test_half_typed_words(text, parts):
 def test_vocabularies_of_real_corpora(data, corpus, kind, min_count, kinds):
     files = find_files([data / corpus / "train.txt"])
     assert train_tokenizer(kind, read_pieces(files), min_count=min_count).vocab_size == kinds
+
+
+ODD_TOKENIZERS = {
+    (kind, lowercase): train_tokenizer(kind, [ODD_TEXT] * 3, lowercase=lowercase)
+    for kind in KINDS
+    for lowercase in (False, True)
+}
+
+
+@pytest.mark.parametrize("kind", list(ODD_TOKENIZERS), ids=str)
+@settings(max_examples=120, deadline=None)
+@given(text=texts)
+def test_the_ids_are_the_library_s_line_after_line(kind, text):
+    tokenizer = ODD_TOKENIZERS[kind]
+    library = tokenizer._library
+    expected = []
+    for line in text.split("\n"):
+        expected += [*library.encode(line, add_special_tokens=False).ids, tokenizer.eol_id]
+    assert tokenizer.encode(text) == expected[:-1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_threads_use_one_tokenizer(kind):
+    tokenizer = ODD_TOKENIZERS[kind, False]
+    given = [f"{number} {ODD_TEXT}" for number in range(24)]
+    expected = [tokenizer.encode(text) for text in given]
+    fresh = Tokenizer.from_json(tokenizer.to_json())
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(fresh.encode, given)) == expected
+
+
+def test_white_space_is_the_same_to_python_and_to_the_library():
+    spaces = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
+    assert spaces == {" ", "\n", *ODD_SPACES}
+    library = {
+        kind: {
+            space
+            for space in spaces
+            if not untrained_tokenizer(kind, False).pre_tokenizer.pre_tokenize_str(space)
+        }
+        for kind in ("words", "whitespace")
+    }
+    assert library == dict.fromkeys(library, spaces - set("\x1c\x1d\x1e\x1f"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalizer": {"type": "NFD"}},
+        {"normalizer": None},
+        {"truncation": {"max_length": 2, "strategy": "LongestFirst", "stride": 0,
+                        "direction": "Right"}},
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+                           "use_regex": True}},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_a_tokenizer_of_other_ways_reads_the_whole_text(change):
+    kind = "bpe" if "pre_tokenizer" in change else "words"
+    table = json.loads(ODD_TOKENIZERS[kind, False].to_json())
+    tokenizer = Tokenizer.from_json(json.dumps(table | change))
+    lines = ODD_TEXT.split("\n")
+    library = tokenizer._library
+    by_line = [[*library.encode(line, add_special_tokens=False).ids, 1] for line in lines]
+    assert tokenizer.encode(ODD_TEXT) == [id for ids in by_line for id in ids][:-1]
+    whole = len(ODD_TOKENIZERS[kind, False].encode(ODD_TEXT))
+    assert len(tokenizer.encode(ODD_TEXT)) >= whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_words_is_a_fact_of_the_tokenizer(kind):
+    assert TOKENIZERS[kind].whole_words == (kind in ("words", "whitespace"))

@@ -7,33 +7,37 @@ import pytest
 import torch
 
 from carousel.cells import CELLS
-from carousel.folder import Config
-from carousel.training import job
-from carousel.training import loss as module
-from carousel.training.decoder import choose_tail_sizes
-from carousel.training.job import choose_precision, resume_training, train_model
-from carousel.training.loss import (
+from carousel.storage.config import Config
+from carousel.training.job import resume_training, train_model
+from carousel.training.nn import architecture
+from carousel.training.nn import loss as module
+from carousel.training.nn.cutoffs import choose_tail_sizes
+from carousel.training.nn.loss import (
     adaptive_cross_entropy,
     linear_cross_entropy,
     sampled_cross_entropy,
 )
-from carousel.training.network import FUSED, SPARSE_FROM, Network
-from carousel.training.validation import autocast
+from carousel.training.nn.network import FUSED, SPARSE_MIN_VOCAB, Network
+from carousel.training.run.device import choose_precision
+from carousel.training.run.progress_reporter import NoProgress
 
-pytestmark = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="PyTorch finds no CUDA device in this machine"
-)
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        not torch.cuda.is_available(), reason="PyTorch finds no CUDA device in this machine"
+    ),
+]
 
 CUDA = torch.device("cuda")
-HALVES = [torch.float32, torch.bfloat16]
+PRECISIONS = [torch.float32, torch.bfloat16]
 WORDS = 5000
 CUTOFFS = (100, 1000)
 
 
-def far(found, expected):
+def far(actual, expected):
     """How far a tensor is from another, as a share of its size."""
     expected = expected.double()
-    return ((found.cpu().double() - expected).norm() / expected.norm()).item()
+    return ((actual.cpu().double() - expected).norm() / expected.norm()).item()
 
 
 def losses(tied):
@@ -60,7 +64,7 @@ def losses(tied):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("rows", [64, 1000])
 def test_the_fused_losses_are_those_of_float64(monkeypatch, dtype, rows, tied):
     monkeypatch.setattr(module, "GPU_CHUNK_BYTES", rows * WORDS * dtype.itemsize)
@@ -71,11 +75,11 @@ def test_the_fused_losses_are_those_of_float64(monkeypatch, dtype, rows, tied):
         there = [one.to(CUDA).requires_grad_() for one in given]
         # Autocast, were it heard, would make other numbers of some of the products.
         with torch.autocast("cuda", torch.float16):
-            found = loss(there[0].to(dtype), *there[1:], targets.to(CUDA))
-        assert found.dtype == torch.float32
+            actual = loss(there[0].to(dtype), *there[1:], targets.to(CUDA))
+        assert actual.dtype == torch.float32
         near = 1e-5 if dtype == torch.float32 else 0.02
-        assert far(found.detach(), wanted.detach()) < near
-        ours = torch.autograd.grad(found, there)
+        assert far(actual.detach(), wanted.detach()) < near
+        ours = torch.autograd.grad(actual, there)
         theirs = torch.autograd.grad(wanted, leaves)
         for a, b in zip(ours, theirs, strict=True):
             assert far(a, b) < near
@@ -108,11 +112,11 @@ def test_the_sampled_loss_comes_to_the_full_one():
     x, weight, bias = (torch.randn(s, device=CUDA) for s in ((60, 8), (50, 8), (50,)))
     targets = torch.randint(50, (60,), device=CUDA)
     full = linear_cross_entropy(x, weight, bias, targets)
-    found = sampled_cross_entropy(x, weight, bias, targets, 200_000)
-    torch.testing.assert_close(found, full, rtol=0.01, atol=0.0)
+    actual = sampled_cross_entropy(x, weight, bias, targets, 200_000)
+    torch.testing.assert_close(actual, full, rtol=0.01, atol=0.0)
 
 
-def make_network(cell="lstm", cutoffs=(), words=SPARSE_FROM, embedding_std=0.1):
+def make_network(cell="lstm", cutoffs=(), words=SPARSE_MIN_VOCAB, embedding_std=0.1):
     torch.manual_seed(0)
     sizes = {"embedding_size": 16, "hidden_size": 16, "layers": 2}
     tails = choose_tail_sizes(16, len(cutoffs), tied=True)
@@ -134,11 +138,11 @@ def test_a_step_s_gradients_are_a_cpu_s(cell, cutoffs, precision):
     there = copy.deepcopy(network).to(CUDA)
     there.zero_grad()
     there.precision = precision
-    with autocast(there, CUDA):
-        found, _ = there.loss(x.to(CUDA), y.to(CUDA), there.initial_state(batch))
-    found.backward()
+    with there.autocast():
+        actual, _ = there.loss(x.to(CUDA), y.to(CUDA), there.initial_state(batch))
+    actual.backward()
     near = 1e-2 if precision == "float32" else 0.05  # cuDNN's float32 is TF32
-    assert far(found.detach(), expected.detach()) < near
+    assert far(actual.detach(), expected.detach()) < near
     for (name, a), (_, b) in zip(there.named_parameters(), network.named_parameters(), strict=True):
         assert far(a.grad, b.grad) < near, name
 
@@ -147,7 +151,7 @@ def test_no_word_s_gradient_is_rounded_to_nothing():
     network = make_network(words=30_000, embedding_std=0.01).to(CUDA)
     network.precision = "bfloat16"
     x, y = torch.randint(100, (2, 70, 64), device=CUDA)
-    with autocast(network, CUDA):
+    with network.autocast():
         loss, _ = network.loss(x, y, network.initial_state(64))
     loss.backward()
     # Words that are no target, each of 1/30,000 of the probability, or nearly: of that a step's
@@ -157,7 +161,7 @@ def test_no_word_s_gradient_is_rounded_to_nothing():
 
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
-QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 4.0, "batch": 2, "bptt": 8}
+QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 4.0, "batch_size": 2, "bptt": 8}
 
 
 @pytest.fixture
@@ -170,38 +174,41 @@ def text(tmp_path):
 @pytest.mark.parametrize("softmax", ["full", "adaptive", "sampled"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_small_run(text, tmp_path, monkeypatch, cell, softmax):
-    monkeypatch.setattr(job, "choose_cutoffs", lambda counts: (4, 7))
-    monkeypatch.setattr("carousel.training.decoder.SAMPLES", 4)
-    monkeypatch.setattr(job, "SAMPLES", 4)
+    monkeypatch.setattr(architecture, "choose_cutoffs", lambda counts: (4, 7))
+    monkeypatch.setattr("carousel.training.nn.output_layer.SAMPLES", 4)
+    monkeypatch.setattr(architecture, "SAMPLES", 4)
     settings = QUICK | {"device": "cuda", "cell": cell, "softmax": softmax, "learning_rate": 0.02}
     losses = []
 
-    class Screen(job.Silence):
-        def on_validation(self, progress, *, best):
+    class Recorder(NoProgress):
+        def on_validation(self, progress, *, is_best):
             losses.append(progress.valid_loss)
 
     out = tmp_path / "model"
-    model = train_model([text], out=out, settings=settings | {"dropout": 0.1}, screen=Screen())
+    model = train_model([text], out=out, settings=settings | {"dropout": 0.1}, reporter=Recorder())
     assert losses[-1] < losses[0] < np.log(model.config.vocab_size) + 1
-    logits, _ = model.read(model.tokenizer.encode("the cat"))
-    assert np.isfinite(logits).all()
+    ids = np.array(model.tokenizer.encode("the cat"))[:, None]
+    hidden = model.model.read(ids, model.model.initial_state()).hidden
+    assert np.isfinite(model.model.logits(hidden)).all()
 
 
 def test_a_run_that_was_killed_goes_on(text, tmp_path):
     class KilledError(Exception):
         pass
 
-    class Killer(job.Silence):
-        def on_validation(self, progress, *, best):
+    class Killer(NoProgress):
+        def on_validation(self, progress, *, is_best):
             raise KilledError
 
     settings = QUICK | {"device": "cuda", "dropout": 0.2}
     whole = train_model([text], settings=settings)
     with pytest.raises(KilledError):
-        train_model([text], out=tmp_path / "m", settings=settings, screen=Killer())
+        train_model([text], out=tmp_path / "m", settings=settings, reporter=Killer())
     model = resume_training(tmp_path / "m")
-    for name, weight in whole.weights.items():
-        np.testing.assert_allclose(model.weights[name], weight, rtol=1e-3, atol=1e-4, err_msg=name)
+    for name, weight in whole.model.weights.items():
+        np.testing.assert_allclose(
+            model.model.weights[name], weight, rtol=1e-3, atol=1e-4, err_msg=name
+        )
 
 
 def test_precision_follows_the_device():

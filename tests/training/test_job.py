@@ -6,33 +6,28 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import torch
 
 import carousel
 from carousel.errors import FolderError, SettingsError, TextError
-from carousel.training import job
-from carousel.training.job import (
-    Silence,
-    choose_device,
-    choose_precision,
-    resume_training,
-    train_model,
-)
-from carousel.training.progress import Progress
-from carousel.training.run_folder import RunFolder
-from carousel.training.texts import FEWEST_TOKENS
+from carousel.training.data.splits import MIN_TRAIN_TOKENS
+from carousel.training.job import resume_training, train_model
+from carousel.training.nn import architecture
+from carousel.training.run.callbacks import Callback
+from carousel.training.run.progress import Progress
+from carousel.training.run.progress_reporter import NoProgress
+from carousel.training.run.run_folder import RunFolder
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"
-QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch": 2, "bptt": 8}
+QUICK = {"hidden_size": 8, "embedding_size": 6, "epochs": 2.0, "batch_size": 2, "bptt": 8}
 QUICK |= {"device": "cpu"}  # where a run that goes on ends as one that was not stopped, to the bit
 
 
-class Listener(Silence):
+class Listener(NoProgress):
     def __init__(self):
-        self.said = []
+        self.lines = []
 
-    def say(self, line):
-        self.said.append(line)
+    def print(self, line):
+        self.lines.append(line)
 
 
 @pytest.fixture
@@ -66,13 +61,36 @@ def test_a_folder_with_everything_in_it(text, tmp_path):
 def test_the_saved_recipe_makes_the_same_model_again(text, tmp_path):
     first = train(text, out=tmp_path / "a", settings={"cell": "rnn", "dropout": 0.1})
     again = train_model([text], recipe=str(tmp_path / "a" / "recipe.toml"))
-    for name, weight in first.weights.items():
-        np.testing.assert_array_equal(weight, again.weights[name])
+    for name, weight in first.model.weights.items():
+        np.testing.assert_array_equal(weight, again.model.weights[name])
 
 
 def test_five_lines_of_python(text, tmp_path):
     model = carousel.train(text, out=tmp_path / "m", **QUICK)
     assert len(model.next_words("the", k=3)) == 3
+
+
+def test_callbacks_are_told_after_the_model_was_written(text, tmp_path):
+    class Watcher(Callback):
+        calls = []
+
+        def on_train_begin(self, progress, rows):
+            self.calls.append(("begin", (tmp_path / "m" / "config.json").exists()))
+
+        def on_validation(self, progress, *, is_best):
+            self.calls.append(("validation", len(rows_of(tmp_path / "m"))))
+
+        def on_train_end(self, outcome):
+            self.calls.append((outcome.stop_reason, len(outcome.rows)))
+
+    train(text, out=tmp_path / "m", callbacks=[Watcher()])
+    validations = len(Watcher.calls) - 2
+    assert validations > 1
+    assert Watcher.calls == [
+        ("begin", True),
+        *(("validation", n) for n in range(1, validations + 1)),
+        ("finished", validations),
+    ]
 
 
 def test_the_held_out_end_does_not_decide_which_words_are_known(tmp_path):
@@ -87,18 +105,18 @@ def test_the_held_out_end_does_not_decide_which_words_are_known(tmp_path):
 
 def test_a_split_in_order_with_a_test(text):
     listener = Listener()
-    train(text, settings={"valid_fraction": 0.1, "test_fraction": 0.1}, screen=listener)
+    train(text, settings={"valid_fraction": 0.1, "test_fraction": 0.1}, reporter=listener)
     tokens = len((LINES * 20).split()) + 60
-    assert any(f"{round(0.8 * tokens)} tokens to train on" in line for line in listener.said)
-    assert any(line.startswith("test: ") for line in listener.said)
+    assert any(f"{round(0.8 * tokens)} tokens to train on" in line for line in listener.lines)
+    assert any(line.startswith("test: ") for line in listener.lines)
 
 
 def test_a_short_text_shrinks_the_batch_and_says_so(tmp_path):
     path = tmp_path / "short.txt"
     path.write_text(LINES * 3)
     listener = Listener()
-    train(path, settings={"batch": 64, "bptt": 64}, screen=listener)
-    assert any("it shrinks to" in line for line in listener.said)
+    train(path, settings={"batch_size": 64, "bptt": 64}, reporter=listener)
+    assert any("it shrinks to" in line for line in listener.lines)
 
 
 @pytest.mark.parametrize("words", ["one two three", "the"])
@@ -118,7 +136,7 @@ def test_only_unknown_words_is_an_error(tmp_path):
         train(path, settings={"min_count": 2})
     path.write_text("<unk> <unk>\n" * 40)
     with pytest.raises(TextError, match="only unknown words"):
-        train(path, settings={"tokens": "whitespace"})
+        train(path, settings={"tokenizer": "whitespace"})
 
 
 def test_what_is_there_is_kept(text, tmp_path):
@@ -141,7 +159,8 @@ def test_a_full_disk_leaves_the_last_good_model(text, tmp_path, monkeypatch):
     out = tmp_path / "model"
     train(text, out=out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    monkeypatch.setattr("carousel.folder._write_synced", full_disk)
+    for module in ("atomic", "model_folder"):
+        monkeypatch.setattr(f"carousel.storage.{module}.write_synced", full_disk)
     with pytest.raises(FolderError, match="No space left"):
         train(text, out=out, force=True, settings={"seed": 1})
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
@@ -154,12 +173,12 @@ def full_disk(path, data):
 
 def test_an_interrupt_keeps_a_model_and_says_so(text, tmp_path):
     class Impatient(Listener):
-        def on_validation(self, progress: Progress, *, best: bool) -> None:
+        def on_validation(self, progress: Progress, *, is_best: bool) -> None:
             raise KeyboardInterrupt
 
     listener = Impatient()
-    train(text, out=tmp_path / "m", screen=listener, settings={"epochs": 50.0})
-    assert any("Interrupted; the best model so far is kept" in line for line in listener.said)
+    train(text, out=tmp_path / "m", reporter=listener, settings={"epochs": 50.0})
+    assert any("Interrupted; the best model so far is kept" in line for line in listener.lines)
     assert carousel.load(tmp_path / "m").next_words("the", 1)
 
 
@@ -167,10 +186,10 @@ def test_an_interrupt_before_the_first_validation_keeps_a_model(text, tmp_path, 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("carousel.training.loop.measure_loss", stop)
+    monkeypatch.setattr("carousel.training.run.loop.measure_loss", stop)
     listener = Listener()
-    train(text, out=tmp_path / "m", screen=listener)
-    assert any("not validated yet" in line for line in listener.said)
+    train(text, out=tmp_path / "m", reporter=listener)
+    assert any("not validated yet" in line for line in listener.lines)
     carousel.load(tmp_path / "m")
 
 
@@ -179,16 +198,22 @@ class KilledError(Exception):
 
 
 class Killer(Listener):
-    """Ends the run in its n-th validation, before the screen has shown it."""
+    """Ends the run in its n-th validation, before the reporter has shown it."""
 
     def __init__(self, at):
         super().__init__()
         self.left = at
 
-    def on_validation(self, progress: Progress, *, best: bool) -> None:
+    def on_validation(self, progress: Progress, *, is_best: bool) -> None:
         self.left -= 1
         if self.left == 0:
             raise KilledError
+
+
+def logits_after(model, text):
+    ids = np.array(model.tokenizer.encode(text))[:, None]
+    reading = model.model.read(ids, model.model.initial_state())
+    return model.model.logits(reading.hidden[-1, 0])
 
 
 def files_of(folder):
@@ -205,7 +230,7 @@ def test_a_run_with_force_that_was_killed_goes_on_and_then_replaces(text, tmp_pa
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("carousel.training.loop.measure_loss", stop)
+        patch.setattr("carousel.training.run.loop.measure_loss", stop)
         with pytest.raises(KilledError):
             train(text, out=out, force=True, settings=other)
     # Nothing was validated: what was there is there, and it is not begun anew by mistake.
@@ -215,13 +240,13 @@ def test_a_run_with_force_that_was_killed_goes_on_and_then_replaces(text, tmp_pa
     with RunFolder(out), pytest.raises(FolderError, match="being trained by another process"):
         train(text, out=out, force=True)
     with pytest.raises(KilledError):
-        resume_training(out, screen=Killer(2))
+        resume_training(out, reporter=Killer(2))
     assert files_of(out)["model.safetensors"] != before["model.safetensors"]
-    screen = Listener()
-    model = resume_training(out, screen=screen)
-    assert any(line.startswith("Goes on at step") for line in screen.said)
-    for name, weight in whole.weights.items():
-        np.testing.assert_array_equal(weight, model.weights[name])
+    reporter = Listener()
+    model = resume_training(out, reporter=reporter)
+    assert any(line.startswith("Goes on at step") for line in reporter.lines)
+    for name, weight in whole.model.weights.items():
+        np.testing.assert_array_equal(weight, model.model.weights[name])
     assert [row.get("step", "test") for row in rows_of(out)] == [
         row.get("step", "test") for row in rows_of(tmp_path / "whole")
     ]
@@ -236,9 +261,9 @@ def rows_of(folder):
 
 def test_tied_weights_of_other_width_say_that_a_projection_goes_in(text):
     listener = Listener()
-    model = train(text, screen=listener)
+    model = train(text, reporter=listener)
     assert model.config.projection_size == 6
-    assert any("a projection from 8 to 6" in line for line in listener.said)
+    assert any("a projection from 8 to 6" in line for line in listener.lines)
 
 
 def test_a_share_that_validates_is_needed(text):
@@ -252,46 +277,27 @@ def test_tensorboard_that_is_not_installed(text, tmp_path, monkeypatch):
         train(text, out=tmp_path / "m", tensorboard=True)
 
 
-def test_devices():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    absent = "mps" if not torch.mps.is_available() else "cuda"
-    with pytest.raises(SettingsError, match=f"device {absent} is not in this machine"):
-        choose_device(absent)
-    assert choose_precision("float32", torch.device("cpu")) == "float32"
-    assert choose_precision("auto", torch.device("cpu")) in ("float32", "bfloat16")
-
-
 @pytest.mark.parametrize("kind", ["chars", "bpe", "whitespace"])
 def test_other_tokens(text, kind):
-    model = train(text, settings={"tokens": kind, "vocab_size": 300 if kind == "bpe" else None})
+    model = train(text, settings={"tokenizer": kind, "vocab_size": 300 if kind == "bpe" else None})
     assert model.tokenizer.kind == kind
     assert model.next_words("the c", 1)
-    assert FEWEST_TOKENS == 8
+    assert MIN_TRAIN_TOKENS == 8
 
 
 @pytest.mark.parametrize("softmax", ["adaptive", "sampled"])
 def test_few_words_have_a_full_softmax_and_it_is_said(text, softmax):
-    screen = Listener()
-    model = train(text, settings={"softmax": softmax}, screen=screen)
-    assert any("the softmax is full" in line for line in screen.said)
+    reporter = Listener()
+    model = train(text, settings={"softmax": softmax}, reporter=reporter)
+    assert any("the softmax is full" in line for line in reporter.lines)
     assert model.config.cutoffs == ()
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_an_adaptive_model_is_whole_on_disk(text, tmp_path, monkeypatch, tied):
-    monkeypatch.setattr(job, "choose_cutoffs", lambda counts: (4, 7))
-    settings = {"softmax": "adaptive", "tied": tied}
+    monkeypatch.setattr(architecture, "choose_cutoffs", lambda counts: (4, 7))
+    settings = {"softmax": "adaptive", "tie_embeddings": tied}
     model = train(text, out=tmp_path / "model", settings=settings)
     assert model.config.cutoffs == (4, 7)
-    logits, _ = model.read(model.tokenizer.encode("the cat"))
+    logits = logits_after(model, "the cat")
     assert np.exp(logits).sum() == pytest.approx(1, abs=1e-5)
-
-
-def test_the_softmax_follows_vocabulary_and_device():
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    large = job.LARGE_VOCABULARY
-    found = [job.choose_softmax("auto", size, cpu) for size in (large - 1, large)]
-    assert found == ["full", "adaptive"]
-    assert job.choose_softmax("auto", large, gpu) == "full"
-    assert job.choose_softmax("sampled", 10, gpu) == "sampled"

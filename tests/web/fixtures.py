@@ -8,17 +8,18 @@ import json
 import random
 import sys
 from pathlib import Path
-from unicodedata import category
 
 import numpy as np
 
-from carousel.folder import Config, write_folder
-from carousel.lens.clamp import Clamp, hold
+from carousel.errors import LensError
+from carousel.lens.clamp import Clamp
 from carousel.lens.compare import align
 from carousel.model import LanguageModel
-from carousel.predict.next_word import predict_next
-from carousel.storage import store
-from carousel.text.tokenizer import train_tokenizer
+from carousel.storage.config import Config
+from carousel.storage.model_folder import write_folder
+from carousel.storage.number_formats import cast_weights
+from carousel.text.tokenizer import FIRST_WORD, WORD, Tokenizer
+from carousel.text.vocabulary import train_tokenizer
 
 CELLS = ("rnn", "gru", "gru-reset-before", "lstm", "lstm-peephole", "cifg", "cifg-peephole")
 DTYPES = ("float32", "bfloat16", "int8")
@@ -59,6 +60,13 @@ AWKWARD = [
     "\U0001d15e \u0344 \u0340 \ufb1d \u0958 \u1e9e \u03a3\u03c3\u03c2 STRASSE",
     "x" * 300,
     "\r\nwindows\r\n",
+    "'tis rock 'n' roll of the '90s, dogs' bones",
+    "he says 'yes' and \u2018no\u2019; \u201eja\u201c (sic)",
+    "at 12:30 p.m. it cost $3.50 or 10,000 \u20ac: 1:2, 5% off! see https://a.example.com/x?y=1.",
+    "www.example.com, anna@example.com and @anna #tag; well-known u.s.a.",
+    "\u4f60\u597d\uff0c\u4e16\u754c\u3002",
+    "l\u00b7l col\u00b7lecci\u00f3 \u05e6\u05d4\u05f4\u05dc \u0441\u2027\u0442 half\u00b7",
+    "\U0001f44d\U0001f3fd 1\ufe0f\u20e3 \U0001f3f4\U000e0067",
 ]
 # What joins what stands before it, what is white space and what is nearly so, and what changes.
 PIECES = [
@@ -102,9 +110,7 @@ def dump(folder: Path, name: str, value: object) -> str:
 
 def load(path: str | Path) -> LanguageModel:
     """A model that reads by the lines of ``cells.py`` in float32, and not by the kernels."""
-    model = LanguageModel.load(path)
-    model.__dict__["decoder"] = None
-    return model
+    return LanguageModel.load(path, backend="numpy")
 
 
 def write_model(
@@ -118,7 +124,7 @@ def write_model(
         name: rng.normal(scale=scale, size=size).astype(np.float32)
         for name, size in shape.weight_shapes().items()
     }
-    write_folder(path, shape, store(weights, shape.dtype), tokenizer)
+    write_folder(path, shape, cast_weights(weights, shape.dtype), tokenizer)
     return load(path)
 
 
@@ -129,7 +135,7 @@ def describe(model: LanguageModel, text: str, compared: tuple) -> dict:
     layer = model.config.layers - 1
     found = {"text": text, **numbers(model, text), "belts": [], "decisions": [], "holds": []}
     found["words"] = trace.words
-    if model.config.cell != "rnn":
+    if model.model.cell.has_belt:
         for number in range(model.config.layers):
             belt = trace.belt(number)
             amounts = [belt.amounts()[t, : t + 1].tolist() for t in range(T)]
@@ -147,15 +153,13 @@ def describe(model: LanguageModel, text: str, compared: tuple) -> dict:
                 "layer": layer if kind == "scale" else 0, "gate": name, "units": units,
                 "from": 2, "to": 4, "kind": kind, "value": value, "strength": strength,
             }  # fmt: skip
-            with hold(model, clamp_of(one)) as held:
+            with model.clamp(clamp_of(one)) as held:
                 found["holds"].append({"hold": one, **numbers(held, text)})
     return found
 
 
 def decide(trace, first: str, second: str) -> list[float] | None:
     """The shares of a decision; None where there are none."""
-    from carousel.errors import LensError
-
     try:
         return flat(trace.belt().decision(first, second))
     except LensError:
@@ -164,13 +168,14 @@ def decide(trace, first: str, second: str) -> list[float] | None:
 
 def clamp_of(one: dict) -> Clamp:
     """A hold of the page as a clamp."""
-    s, value = one["strength"], one["value"]
-
-    def change(array: np.ndarray) -> np.ndarray:
-        return array * value if one["kind"] == "scale" else (1 - s) * array + s * value
-
-    at = list(range(one["from"], one["to"] + 1))
-    return Clamp(one["gate"], change, "function", one["layer"], at, one["units"])
+    places = {
+        "layer": one["layer"], "at": range(one["from"], one["to"] + 1), "units": one["units"],
+    }  # fmt: skip
+    if one["kind"] == "toward":
+        return Clamp.toward(one["gate"], one["value"], one["strength"], **places)
+    return {"set": Clamp.set, "scale": Clamp.scale}[one["kind"]](
+        one["gate"], one["value"], **places
+    )
 
 
 def numbers(model: LanguageModel, text: str) -> dict:
@@ -191,7 +196,7 @@ def next_words(model: LanguageModel) -> list[dict]:
     for text, prefix in itertools.product(
         ("", "the", "he likes", "the cat\n"), (None, "p", "pi", "The", "s", "qq")
     ):
-        words = [list(one) for one in predict_next(model, text, k=4, prefix=prefix)]
+        words = [list(one) for one in model.next_words(text, k=4, prefix=prefix)]
         found.append({"text": text, "prefix": prefix, "k": 4, "words": words})
     return found
 
@@ -206,25 +211,35 @@ def tokenizers() -> list[dict]:
         tokenizer = train_tokenizer(
             kind, AWKWARD, lowercase=bool(lowercase), vocab_size=400 if kind == "bpe" else None
         )
-        cases = []
-        for text in texts:
-            ids = tokenizer.encode(text)
-            cases.append({"text": text, "ids": ids, "decoded": tokenizer.decode(ids)})
-            cases[-1]["normalized"] = tokenizer.normalize(text)
-        prefixes = [[t, *tokenizer.split_prefix(t)] for t in AWKWARD if splits_alike(t)]
-        json_text = tokenizer.to_json()
-        found.append({"kind": kind, "json": json_text, "cases": cases, "prefixes": prefixes})
+        found.append(describe_tokenizer(tokenizer, texts))
+        if kind == "words":
+            # One that an older version has made.
+            table = json.loads(tokenizer.to_json())
+            assert table["pre_tokenizer"]["pattern"]["Regex"] == WORD
+            table["pre_tokenizer"]["pattern"]["Regex"] = FIRST_WORD
+            found.append(describe_tokenizer(Tokenizer.from_json(json.dumps(table)), texts))
     return found
+
+
+def describe_tokenizer(tokenizer: Tokenizer, texts: list[str]) -> dict:
+    """What a tokenizer makes of each text."""
+    cases = []
+    for text in texts:
+        ids = tokenizer.encode(text)
+        cases.append({"text": text, "ids": ids, "decoded": tokenizer.decode(ids)})
+        cases[-1]["normalized"] = tokenizer.normalize(text)
+    prefixes = [[t, *tokenizer.split_prefix(t)] for t in AWKWARD if splits_alike(t)]
+    json_text = tokenizer.to_json()
+    return {"kind": tokenizer.kind, "json": json_text, "cases": cases, "prefixes": prefixes}
 
 
 def splits_alike(text: str) -> bool:
     """Whether Python looks for the half-typed word where the page does.
 
-    In Python a combining mark ends a word, a word may stand before a last line break, and
-    separators such as U+001D are white space, which they are not to the tokenizers.
+    In Python a word may stand before a last line break, and separators such as U+001D are white
+    space, which they are not to the tokenizers.
     """
-    last = text[-1:]
-    return last not in ("\n", "\x1d") and not any(category(char)[0] == "M" for char in text)
+    return text[-1:] not in ("\n", "\x1d")
 
 
 def aligned() -> list[dict]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import carousel
-from carousel.draw.belt import HEIGHT
+from carousel.draw.svg.belt import HEIGHT
 from web.browser import STORIES, SWITCH
 
 TOUR = json.loads((files("carousel.web") / "tour.json").read_text("utf-8"))

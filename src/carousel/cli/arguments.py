@@ -3,99 +3,180 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from carousel.errors import SettingsError, TextError
-from carousel.model import LanguageModel, shipped_models
+from carousel.model import LanguageModel
+from carousel.pretrained import pretrained_models
+
+LONGEST_SHOWN = 40
+"""Characters of an argument that an error shows."""
 
 
-def open_model(arguments: list[str]) -> tuple[LanguageModel, str | None]:
-    """``[MODEL] [TEXT]``: one argument alone is a model where it names one, else the text.
+def open_model(
+    arguments: Sequence[str], model_name: str | None = None
+) -> tuple[LanguageModel, str | None]:
+    """Open the model and find the text of ``[MODEL] [TEXT]``.
 
-    Text that is not given comes from standard input; None where that is a terminal.
+    Args:
+        arguments: what was given. The first is the model if it is a model folder or a model that
+            comes with Carousel. The text ``-`` is read from standard input, as is a text that is
+            not given, unless that is a terminal.
+        model_name: the value of ``--model``; all ``arguments`` are text then.
+
+    Returns:
+        The model, and the text or None.
 
     Raises:
         FolderError, SettingsError, TextError: in one line.
     """
-    if len(arguments) > 2:
-        raise SettingsError(
-            f"give a model and a text; the text goes in quotation marks: {arguments[1]!r} ..."
-        )
-    name: str | None = None
-    text: str | None = None
-    if len(arguments) == 2:
-        name, text = arguments
-    elif arguments and names_model(arguments[0]):
-        name = arguments[0]
-    elif arguments:
-        text = arguments[0]
+    name, texts = split_model(arguments, model_name, most_texts=1)
     model = LanguageModel.load(name)
-    if text is None and not sys.stdin.isatty():
-        text = read_text()
-    return model, text
+    if texts:
+        return model, check_text(texts[0])
+    return model, None if sys.stdin.isatty() else read_text()
 
 
-def open_texts(arguments: list[str]) -> tuple[LanguageModel, list[str]]:
-    """``[MODEL] TEXT [TEXT]``: the first argument is a model where it names one.
+def open_model_only(arguments: Sequence[str], model_name: str | None = None) -> LanguageModel:
+    """Open the model of ``[MODEL]``, where texts come from a file.
 
-    One text that is not given comes from standard input.
+    Raises:
+        FolderError, SettingsError: in one line.
+    """
+    name, _ = split_model(arguments, model_name, most_texts=0)
+    return LanguageModel.load(name)
+
+
+def open_texts(
+    arguments: Sequence[str], model_name: str | None = None
+) -> tuple[LanguageModel, list[str]]:
+    """Open the model and find the texts of ``[MODEL] TEXT [TEXT]``.
 
     Raises:
         FolderError, SettingsError, TextError: in one line.
     """
-    name = (
-        arguments[0] if len(arguments) == 3 or (arguments and names_model(arguments[0])) else None
-    )
-    texts = arguments if name is None else arguments[1:]
-    if len(texts) > 2:
-        raise SettingsError(
-            f"give a model and one text or two, each in quotation marks: {texts[0]!r} ..."
-        )
+    name, texts = split_model(arguments, model_name, most_texts=2)
     model = LanguageModel.load(name)
-    return model, texts or [_piped("give a text to explain, in quotation marks")]
+    if not texts:
+        return model, [_read_piped("give a text to explain, in quotation marks")]
+    return model, [check_text(text) for text in texts]
 
 
-def open_models(arguments: list[str]) -> tuple[dict[str, LanguageModel], str]:
-    """``MODEL MODEL ... TEXT``: models by name, and one text, from standard input if not given.
+def open_models(
+    arguments: Sequence[str], model_names: Sequence[str] = ()
+) -> tuple[dict[str, LanguageModel], str]:
+    """Open the models by name and find the text of ``MODEL MODEL ... [TEXT]``.
 
     Raises:
         FolderError, SettingsError, TextError: in one line.
     """
-    *names, last = arguments or [""]
-    text: str | None = last
-    if arguments and names_model(last):
-        names, text = arguments, None
+    names, texts = list(model_names), list(arguments)
+    while not model_names and texts and is_model(texts[0]):
+        names.append(texts.pop(0))
+    if len(texts) > 1:
+        raise SettingsError(
+            f"{_shorten(texts[0])} is not a model: give two models or more, and one text in "
+            "quotation marks"
+        )
     if len(names) < 2:
         raise SettingsError("give two models or more, and a text in quotation marks")
-    made: dict[str, LanguageModel] = {}
+    models: dict[str, LanguageModel] = {}
     for name in names:
         shown = Path(name).name or name
-        made[name if shown in made else shown] = LanguageModel.load(name)
-    if len(made) < len(names):
+        models[name if shown in models else shown] = LanguageModel.load(name)
+    if len(models) < len(names):
         raise SettingsError("the same model twice: give different ones")
-    return made, _piped("give a text to compare them on") if text is None else text
+    if not texts:
+        return models, _read_piped("give a text to compare them on")
+    return models, check_text(texts[0])
 
 
-def names_model(argument: str) -> bool:
-    """Whether an argument is a model's name or folder, and not a text."""
-    return argument in shipped_models() or "/" in argument or Path(argument).exists()
+def split_model(
+    arguments: Sequence[str], model_name: str | None, *, most_texts: int
+) -> tuple[str | None, list[str]]:
+    """Part ``[MODEL] TEXT ...`` into the model's name, or None for the default, and the texts.
+
+    Raises:
+        SettingsError: there are too many texts, or the first of them is no model.
+    """
+    name, texts = model_name, list(arguments)
+    if name is None and texts and is_model(texts[0]):
+        name = texts.pop(0)
+    if len(texts) <= most_texts:
+        return name, texts
+    if name is None and len(texts) == most_texts + 1:
+        missing = not _exists(texts[0])
+        raise SettingsError(
+            f"{_shorten(texts[0])} is not {'there' if missing else 'a model folder'}: give a "
+            f"model folder, or one of {', '.join(pretrained_models())}; a text of several words "
+            "goes in quotation marks"
+        )
+    if most_texts == 0:
+        raise SettingsError(f"the texts come from a file: leave out {_shorten(texts[0])}")
+    wanted = "one text" if most_texts == 1 else "one text or two, each"
+    raise SettingsError(
+        f"give a model and {wanted} in quotation marks: {_shorten(texts[0])} ... is not quoted"
+    )
 
 
-def read_text() -> str:
-    """Standard input as one text.
+def is_model(argument: str) -> bool:
+    """Return whether an argument is a model folder or a model that comes with Carousel."""
+    if argument in pretrained_models():
+        return True
+    try:
+        return (Path(argument) / "config.json").is_file()
+    except (OSError, ValueError):
+        # A text may be longer than a file's name can be.
+        return False
+
+
+def check_text(text: str) -> str:
+    """Return ``text``, or what standard input holds if it is ``-``.
 
     Raises:
         TextError: it is not UTF-8.
     """
+    if text == "-":
+        return read_text()
     try:
-        return sys.stdin.read().removesuffix("\n")
+        text.encode()
+    except UnicodeEncodeError as error:
+        at = len(text[: error.start].encode())
+        raise TextError(f"the text is not UTF-8: byte {at} can't be read") from None
+    return text
+
+
+def read_text() -> str:
+    """Read standard input as one text, without the line break at its end.
+
+    Raises:
+        TextError: it is not in the encoding of standard input, which is UTF-8 nearly everywhere.
+    """
+    encoding = sys.stdin.encoding or "utf-8"
+    # Every text of ASCII is UTF-8 too, and systems without a language name ASCII.
+    encoding = "utf-8" if encoding.lower() in ("ascii", "us-ascii", "utf-8") else encoding
+    try:
+        text = sys.stdin.buffer.read().decode(encoding)
     except UnicodeDecodeError as error:
         raise TextError(
-            f"standard input is not UTF-8 text: byte {error.start} can't be read"
+            f"standard input is not {encoding.upper()} text: byte {error.start} can't be read"
         ) from None
+    return text.replace("\r\n", "\n").removesuffix("\n")
 
 
-def _piped(wanted: str) -> str:
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _read_piped(message: str) -> str:
     if sys.stdin.isatty():
-        raise SettingsError(wanted)
+        raise SettingsError(message)
     return read_text()
+
+
+def _shorten(argument: str) -> str:
+    return argument if len(argument) <= LONGEST_SHOWN else argument[:LONGEST_SHOWN] + "..."

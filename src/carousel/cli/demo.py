@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+
+from carousel.cli.parameters import PATH, Number, as_json
 
 
-def demo(
-    out: Annotated[Path, typer.Option(help="Where the three models and the picture go.")] = Path(
-        "carousel-demo"
-    ),
-    seed: Annotated[int, typer.Option(help="Seed of the stories and the weights.", min=0)] = 0,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Refuse to replace an earlier demo.")
-    ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> None:
+@click.command()
+@click.option(
+    "--out",
+    type=PATH,
+    metavar="DIR",
+    default=Path("carousel-demo"),
+    show_default=True,
+    help="Where the three models and the picture go.",
+)
+@click.option(
+    "--seed",
+    type=Number(whole=True, minimum=0),
+    default=0,
+    show_default=True,
+    help="Random seed of the stories and the weights.",
+)
+@click.option("--keep", is_flag=True, help="Do not replace an earlier demo.")
+@as_json
+def demo(out: Path, seed: int, keep: bool, as_json: bool) -> None:
     """Train an RNN, a GRU and an LSTM side by side on small stories and compare their memory."""
-    import json
-
-    from rich.console import Console
-
+    from carousel.cli.console import Console
     from carousel.cli.needs import need_torch
+    from carousel.cli.output import print_json, program_name
 
     need_torch()
     from carousel.study.demo import run_demo
 
-    console = Console(stderr=json_)
-    result = run_demo(console, out=out, seed=seed, force=not keep)
-    if json_:
-        print(json.dumps(result))
+    result = run_demo(
+        Console(stderr=as_json), out=out, seed=seed, force=not keep, program=program_name()
+    )
+    if as_json:
+        print_json(result)

@@ -2,64 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+import click
 
-from carousel.cli.train import EncodingErrors
+from carousel.cli.parameters import MODEL, as_json, encoding_errors
+
+RATES = {"unknown_rate", "keystrokes_saved", "recall_at_1", "recall_at_3", "recall_at_5"}
+"""The values that are shown as per cent."""
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")],
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Text: files, folders, globs, .gz, or - for stdin."),
-    ],
-    encoding_errors: Annotated[
-        EncodingErrors, typer.Option(help="Go on where bytes are not UTF-8.")
-    ] = EncodingErrors.STRICT,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+@click.command()
+@click.argument("model", type=MODEL, metavar="MODEL", help="A model folder.")
+@click.argument(
+    "files",
+    type=click.Path(),
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    help="Text: files, folders, globs, .gz, or - for standard input.",
+)
+@encoding_errors
+@as_json
+def evaluate(model: str, files: Sequence[str], encoding_errors: str, as_json: bool) -> None:
     """Measure a model on text: perplexity, recall of the next word, keystrokes saved."""
-    import json
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from carousel.draw.terminal import facts
-    from carousel.evaluate import evaluate as measure
+    from carousel.cli.output import print_facts, print_json
+    from carousel.cli.progress import progress_bar
     from carousel.model import LanguageModel
-    from carousel.text.reading import find_files
 
     opened = LanguageModel.load(model)
-    found = find_files(files)
-    screen = Console(stderr=True)
-    with Progress(
-        TextColumn("evaluating"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} tokens"),
-        TimeRemainingColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    ) as bars:
-        task = bars.add_task("", total=None)
-        result = measure(
-            opened,
-            found,
-            encoding_errors=encoding_errors,
-            tick=lambda done, total: bars.update(task, completed=done, total=total),
+    with progress_bar("evaluating") as on_progress:
+        evaluation = opened.evaluate(
+            files, encoding_errors=encoding_errors, on_progress=on_progress
         )
-    table = asdict(result)
-    if json_:
-        print(json.dumps(table))
+    table = asdict(evaluation)
+    if as_json:
+        print_json(table)
         return
-    rates = {"unknown_rate", "keystrokes_saved", "recall_at_1", "recall_at_3", "recall_at_5"}
     rows = []
     for name, value in table.items():
-        if value is None:
-            continue
-        shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
-        rows.append((name.replace("_", " "), f"{value:.2%}" if name in rates else shown))
-    Console().print(facts(rows))
+        if value is not None:
+            shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+            rows.append((name.replace("_", " "), f"{value:.2%}" if name in RATES else shown))
+    print_facts(rows)

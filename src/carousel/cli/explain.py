@@ -2,71 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from carousel.cli.parameters import MODEL, PATH, TEXT, Number, as_json, model_option
 
 if TYPE_CHECKING:
-    from carousel.draw.report import Report
+    from carousel.explain.visualization import Visualization
+    from carousel.text.unknown_words import UnknownWord
 
 
+@click.command()
+@click.argument(
+    "arguments",
+    metavar="[MODEL] TEXT [TEXT]",
+    type=MODEL,
+    nargs=-1,
+    help="A model folder (without one: the story model that comes with Carousel) and a text, or "
+    "two texts to compare.",
+)
+@model_option
+@click.option(
+    "--clamp",
+    "clamps",
+    type=TEXT,
+    metavar="CLAMP",
+    multiple=True,
+    help="Hold a gate and see what changes. forget=1@friend sets it at a word, forget*0.5@3 scales "
+    "it at a position, forget:3,7=1@5-8 sets two units at a range, forget~1:0.5 moves it half the "
+    "way to 1 everywhere. May be repeated.",
+)
+@click.option(
+    "--compare", type=TEXT, metavar="WORD,WORD", help="Weigh two next words against each other."
+)
+@click.option(
+    "--units",
+    type=Number(whole=True, minimum=0),
+    default=3,
+    show_default=True,
+    help="How many of the units that change most the terminal shows.",
+)
+@click.option("--html", type=PATH, metavar="FILE", help="Write one HTML page that works offline.")
+@click.option("--svg", type=PATH, metavar="FILE", help="Write the belt as SVG.")
+@click.option("--png", type=PATH, metavar="FILE", help="Write the belt as PNG.")
+@as_json
 def explain(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL] TEXT [TEXT]",
-            help="A model folder (the shipped story model if none) and a text, or two to compare.",
-        ),
-    ] = None,
-    clamp: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GATE=VALUE@WORD", help="Hold a gate and see what changes: forget=1@friend."
-        ),
-    ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(metavar="WORD,WORD", help="Weigh two next words against each other."),
-    ] = None,
-    units: Annotated[
-        int, typer.Option(help="How many of the units that move most the terminal shows.", min=0)
-    ] = 3,
-    html: Annotated[
-        Path | None, typer.Option(help="Write everything as one HTML page that works offline.")
-    ] = None,
-    svg: Annotated[Path | None, typer.Option(help="Write the belt as SVG.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Write the belt as PNG.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    arguments: Sequence[str],
+    model: str | None,
+    clamps: Sequence[str],
+    compare: str | None,
+    units: int,
+    html: Path | None,
+    svg: Path | None,
+    png: Path | None,
+    as_json: bool,
 ) -> None:
-    """Watch a model read: its gates, its belt and its guesses at every word.
+    """Watch a model read: its gates, its belt and its predictions at every word.
 
-    With two texts also where their gates part ways; with --clamp the reading before and after;
-    with --compare each word's share of the decision between two next words.
+    With two texts, also where their gates differ. With --clamp, the reading before and after. With
+    --compare, each word's share of the decision between two next words.
     """
     import warnings
 
     from carousel.cli.arguments import open_texts
-    from carousel.draw.explanation import Explanation
+    from carousel.cli.output import note_unknown_words
     from carousel.errors import LensError, UntouchedWarning
+    from carousel.explain.explanation import Explanation
 
-    model, texts = open_texts(arguments or [])
+    opened, texts = open_texts(arguments, model)
     pair = None if compare is None else parse_pair(compare)
     with warnings.catch_warnings():
-        # Who asks for a clamp that changes nothing has asked for something else.
+        # A clamp that was asked for and changes nothing is a mistake in the command.
         warnings.simplefilter("error", UntouchedWarning)
         try:
-            explanation = Explanation.of(model, texts, clamps=clamp or (), compare=pair)
+            explanation = Explanation.of(
+                opened.model, opened.tokenizer, texts, clamps=clamps, compare=pair
+            )
         except UntouchedWarning as warning:
             raise LensError(str(warning)) from None
-    show_report(explanation, html, svg, png, json_=json_, units=units)
+    unknown = {text: note_unknown_words(opened.tokenizer, text) for text in texts}
+    show_report(explanation, html, svg, png, as_json=as_json, units=units, unknown=unknown)
 
 
 def parse_pair(words: str) -> tuple[str, str]:
-    """The two words of ``burger,pizza``.
+    """Return the two words of ``burger,pizza``.
 
     Raises:
-        SettingsError: not two.
+        SettingsError: there are not two.
     """
     from carousel.errors import SettingsError
 
@@ -77,15 +102,30 @@ def parse_pair(words: str) -> tuple[str, str]:
 
 
 def show_report(
-    report: Report,
+    report: Visualization,
     html: Path | None,
     svg: Path | None,
     png: Path | None,
     *,
-    json_: bool,
+    as_json: bool,
     units: int,
+    unknown: Mapping[str, Sequence[UnknownWord]],
 ) -> None:
-    """Write the files that were asked for, and print the report or its numbers."""
+    """Write the files that were asked for, and print the report or its numbers.
+
+    Args:
+        report: what is shown.
+        html: the files to write, or None.
+        svg: as ``html``.
+        png: as ``html``.
+        as_json: print JSON instead of the picture for people.
+        units: how many units the picture shows.
+        unknown: unknown words by the name of the text or model.
+    """
+    from dataclasses import asdict
+
+    from carousel.cli.output import print_json, print_line
+
     for path, write in (
         (html, report.write_html),
         (svg, report.write_svg),
@@ -93,16 +133,18 @@ def show_report(
     ):
         if path is not None:
             write(path)
-    if json_:
-        import json
-
-        print(json.dumps(report.table(), ensure_ascii=False))
+    if as_json:
+        table = report.table()
+        table["unknown"] = {
+            name: [asdict(word) for word in words] for name, words in unknown.items()
+        }
+        print_json(table)
         return
-    from rich.console import Console
+    from carousel.cli.console import Console
 
     console = Console()
     for line in report.lines(console.width, units):
         console.print(line, soft_wrap=True, highlight=False)
     for path in (html, svg, png):
         if path is not None:
-            console.print(f"Written: {path}", highlight=False, soft_wrap=True, markup=False)
+            print_line(f"Written: {path}")

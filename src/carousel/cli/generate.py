@@ -2,51 +2,87 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+import click
+
+from carousel.cli.parameters import MODEL, NUMBER, TEXT, WHOLE, as_json, model_option
 
 
+@click.command()
+@click.argument(
+    "arguments",
+    metavar="[MODEL] [TEXT]",
+    type=MODEL,
+    nargs=-1,
+    help="A model folder (without one: the story model that comes with Carousel) and how the text "
+    "begins. The text - is read from standard input.",
+)
+@model_option
+@click.option(
+    "--max-tokens", type=WHOLE, default=50, show_default=True, help="The most tokens to add."
+)
+@click.option(
+    "--temperature",
+    type=NUMBER,
+    default=1.0,
+    show_default=True,
+    help="Below 1 likely words become likelier, above 1 less so. 0 always takes the likeliest.",
+)
+@click.option(
+    "--top-k",
+    type=WHOLE,
+    default=0,
+    show_default=True,
+    help="Sample among the k likeliest tokens only. 0 means all.",
+)
+@click.option(
+    "--top-p",
+    type=NUMBER,
+    default=1.0,
+    show_default=True,
+    help="Sample among the likeliest tokens that together have this probability.",
+)
+@click.option("--seed", type=WHOLE, help="Random seed. The same seed gives the same text.")
+@click.option(
+    "--stop", type=TEXT, metavar="TEXT", multiple=True, help="End before this text comes up."
+)
+@as_json
 def generate(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL] [TEXT]",
-            help="A model folder (the shipped story model if none) and how the text begins.",
-        ),
-    ] = None,
-    max_tokens: Annotated[int, typer.Option(help="The most tokens to add.")] = 50,
-    temperature: Annotated[
-        float, typer.Option(help="Below 1 bolder in its habits, above 1 more varied; 0: likeliest.")
-    ] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Only among the likeliest k; 0 for all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Only among the likeliest, up to this share.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text comes up.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    arguments: Sequence[str],
+    model: str | None,
+    max_tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int | None,
+    stop: Sequence[str],
+    as_json: bool,
 ) -> None:
-    """Go on writing where a text stops."""
-    from carousel.cli.arguments import open_model
-    from carousel.predict.generation import generate as continue_text
+    """Continue a text, word by word."""
+    from dataclasses import asdict
 
-    model, text = open_model(arguments or [])
-    text = text or ""
-    pieces = continue_text(
-        model,
+    from carousel.cli.arguments import open_model
+    from carousel.cli.output import note_unknown_words, print_json
+    from carousel.text.printable import printable_text
+
+    opened, given = open_model(arguments, model)
+    text = given or ""
+    pieces = opened.stream(
         text,
         max_tokens=max_tokens,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
         seed=seed,
-        stop=stop or (),
+        stop=stop,
     )
-    if json_:
-        import json
-
-        print(json.dumps({"text": text, "generated": "".join(pieces)}, ensure_ascii=False))
+    unknown = note_unknown_words(opened.tokenizer, text)
+    if as_json:
+        words = [asdict(word) for word in unknown]
+        print_json({"text": text, "generated": "".join(pieces), "unknown": words})
         return
-    print(text, end="", flush=True)
+    print(printable_text(text), end="", flush=True)
     for piece in pieces:
-        print(piece, end="", flush=True)
+        print(printable_text(piece), end="", flush=True)
     print()

@@ -2,68 +2,78 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-
-class Format(enum.StrEnum):
-    """Whose models can be taken over."""
-
-    PYTORCH = "pytorch"
+from carousel.cli.parameters import PATH, TEXT, as_json, force
 
 
-class Cut(enum.StrEnum):
-    """How a listed vocabulary's text is cut."""
-
-    WORDS = "words"
-    WHITESPACE = "whitespace"
-    CHARS = "chars"
-
-
+@click.command("import")
+@click.argument(
+    "library", metavar="FORMAT", type=click.Choice(["pytorch"]), help="The format: pytorch."
+)
+@click.argument(
+    "checkpoint",
+    type=PATH,
+    metavar="CHECKPOINT",
+    help="A state dict: .pt, .pth or .safetensors.",
+)
+@click.option(
+    "--vocab",
+    type=PATH,
+    metavar="FILE",
+    help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json). "
+    "Without it, those in the checkpoint.",
+)
+@click.option("--out", type=PATH, metavar="DIR", required=True, help="The model folder to write.")
+@click.option("--rnn", type=TEXT, metavar="NAME", help="Name of the recurrent module.")
+@click.option("--embedding", type=TEXT, metavar="NAME", help="Name of the embedding.")
+@click.option("--decoder", type=TEXT, metavar="NAME", help="Name of the last linear layer.")
+@click.option(
+    "--projection", type=TEXT, metavar="NAME", help="Name of a linear layer between them."
+)
+@click.option(
+    "--tokenizer",
+    "--tokens",
+    "tokenizer",
+    type=click.Choice(["words", "whitespace", "chars"]),
+    help="How text is split into tokens.",
+)
+@click.option("--lowercase", is_flag=True, help="Convert texts to lower case.")
+@click.option("--eol", type=TEXT, metavar="TOKEN", help="The token that ends a line.")
+@click.option("--unk", type=TEXT, metavar="TOKEN", help="The token of unknown words.")
+@click.option("--add-eol", is_flag=True, help="Add an end of line that is never predicted.")
+@force
+@as_json
 def import_(
-    format_: Annotated[Format, typer.Argument(metavar="FORMAT", help="pytorch.")],
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A state dict: .pt, .pth or .safetensors.")
-    ],
-    vocab: Annotated[
-        Path,
-        typer.Option(help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json)."),
-    ],
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    rnn: Annotated[str | None, typer.Option(help="Name of the recurrent module.")] = None,
-    embedding: Annotated[str | None, typer.Option(help="Name of the embedding.")] = None,
-    decoder: Annotated[str | None, typer.Option(help="Name of the last linear layer.")] = None,
-    projection: Annotated[
-        str | None, typer.Option(help="Name of a linear layer between them.")
-    ] = None,
-    tokens: Annotated[Cut | None, typer.Option(help="How text is cut into tokens.")] = None,
-    lowercase: Annotated[
-        bool, typer.Option("--lowercase", help="Lower upper case in texts.")
-    ] = False,
-    eol: Annotated[str | None, typer.Option(help="The token that ends a line.")] = None,
-    unk: Annotated[str | None, typer.Option(help="The token of unknown words.")] = None,
-    add_eol: Annotated[
-        bool, typer.Option("--add-eol", help="Add an end of line that is never predicted.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    library: str,
+    checkpoint: Path,
+    vocab: Path | None,
+    out: Path,
+    rnn: str | None,
+    embedding: str | None,
+    decoder: str | None,
+    projection: str | None,
+    tokenizer: str | None,
+    lowercase: bool,
+    eol: str | None,
+    unk: str | None,
+    add_eol: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Make a model folder of another library's model: embedding, RNN, GRU or LSTM, linear.
 
     Parts are found by shape and name. Nothing in a file is run: only weights are loaded.
     """
-    import json
     from dataclasses import asdict
 
-    from rich.console import Console
+    from carousel.cli.output import print_json, print_line, print_next_step
+    from carousel.convert.registry import import_model
 
-    from carousel.convert.pytorch import import_pytorch
-
-    assert format_ is Format.PYTORCH  # the one there is
-    model, notes = import_pytorch(
+    model, notes = import_model(
+        library,
         checkpoint,
         vocab,
         out,
@@ -71,22 +81,17 @@ def import_(
         embedding=embedding,
         decoder=decoder,
         projection=projection,
-        tokens=tokens,
+        tokens=tokenizer,
         lowercase=lowercase,
         eol=eol,
         unk=unk,
         add_eol=add_eol,
         force=force,
     )
-    if json_:
-        print(json.dumps({"model": str(out), "notes": notes, **asdict(model.config)}))
+    if as_json:
+        print_json({"model": str(out), "notes": notes, **asdict(model.config)})
         return
-    console = Console(highlight=False, markup=False)
     for note in notes:
-        console.print(f"- {note}", soft_wrap=True)
-    console.print(f"Saved in {out}: {model!r}", soft_wrap=True)
-    console.print(f"Next: carousel evaluate {out} FILE", soft_wrap=True)
-
-
-# The word is Python's own, but the command's name all the same.
-import_.__name__ = "import"
+        print_line(f"- {note}")
+    print_line(f"Saved in {out}: {model!r}")
+    print_next_step("evaluate", out, "FILE")

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+import click
+
+from carousel.cli.parameters import MODEL
 
 
-def page(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL...]", help="Model folders; the shipped story models if none."
-        ),
-    ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for a free one.")] = 0,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address and open no browser.")
-    ] = False,
-) -> None:
+@click.command()
+@click.argument(
+    "model_names",
+    metavar="[MODEL]...",
+    type=MODEL,
+    nargs=-1,
+    help="Model folders; without any, the story models that come with Carousel.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="The port of the server. Without it, or with 0: one that is free.",
+)
+@click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
+def page(model_names: Sequence[str], port: int, no_browser: bool) -> None:
     """Open the page: type a sentence, hold a gate, see the next word change.
 
     The page reads the models in the browser. Nothing is sent anywhere: the server answers on this
@@ -28,11 +35,12 @@ def page(
     from pathlib import Path
 
     from carousel.errors import SettingsError
-    from carousel.model import DEFAULT, LanguageModel, shipped_models
+    from carousel.model import LanguageModel
+    from carousel.pretrained import DEFAULT, pretrained_models
     from carousel.web.static_server import StaticServer
 
     # The first model is the one that the page opens with.
-    names = models or sorted(shipped_models(), key=lambda name: name != Path(DEFAULT).name)
+    names = model_names or sorted(pretrained_models(), key=lambda name: name != DEFAULT)
     folders: dict[str, Path] = {}
     for name in names:
         folder = LanguageModel.load(name).path

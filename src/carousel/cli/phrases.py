@@ -2,102 +2,139 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from carousel.cli.parameters import COUNT, MODEL, NUMBER, TEXT, WHOLE, as_json
+
+if TYPE_CHECKING:
+    from carousel.lens.state_search import SearchResult, StateIndex
 
 LONGEST = 120
 """Characters of a place that are shown."""
 
 
+@click.command()
+@click.argument("model", type=MODEL, metavar="MODEL", help="A model folder.")
+@click.argument("text", metavar="TEXT", help="A text that holds the phrase.")
+@click.option(
+    "--words",
+    type=TEXT,
+    metavar="FIRST:LAST",
+    required=True,
+    help="Which words of the text are the phrase, counted from 1.",
+)
+@click.option(
+    "--in",
+    "files",
+    type=click.Path(),
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    help="Where to search: a file, folder or glob. May be repeated.",
+)
+@click.option(
+    "--name",
+    type=TEXT,
+    metavar="NAME",
+    default="hidden",
+    show_default=True,
+    help="The gate or state.",
+)
+@click.option(
+    "--layer", type=WHOLE, default=-1, show_default=True, help="Its layer; -1 is the last."
+)
+@click.option(
+    "--threshold", type=NUMBER, default=0.3, show_default=True, help="A unit is on above this."
+)
+@click.option("--off-before", is_flag=True, help="Only units that are off just before the phrase.")
+@click.option("--off-after", is_flag=True, help="Only units that are off just after the phrase.")
+@click.option("-k", type=COUNT, default=10, show_default=True, help="Number of places to show.")
+@as_json
 def phrases(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text that holds the phrase.")],
-    words: Annotated[
-        str,
-        typer.Option(
-            metavar="FIRST:LAST", help="Which words of the text are the phrase, counted from 1."
-        ),
-    ],
-    in_: Annotated[
-        list[str],
-        typer.Option("--in", metavar="FILE", help="Where to look: a file, folder or glob; again."),
-    ],
-    name: Annotated[str, typer.Option(help="The gate or state that is looked at.")] = "hidden",
-    layer: Annotated[int, typer.Option(help="Its layer; -1 for the last.")] = -1,
-    threshold: Annotated[float, typer.Option(help="A unit is on above this.")] = 0.3,
-    off_before: Annotated[
-        bool, typer.Option("--off-before", help="Only units that are off just before.")
-    ] = False,
-    off_after: Annotated[
-        bool, typer.Option("--off-after", help="Only units that are off just after.")
-    ] = False,
-    k: Annotated[int, typer.Option("-k", help="How many places.", min=1)] = 10,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: str,
+    text: str,
+    words: str,
+    files: Sequence[str],
+    name: str,
+    layer: int,
+    threshold: float,
+    off_before: bool,
+    off_after: bool,
+    k: int,
+    as_json: bool,
 ) -> None:
     """Find where the units that are on over a few words are on together elsewhere.
 
-    The first search in a text reads it through the model and keeps what is on; later ones, for any
-    words, take seconds.
+    The first search in a text reads all of it through the model and stores which units are on.
+    Later searches in the same text take seconds.
     """
-    import json
-
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    from carousel.errors import SettingsError
-    from carousel.lens.phrases import index_states
+    from carousel.cli.arguments import check_text
+    from carousel.cli.output import print_json
+    from carousel.cli.progress import progress_bar
+    from carousel.lens.state_search import index_states
     from carousel.model import LanguageModel
-    from carousel.text.reading import find_files
+    from carousel.text.files import find_files
+
+    text = check_text(text)
+    stretch = parse_stretch(words)
+    opened = LanguageModel.load(model)
+    found_files = find_files(files)
+    with progress_bar("reading") as on_progress:
+        index = index_states(
+            opened.model, opened.tokenizer, found_files, name=name, layer=layer,
+            threshold=threshold, on_progress=on_progress,
+        )  # fmt: skip
+    matches = index.find_phrase(text, stretch, off_before=off_before, off_after=off_after, k=k)
+    if as_json:
+        print_json(matches.table())
+    else:
+        show_matches(index, matches)
+
+
+def parse_stretch(words: str) -> tuple[int, int]:
+    """Return the first and the last word of ``3:6``, or of ``3``.
+
+    Raises:
+        SettingsError: it is not written so.
+    """
+    from carousel.errors import SettingsError
 
     numbers = words.split(":")
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
-        raise SettingsError(f"--words {words!r} is no stretch: write FIRST:LAST, as 3:6")
-    stretch = (int(numbers[0]), int(numbers[-1]))
-    opened = LanguageModel.load(model)
-    found_files = find_files(in_)
-    screen = Console(stderr=True)
-    with Progress(
-        TextColumn("reading"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} tokens"),
-        TimeRemainingColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    ) as bars:
-        task = bars.add_task("", total=None)
-        index = index_states(
-            opened,
-            found_files,
-            name=name,
-            layer=layer,
-            threshold=threshold,
-            tick=lambda done, total: bars.update(task, completed=done, total=total),
-        )
-    found = index.find_phrase(text, stretch, off_before=off_before, off_after=off_after, k=k)
-    if json_:
-        print(json.dumps(found.table()))
-        return
-    console = Console()
-    listed = ", ".join(map(str, found.units[:20])) + (" ..." if len(found.units) > 20 else "")
-    console.print(
-        f"{len(found.units)} units of {index.point} above {threshold:g}: {listed}\n"
-        f"All on together at {found.together:,} of {len(index.ids):,} tokens\n",
-        highlight=False,
-        soft_wrap=True,
+        raise SettingsError(f"--words {words!r} is no range of words: write FIRST:LAST, as 3:6")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def show_matches(index: StateIndex, matches: SearchResult) -> None:
+    """Print the units of a phrase, and the places where they are on together."""
+    from rich.text import Text
+
+    from carousel.cli.console import Console
+    from carousel.cli.output import has_width, print_line
+    from carousel.text.printable import printable_text
+
+    units = matches.units
+    listed = ", ".join(map(str, units[:20])) + (" ..." if len(units) > 20 else "")
+    print_line(
+        f"{len(units)} units of {index.point} above {index.threshold:g}: {listed}\n"
+        f"All on together at {matches.together:,} of {len(index.ids):,} tokens\n"
     )
-    gap = " " if opened.tokenizer.kind in ("words", "whitespace") else ""
-    for place in found.places:
+    console = Console()
+    gap = " " if index.tokenizer.whole_words else ""
+    for place in matches.places:
         head = f"{len(place.units):>3} on for {place.length:>3}, line {place.line:>7,}  "
+        before, phrase, after = map(
+            printable_text, (place.before + gap, shorten(place.text), gap + place.after)
+        )
         console.print(
-            Text.assemble(head, (place.before + gap, "dim"), (_shorten(place.text), "bold"),
-                          (gap + place.after, "dim")),
-            soft_wrap=True,
-        )  # fmt: skip
+            Text.assemble(head, (before, "dim"), (phrase, "bold"), (after, "dim")),
+            soft_wrap=not has_width(),
+        )
 
 
-def _shorten(text: str) -> str:
-    """A long text's start and end."""
+def shorten(text: str) -> str:
+    """Return a text, or the start and the end of a long one."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

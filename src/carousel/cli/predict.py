@@ -2,62 +2,107 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
+
+from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, model_option
+
+if TYPE_CHECKING:
+    from carousel.model import LanguageModel
 
 
+@click.command()
+@click.argument(
+    "arguments",
+    metavar="[MODEL] [TEXT]",
+    type=MODEL,
+    nargs=-1,
+    help="A model folder (without one: the story model that comes with Carousel) and the words so "
+    "far. The text - is read from standard input.",
+)
+@model_option
+@click.option(
+    "--input",
+    "lines_file",
+    metavar="FILE",
+    help="Answer each line of this file in a line of its own; - is standard input.",
+)
+@click.option("-k", type=WHOLE, default=5, show_default=True, help="Number of words to show.")
+@click.option("--prefix", type=TEXT, metavar="LETTERS", help="The beginning of the next word.")
+@click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
+@as_json
 def predict(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL] [TEXT]",
-            help="A model folder (the shipped story model if none) and the words so far.",
-        ),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many words.")] = 5,
-    prefix: Annotated[
-        str | None, typer.Option(help="The word being typed: only words that continue it.")
-    ] = None,
-    complete: Annotated[
-        bool, typer.Option("--complete", help="The text ends in the middle of a word.")
-    ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    arguments: Sequence[str],
+    model: str | None,
+    lines_file: str | None,
+    k: int,
+    prefix: str | None,
+    complete: bool,
+    as_json: bool,
 ) -> None:
     """Predict the next word, with probabilities.
 
-    Without a text it is read from standard input; on a terminal a prompt opens where suggestions
-    follow as you type.
+    Without a text, the text is read from standard input. On a terminal, a prompt opens in which
+    suggestions follow as you type.
     """
-    from carousel.cli.arguments import open_model
-    from carousel.predict.next_word import predict_next
+    from carousel.cli.arguments import open_model, open_model_only
 
-    model, text = open_model(arguments or [])
+    if lines_file is not None:
+        from carousel.cli.predict_lines import predict_lines
+
+        opened = open_model_only(arguments, model)
+        predict_lines(opened, lines_file, as_json=as_json, k=k, prefix=prefix, complete=complete)
+        return
+    opened, text = open_model(arguments, model)
     if text is None:
         from carousel.cli.prompt import run_prompt
 
-        run_prompt(model, k)
+        run_prompt(opened, k)
         return
-    found = predict_next(model, text, k=k, prefix=prefix, complete=complete)
-    if json_:
-        import json
+    answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete)
+    if as_json:
+        from carousel.cli.output import print_json
 
-        rows = [{"word": word, "probability": p} for word, p in found]
-        print(json.dumps({"text": text, "predictions": rows}, ensure_ascii=False))
-        return
-    if not found:
+        print_json(answer)
+    elif not answer["predictions"]:
         print("no known word starts so")
-        return
+    else:
+        show_predictions([(row["word"], row["probability"]) for row in answer["predictions"]])
+
+
+def predict_text(
+    model: LanguageModel, text: str, *, k: int, prefix: str | None, complete: bool
+) -> dict[str, Any]:
+    """Return the predictions after a text, and its unknown words, as plain data."""
+    from dataclasses import asdict
+
+    from carousel.cli.output import note_unknown_words
+
+    predictions = model.next_words(text, k, prefix, complete=complete)
+    known_part = model.tokenizer.split_prefix(text)[0] if complete else text
+    unknown = note_unknown_words(model.tokenizer, known_part)
+    return {
+        "text": text,
+        "predictions": [{"word": word, "probability": p} for word, p in predictions],
+        "unknown": [asdict(word) for word in unknown],
+    }
+
+
+def show_predictions(predictions: Sequence[tuple[str, float]]) -> None:
+    """Print words with their probabilities and bars."""
     import sys
 
-    from carousel.draw.plain import plain_bars
+    from carousel.draw.terminal.plain_bars import plain_bars
+    from carousel.text.printable import printable_word
 
-    lines = None if sys.stdout.isatty() else plain_bars(found)
+    rows = [(printable_word(word), probability) for word, probability in predictions]
+    lines = None if sys.stdout.isatty() else plain_bars(rows)
     if lines is not None:
         print(lines)
         return
-    from rich.console import Console
+    from carousel.cli.console import Console
+    from carousel.draw.terminal.tables import probability_bars
 
-    from carousel.draw.terminal import probability_bars
-
-    Console().print(probability_bars(found))
+    Console().print(probability_bars(rows))

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import HTML
+from prompt_toolkit.formatted_text import FormattedText
 
 from carousel.model import LanguageModel
-from carousel.predict.next_word import Prediction
-from carousel.predict.session import Session
+from carousel.predict.next_words import Prediction
+from carousel.text.printable import printable_word
+from carousel.text.unknown_words import find_unknown_words
 
 
 class Suggester:
     """Keeps a session at the last whole word, so that each keystroke reads at most one more."""
 
     def __init__(self, model: LanguageModel, k: int) -> None:
-        self.model, self.k = model, min(k, max(1, model.config.vocab_size - 2))
-        self.session = Session(model)
+        self.model, self.k = model, k
+        self.session = model.session()
         self.read = ""
+        """The text that the session has read."""
 
     def suggest(self, text: str) -> tuple[list[Prediction], str]:
-        """The suggestions for a text, and the half-typed word that they continue."""
+        """Return the suggestions for a text, and the unfinished word that they continue."""
         before, prefix = self.model.tokenizer.split_prefix(text)
         if not before.startswith(self.read):
             self.session.reset()
@@ -33,36 +34,51 @@ class Suggester:
         if len(before) > len(self.read):
             self.session.feed(before[len(self.read) :])
             self.read = before
-        if self.model.tokenizer.kind in ("words", "whitespace"):
-            known = int(self.model.word_mask.sum())
-            return self.session.next_words(min(self.k, known), prefix or None), prefix
         return self.session.next_words(self.k, prefix or None), prefix
 
+    def describe(self, text: str) -> FormattedText:
+        """Return the line under the prompt: suggestions with their shares, and unknown words."""
+        predictions, _ = self.suggest(text)
+        parts: list[tuple[str, str]] = []
+        for word, probability in predictions:
+            parts += [("bold", printable_word(word)), ("", f" {probability:.0%}   ")]
+        if not predictions:
+            parts.append(("", "no known word starts so   "))
+        unknown = find_unknown_words(self.model.tokenizer, self.read)
+        if unknown:
+            words = ", ".join(dict.fromkeys(printable_word(word.word) for word in unknown))
+            parts.append(("", f"(not known: {words})"))
+        return FormattedText(parts)
 
-class _Completer(Completer):
+
+class SuggestionCompleter(Completer):
+    """Offers a suggester's words to prompt_toolkit."""
+
     def __init__(self, suggester: Suggester) -> None:
         self.suggester = suggester
 
     def get_completions(self, document: Document, complete_event: Any) -> Iterator[Completion]:
-        found, prefix = self.suggester.suggest(document.text_before_cursor)
-        for word, probability in found:
+        """Yield the words that may follow or complete the text before the cursor."""
+        predictions, prefix = self.suggester.suggest(document.text_before_cursor)
+        for word, probability in predictions:
+            shown = printable_word(word)
             yield Completion(
-                word + " ", -len(prefix), display=word, display_meta=f"{probability:.1%}"
+                shown + " ",
+                -len(prefix),
+                display=FormattedText([("", shown)]),
+                display_meta=f"{probability:.1%}",
             )
 
 
 def run_prompt(model: LanguageModel, k: int) -> None:
     """Read lines until Ctrl-D; Tab takes a suggestion."""
     suggester = Suggester(model, k)
-
-    def toolbar() -> HTML:
-        text = prompt.default_buffer.document.text_before_cursor
-        found, _ = suggester.suggest(text)
-        shown = "   ".join(f"<b>{escape(word)}</b> {p:.0%}" for word, p in found)
-        return HTML(shown or "no known word starts so")
-
     prompt: PromptSession[str] = PromptSession(
-        completer=_Completer(suggester), complete_while_typing=False, bottom_toolbar=toolbar
+        completer=SuggestionCompleter(suggester),
+        complete_while_typing=False,
+        bottom_toolbar=lambda: suggester.describe(
+            prompt.default_buffer.document.text_before_cursor
+        ),
     )
     print(f"{model!r}\nType; Tab takes a suggestion, Ctrl-D ends.")
     while True:

@@ -2,82 +2,89 @@
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from carousel.cli.parameters import MODEL, PATH, as_json, force
+
+if TYPE_CHECKING:
+    from carousel.quantize import QuantizationReport
+
+NUMBER_FORMATS = {"int8": "int8", "bf16": "bfloat16"}
+"""The values of ``--to`` and the names of the number formats."""
 
 
-class Format(enum.StrEnum):
-    """What a model can be quantized to."""
-
-    INT8 = "int8"
-    BF16 = "bf16"
-
-
+@click.command()
+@click.argument("model", type=MODEL, metavar="MODEL", help="A model folder, as training wrote it.")
+@click.option(
+    "--to",
+    "number_format",
+    type=click.Choice([*NUMBER_FORMATS]),
+    required=True,
+    help="8 bits a weight (int8), or 16 (bfloat16).",
+)
+@click.option("--out", type=PATH, metavar="DIR", required=True, help="The model folder to write.")
+@click.option(
+    "--on",
+    type=click.Path(),
+    metavar="FILE",
+    multiple=True,
+    help="Measure perplexity before and after on this text.",
+)
+@force
+@as_json
 def quantize(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model folder, as training wrote it.")
-    ],
-    to: Annotated[Format, typer.Option(help="8 bits a weight, or 16 (bfloat16).")],
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    on: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help="Measure perplexity before and after on this text."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    model: str, number_format: str, out: Path, on: Sequence[str], force: bool, as_json: bool
 ) -> None:
     """Write a model with fewer bits a weight, and report what that costs and gains."""
-    import json
+    from contextlib import nullcontext
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from carousel.draw.terminal import facts
+    from carousel.cli.output import print_facts, print_json
+    from carousel.cli.progress import progress_bar
     from carousel.quantize import quantize as write_quantized
 
-    screen = Console(stderr=True)
-    with Progress(
-        TextColumn("evaluating"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} tokens"),
-        TimeRemainingColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal or not on,
-    ) as bars:
-        task = bars.add_task("", total=None)
+    with progress_bar("evaluating") if on else nullcontext() as on_progress:
         report = write_quantized(
             model,
             out,
-            {"bf16": "bfloat16"}.get(to, str(to)),
-            on=on or (),
+            NUMBER_FORMATS[number_format],
+            on=on,
             force=force,
-            tick=lambda done, total: bars.update(task, completed=done, total=total),
+            on_progress=on_progress,
         )
-    if json_:
-        print(json.dumps({"model": str(out), **asdict(report)}))
-        return
-    r = report
+    if as_json:
+        print_json({"model": str(out), **asdict(report)})
+    else:
+        print_facts([*describe_report(report), ("saved in", str(out))])
+
+
+def describe_report(report: QuantizationReport) -> list[tuple[str, str]]:
+    """Return the lines that say what fewer bits cost and gained."""
+    smaller = report.bytes_before / report.bytes_after
+    faster = report.words_per_second_after / report.words_per_second_before
     rows = [
         (
             "size of the weights",
-            f"{r.bytes_before:,} to {r.bytes_after:,} bytes: "
-            f"{r.bytes_before / r.bytes_after:.2f} times smaller",
-        ),
+            f"{report.bytes_before:,} to {report.bytes_after:,} bytes: {smaller:.2f} times smaller",
+        )
+    ]
+    if report.perplexity_before is not None and report.perplexity_after is not None:
+        change = report.perplexity_after / report.perplexity_before - 1
+        rows.append(
+            (
+                "perplexity",
+                f"{report.perplexity_before:.3f} to {report.perplexity_after:.3f}: {change:+.2%}",
+            )
+        )
+    rows.append(
         (
             "single steps",
-            f"{r.words_per_second_before:,.0f} to {r.words_per_second_after:,.0f} words/s: "
-            f"{r.words_per_second_after / r.words_per_second_before:.2f} times as fast",
-        ),
-    ]
-    if r.perplexity_before is not None and r.perplexity_after is not None:
-        change = r.perplexity_after / r.perplexity_before - 1
-        rows.insert(
-            1,
-            ("perplexity", f"{r.perplexity_before:.3f} to {r.perplexity_after:.3f}: {change:+.2%}"),
+            f"{report.words_per_second_before:,.0f} to {report.words_per_second_after:,.0f} "
+            f"words/s: {faster:.2f} times as fast",
         )
-    Console().print(facts([*rows, ("saved in", str(out))]))
+    )
+    return rows

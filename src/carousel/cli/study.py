@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+
+from carousel.cli.parameters import COUNT, MODEL, PATH, as_json
 
 STUDIES = {
     "short-memory": "how far back do an RNN, a GRU and an LSTM of equal size remember?",
@@ -19,30 +20,35 @@ of its name in ``out``, and returns what it wrote as plain data. ``characters`` 
 text in the place of seeds."""
 
 
+@click.command()
+@click.argument("name", metavar="NAME", help=f"One of {', '.join(STUDIES)}.")
+@click.option(
+    "--seeds",
+    type=COUNT,
+    default=3,
+    show_default=True,
+    help="How many models of each cell, with seeds 1, 2, ...",
+)
+@click.option(
+    "--out",
+    type=PATH,
+    metavar="DIR",
+    default=Path("carousel-study"),
+    show_default=True,
+    help="Where results go. Models that a study trained are kept there and used again.",
+)
+@click.option("--model", type=MODEL, metavar="DIR", help="characters: the model folder.")
+@click.option("--text", type=PATH, metavar="FILE", help="characters: the text it learned from.")
+@as_json
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(STUDIES)}.")],
-    seeds: Annotated[
-        int, typer.Option(help="How many models of each cell, with seeds 1, 2, ...", min=1)
-    ] = 3,
-    out: Annotated[
-        Path,
-        typer.Option(help="Where results go; models that a study trained are kept and used again."),
-    ] = Path("carousel-study"),
-    model: Annotated[
-        Path | None, typer.Option(help="characters: the model folder.", show_default=False)
-    ] = None,
-    text: Annotated[
-        Path | None, typer.Option(help="characters: the text it learned from.", show_default=False)
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    name: str, seeds: int, out: Path, model: str | None, text: Path | None, as_json: bool
 ) -> None:
-    """Measure one of the claims: train models, look inside, print and draw what comes out."""
+    """Measure one of the lecture's claims: train models, look inside, show what comes out."""
     import importlib
-    import json
 
-    from rich.console import Console
-
+    from carousel.cli.console import Console
     from carousel.cli.needs import need_torch
+    from carousel.cli.output import print_json
     from carousel.errors import SettingsError
 
     if name not in STUDIES:
@@ -53,10 +59,10 @@ def study(
         raise SettingsError("characters wants --model and --text, and no other study takes them")
     need_torch()
     module = importlib.import_module(f"carousel.study.{name.replace('-', '_')}")
-    console = Console(stderr=json_)
-    if name == "characters":
-        result = module.run(console, out, model, text)
+    console = Console(stderr=as_json)
+    if model is not None:
+        result = module.run(console, out, Path(model), text)
     else:
         result = module.run(console, out, seeds)
-    if json_:
-        print(json.dumps(result))
+    if as_json:
+        print_json(result)

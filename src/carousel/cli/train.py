@@ -2,199 +2,214 @@
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
+from carousel.cli.parameters import RUN_FOLDER, TEXT, as_json, encoding_errors, force
+from carousel.cli.setting_options import setting_options
 from carousel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from carousel.model import LanguageModel
 
-
-class EncodingErrors(enum.StrEnum):
-    """What to do with bytes that are not UTF-8."""
-
-    STRICT = "strict"
-    REPLACE = "replace"
+INTERRUPTED = 130
 
 
-MODEL, LENGTH = "The model", "The run"
-
-
+@click.command()
+@click.argument(
+    "files",
+    type=click.Path(),
+    metavar="[FILE]...",
+    nargs=-1,
+    help="Text: files, folders, globs, .gz, or - for standard input.",
+)
+@click.option("--out", type=RUN_FOLDER, metavar="DIR", help="The model folder to write.")
+@click.option(
+    "--resume",
+    type=RUN_FOLDER,
+    metavar="DIR",
+    help="Continue the interrupted run of this model folder.",
+)
+@click.option(
+    "--valid",
+    type=click.Path(),
+    metavar="FILE",
+    multiple=True,
+    help="Validate on this file, not on the end of the text.",
+)
+@click.option(
+    "--test",
+    type=click.Path(),
+    metavar="FILE",
+    multiple=True,
+    help="Test on this file at the end.",
+)
+@click.option(
+    "--recipe", type=TEXT, metavar="NAME", help="Settings: a TOML file, or characters or stories."
+)
+@click.option(
+    "--set",
+    "pairs",
+    type=TEXT,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A setting, as a recipe writes it: --set batch_size=64. May be repeated.",
+)
+@force
+@encoding_errors
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs beside the model.")
+@as_json
+@setting_options
+@click.pass_context
 def train(
-    context: typer.Context,
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="FILE", help="Text: files, folders, globs, .gz, or - for stdin."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The model folder to write.")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Go on with the interrupted run of this model folder."),
-    ] = None,
-    valid: Annotated[
-        list[str] | None, typer.Option(help="Validate on this file, not on the text's end.")
-    ] = None,
-    test: Annotated[list[str] | None, typer.Option(help="Test on this file at the end.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="Settings: a TOML file, or characters or stories.")
-    ] = None,
-    tokens: Annotated[
-        str | None, typer.Option(help="Cut text into words, whitespace, chars or bpe.")
-    ] = None,
-    cell: Annotated[str | None, typer.Option(help="rnn, gru, lstm, cifg, or a variant.")] = None,
-    layers: Annotated[int | None, typer.Option(help="Layers of cells.")] = None,
-    hidden_size: Annotated[int | None, typer.Option(help="Units of each layer.")] = None,
-    embedding_size: Annotated[int | None, typer.Option(help="Width of the embedding.")] = None,
-    softmax: Annotated[
-        str | None,
-        typer.Option(help="full, adaptive, sampled, or auto: adaptive if that is faster."),
-    ] = None,
-    dropout: Annotated[float | None, typer.Option(help="Dropout between layers.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="How often the text is read.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Or how long training may take.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights and dropout.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any setting of a recipe, as TOML: --set batch=64."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
-    encoding_errors: Annotated[
-        EncodingErrors, typer.Option(help="Go on where bytes are not UTF-8.")
-    ] = EncodingErrors.STRICT,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write TensorBoard logs beside the model.")
-    ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
-) -> None:
+    context: click.Context,
+    /,
+    files: Sequence[str],
+    out: Path | None,
+    resume: Path | None,
+    valid: Sequence[str],
+    test: Sequence[str],
+    recipe: str | None,
+    pairs: Sequence[str],
+    force: bool,
+    encoding_errors: str,
+    tensorboard: bool,
+    as_json: bool,
+    **settings: Any,
+) -> int:
     """Train a model on your own text.
 
-    The best model on validation is in the folder at every moment; Ctrl-C stops and keeps it.
-    What was interrupted, or killed, goes on with --resume.
+    The best model on validation is in the folder at every moment. Ctrl-C stops the run and keeps
+    that model. A run that was interrupted or killed continues with --resume.
     """
-    import signal
-
-    from rich.console import Console
-
     from carousel.cli.needs import need_torch
 
-    need_torch()
-    from carousel.training.distributed import is_first
-    from carousel.training.job import resume_training, train_model
-    from carousel.training.screen import TerminalScreen
-
-    given: dict[str, Any] = {
-        "tokens": tokens,
-        "cell": cell,
-        "layers": layers,
-        "hidden_size": hidden_size,
-        "embedding_size": embedding_size,
-        "softmax": softmax,
-        "dropout": dropout,
-        "learning_rate": learning_rate,
-        "epochs": epochs,
-        "minutes": minutes,
-        "seed": seed,
-        "device": device,
-    }
-    given = {key: value for key, value in given.items() if value is not None}
-    given |= parse_settings(set_ or [])
+    given = {name: value for name, value in settings.items() if value is not None}
     if resume is not None:
         refuse_others(context)
     elif not files:
-        raise SettingsError("no text was named: give a FILE, or --resume DIR to go on with a run")
+        raise SettingsError("no text was named: give a FILE, or --resume DIR to continue a run")
     elif out is None:
         raise SettingsError("no folder was named for the model: give --out DIR")
-    # A system that ends its processes is to be heard as Ctrl-C is.
+    options = {
+        "valid": valid,
+        "test": test,
+        "recipe": recipe,
+        "settings": given | parse_settings(pairs),
+        "force": force,
+        "encoding_errors": encoding_errors,
+        "tensorboard": tensorboard,
+    }
+    need_torch()
+    return run_training(files, out, resume, options, as_json=as_json)
+
+
+def run_training(
+    files: Sequence[str],
+    out: Path | None,
+    resume: Path | None,
+    options: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    """Begin or continue a run, show its progress and outcome, and return the exit code.
+
+    Args:
+        files: the text to train on.
+        out: the model folder to write.
+        resume: the model folder of the run to continue, or None to begin one.
+        options: further arguments of ``train_model``.
+        as_json: print JSON; progress goes to standard error then.
+    """
+    import signal
+
+    from carousel.cli.console import Console
+    from carousel.training.job import resume_training, train_model
+    from carousel.training.run.distributed import is_main_process
+    from carousel.training.run.progress_reporter import ConsoleReporter
+
+    # The signal by which a system ends its processes stops the run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(stderr=json_)
-    with TerminalScreen(console) as screen:
+    with ConsoleReporter(Console(stderr=as_json)) as reporter:
         if resume is not None:
-            folder, model = resume, resume_training(resume, screen=screen)
+            folder, model = resume, resume_training(resume, reporter=reporter)
         else:
-            assert files is not None
-            assert out is not None
-            folder = out
-            model = train_model(
-                files,
-                out=out,
-                valid=valid or (),
-                test=test or (),
-                recipe=recipe,
-                settings=given,
-                force=force,
-                encoding_errors=encoding_errors,
-                tensorboard=tensorboard,
-                screen=screen,
-            )
-    if is_first():
-        show_outcome(console, folder, model, as_json=json_)
+            assert out is not None  # train has checked it
+            folder, model = out, train_model(files, out=out, reporter=reporter, **options)
+    return show_outcome(folder, model, as_json=as_json) if is_main_process() else 0
 
 
-def refuse_others(context: typer.Context) -> None:
-    """A run that goes on is as it was begun.
+def refuse_others(context: click.Context) -> None:
+    """Check that a run is continued with the settings it was begun with.
 
     Raises:
-        SettingsError: something else than ``--resume`` and ``--json`` was given.
+        SettingsError: more than ``--resume`` and ``--json`` was given.
     """
+    command_line = click.core.ParameterSource.COMMANDLINE
     given = [
-        "FILE" if name == "files" else "--" + name.rstrip("_").replace("_", "-")
-        for name in context.params
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        "FILE" if parameter.param_type_name == "argument" else parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is command_line
     ]
     if others := [name for name in given if name not in ("--resume", "--json")]:
         raise SettingsError(
-            f"--resume goes on with the run's files and settings: leave out {', '.join(others)}"
+            "--resume continues with the run's files and settings: leave out " + ", ".join(others)
         )
 
 
-def show_outcome(
-    console: Console, folder: Path, model: LanguageModel, *, as_json: bool = False
-) -> None:
-    """Where the model is, and what comes next."""
+def show_outcome(folder: Path, model: LanguageModel, *, as_json: bool) -> int:
+    """Print where the model is and what comes next; the exit code says whether the run ended."""
     import json
 
-    from carousel.training.run_folder import RunFolder
+    from carousel.cli.output import print_json, print_line, print_next_step
+    from carousel.training.run.run_folder import RunFolder
 
-    goes_on = RunFolder(folder).path.exists()
+    interrupted = RunFolder(folder).path.exists()
     if as_json:
         metrics = folder / "metrics.jsonl"
         lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
         rows = [json.loads(line) for line in lines]
-        print(json.dumps({"model": str(folder), "finished": not goes_on, "metrics": rows}))
-    elif goes_on:
-        console.print(f"To go on: carousel train --resume {folder}", soft_wrap=True)
+        print_json({"model": str(folder), "finished": not interrupted, "metrics": rows})
+    elif interrupted:
+        print_line(f"Interrupted. The best model so far is in {folder}.")
+        print_next_step("train", "--resume", folder)
     else:
-        example = '"the"' if model.tokenizer.kind != "chars" else '"The "'
-        console.print(
-            f"Saved in {folder}. Next: carousel predict {folder} {example}", soft_wrap=True
-        )
+        print_line(f"Saved in {folder}.")
+        print_next_step("predict", folder, suggest_text(model))
+    return INTERRUPTED if interrupted else 0
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """``key=value`` pairs, the value as in TOML, or text where it is none.
+def suggest_text(model: LanguageModel) -> str:
+    """Return a text, in quotation marks, that a model can continue: a word that it knows."""
+    tokenizer = model.tokenizer
+    words = (token for token in tokenizer.tokens() if tokenizer.is_word(tokenizer.id(token) or 0))
+    first = next((word for word in words if word.isalpha()), "")
+    if tokenizer.kind == "bpe":
+        first = "the"
+    import shlex
+
+    return shlex.quote(first) if not first.isalpha() else f'"{first}"'
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return ``key=value`` pairs as a table. A value is read as TOML, or else taken as text.
 
     Raises:
-        SettingsError: a pair without a sign of equality.
+        SettingsError: a pair has no ``=``.
     """
     import tomllib
 
-    made: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise SettingsError(f"--set wants key=value, not {pair!r}")
+        name = key.strip().replace("-", "_")
         try:
-            made[key.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            made[key.strip().replace("-", "_")] = value.strip()
-    return made
+            table[name] = tomllib.loads(f"value = {value}")["value"]
+        except (tomllib.TOMLDecodeError, RecursionError):
+            table[name] = value.strip()
+    return table

@@ -1,1 +1,1 @@
-"""Other people's models in, ours out."""
+"""Other libraries' models in and out."""

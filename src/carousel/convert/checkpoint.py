@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,40 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import ConvertError
-from carousel.weights_file import LARGEST_HEADER, parse_json
+from carousel.storage.safetensors import MAX_HEADER_BYTES
+from carousel.storage.strict_json import parse_json
 
-NESTS = ("state_dict", "model_state_dict", "model")
-"""Under these keys training scripts keep the state dict among other things."""
+TRAINING_STATE = re.compile(
+    r"(.*_)?(optim\w*|schedulers?|lr_schedulers|callbacks|loops|ema|scaler|rng\w*)"
+)
+"""Under such keys training scripts keep what they need to go on, and what is no part of a model."""
+MAX_SHARING = 8
+"""How many times the file's size its tensors may come to, as weights may be shared."""
+MAX_DEPTH = 12
+"""How deep dicts and lists may lie in each other."""
+VOCABULARY_KEYS = ("word2idx", "stoi", "token_to_id", "idx2word", "itos", "vocab", "vocabulary")
+"""Under such keys, or as attributes of such a dict, scripts keep the vocabulary."""
+FOREIGN_FILES = (
+    (b"version https://git-lfs", "a pointer of Git LFS: run git lfs pull to get the file itself"),
+    (b"\x89HDF", "an HDF5 file, such as Keras writes: save the weights as .safetensors"),
+    (b"<", "a web page or XML, not the file itself: download it again"),
+    (b"GGUF", "a GGUF file: its weights may be quantized; import the original"),
+    (b"\x93NUMPY", "a NumPy array: save all weights as .safetensors"),
+    (b"{", "JSON: the weights are in another file"),
+)
+"""How files begin that are no checkpoints, what they are, and what to do."""
 WRAPPERS = {"module", "_orig_mod"}
 """What DataParallel and torch.compile put into the names."""
-FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The types of safetensors that are numbers with a fraction, as NumPy reads them."""
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """The weights of a ``.safetensors`` file, or of what ``torch.save`` wrote of a state dict.
+    """The weights of a ``.safetensors`` file, or those that ``torch.save`` wrote, as float32.
 
-    Names lose what wrappers put into them (``module.``, ``_orig_mod.``).
+    In what PyTorch wrote the weights may lie in dicts and lists, under any keys; the state of the
+    training beside them (an optimizer's, say) is left out. Names lose what wrappers put into them
+    (``module.``, ``_orig_mod.``).
 
     Raises:
         ConvertError: an unreadable file, one that holds more than weights, weights that are no
@@ -34,6 +54,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """
     if not path.is_file():
         raise ConvertError(f"{path} is not there: no such file")
+    _check_kind(path)
     safe = path.suffix.lower() == ".safetensors"
     weights = _read_safetensors(path) if safe else _read_torch(path)
     if not weights:
@@ -59,7 +80,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
     size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= size <= min(LARGEST_HEADER, len(data) - 8):
+    if len(data) < 8 or not 2 <= size <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise ConvertError(f"{path} is not a safetensors file, or is cut short")
     parse_json(data[8 : 8 + size], str(path))  # the library lets a name stand there twice
     try:
@@ -68,7 +89,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ConvertError(f"{path} is not a safetensors file, or is damaged: {error}") from None
     weights = {}
     for name, entry in entries:
-        kind = FLOATS.get(entry["dtype"])
+        kind = NUMPY_TYPES.get(entry["dtype"])
         if kind is None:
             raise ConvertError(_not_float(path, name, entry["dtype"]))
         values = np.frombuffer(entry["data"], dtype=kind)
@@ -78,7 +99,47 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     return weights
 
 
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
+def read_stored_vocabulary(path: Path) -> Any:
+    """The vocabulary that lies in a PyTorch checkpoint beside the weights, or None.
+
+    Returns:
+        A list of tokens, or a table of tokens and ids, as it was saved.
+
+    Raises:
+        ConvertError: an unreadable file.
+    """
+    if path.suffix.lower() == ".safetensors" or not path.is_file():
+        return None
+
+    def search(value: Any, depth: int) -> Any:
+        if not isinstance(value, Mapping) or depth > MAX_DEPTH:
+            return None
+        for key in VOCABULARY_KEYS:
+            if isinstance(value.get(key), Mapping | list | tuple) and len(value[key]):
+                inner = search(value[key], depth + 1)
+                return value[key] if inner is None else inner
+        nested = (search(inner, depth + 1) for inner in value.values())
+        return next((inner for inner in nested if inner is not None), None)
+
+    return search(_load_torch(path), 0)
+
+
+def _check_kind(path: Path) -> None:
+    """Name a file that is something else than a checkpoint, and say what to do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
+    for magic, kind in FOREIGN_FILES:
+        if start.lstrip().startswith(magic):
+            raise ConvertError(f"{path} is {kind}")
+    # ONNX has no magic number: a version, and then who made it.
+    if start[:1] == b"\x08" and (path.suffix.lower() == ".onnx" or b"pytorch" in start[:64]):
+        raise ConvertError(f"{path} is an ONNX graph: import the model that it was made of")
+
+
+def _load_torch(path: Path) -> Any:
     if find_spec("torch") is None:
         raise ConvertError(
             f"{path}: only PyTorch reads this format: pip install 'carousel-lstm[train]', "
@@ -89,34 +150,67 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats, about which the errors below say more
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     # The library raises a dozen kinds of errors for whatever it can't read.
     except Exception as error:
         raise ConvertError(f"{path} {_why(error)}") from None
-    found = _unwrap(loaded)
-    tensors = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    loaded = _load_torch(path)
+    import torch
+
+    ordinary = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
     size = path.stat().st_size
-    weights = {}
-    for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_floating_point():
+    weights: dict[str, np.ndarray] = {}
+    total = 0
+    for name, tensor in _tensors(loaded, "", torch.Tensor):
+        if (
+            tensor.layout != torch.strided
+            or tensor.is_meta
+            or tensor.is_nested
+            or tensor.is_quantized
+            or tensor.dtype not in ordinary
+        ):
             kind = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout)
             raise ConvertError(_not_float(path, name, kind.removeprefix("torch.")))
         # A few bytes on disk can claim to be a tensor of any size.
         if math.prod(tensor.shape) * tensor.element_size() > size:
             raise ConvertError(f"{path}: {name} claims to be larger than the whole file")
+        if name in weights:
+            raise ConvertError(f"{path} holds {name} twice")
+        # Weights that are shared count for each of their names: two or three are usual.
+        total += math.prod(tensor.shape) * tensor.element_size()
+        if total > MAX_SHARING * size:
+            raise ConvertError(f"{path}: its tensors claim to be {total // size} times the file")
         weights[name] = _as_float32(tensor.detach().to(torch.float64).numpy())
+    return _without_outer_name(weights)
+
+
+def _tensors(value: Any, name: str, kind: type, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The tensors in dicts and lists, wherever they lie, by the names that lead to them."""
+    if isinstance(value, kind):
+        yield name, value
+    elif depth > MAX_DEPTH:
+        return
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(key, str) and not TRAINING_STATE.fullmatch(key):
+                yield from _tensors(inner, f"{name}.{key}" if name else key, kind, depth + 1)
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _tensors(inner, f"{name}.{number}" if name else str(number), kind, depth + 1)
+
+
+def _without_outer_name(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Take away what all names begin with: where in the file the state dict lay."""
+    while weights and all("." in name for name in weights):
+        outer = {name.partition(".")[0] for name in weights}
+        inner = {name.partition(".")[2]: weight for name, weight in weights.items()}
+        if len(outer) > 1 or not all("." in name for name in inner):
+            break
+        weights = inner
     return weights
-
-
-def _unwrap(loaded: Any) -> Mapping[str, Any]:
-    """The state dict, out of what training scripts put around it."""
-    for _ in NESTS:
-        if isinstance(loaded, Mapping):
-            inner = (loaded[key] for key in NESTS if isinstance(loaded.get(key), Mapping))
-            loaded = next(inner, loaded)
-    if not isinstance(loaded, Mapping):
-        return {}
-    return {name: value for name, value in loaded.items() if isinstance(name, str)}
 
 
 def _as_float32(values: np.ndarray) -> np.ndarray:

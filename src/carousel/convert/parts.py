@@ -1,56 +1,21 @@
-"""Finding a language model's parts in a state dict, by shape and by name."""
+"""Finding a language model's embedding, projection and decoder in a state dict."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from carousel.cells import CELLS, weight_shapes
-from carousel.convert.gate_order import PYTORCH, restack
+from carousel.convert.recurrent import Arrays, Recurrent, is_part, list_names
 from carousel.errors import ConvertError
 
-Arrays = Mapping[str, np.ndarray]
-
-RECURRENT = re.compile(
-    r"(?:(.*)\.)?(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)_l(\d{1,4})(_reverse)?"
-)
-"""How PyTorch names the weights of its recurrent layers."""
-CELL_OF_GATES = {len(gates): cell for cell, gates in PYTORCH.items()}
 EMBEDDING = ("emb", "encoder", "wte", "lookup", "word_vectors")
 DECODER = ("decoder", "out", "head", "linear", "fc", "softmax", "proj", "logits")
-SHOWN = 6
-
-
-class Recurrent(NamedTuple):
-    """The recurrent layers of a state dict."""
-
-    cell: str
-    """rnn, gru or lstm."""
-    layers: list[dict[str, np.ndarray]]
-    """``weight_ih`` and so on of each layer, gates in our order."""
-    biases: bool
-    outer: np.ndarray | None
-    """``[P, H]``, by which the last hidden state is projected where the LSTM has a proj_size."""
-    used: frozenset[str]
-    """The names of all these weights."""
-
-    @property
-    def input_size(self) -> int:
-        """``E``: how wide the first layer's input is."""
-        return int(self.layers[0]["weight_ih"].shape[1])
-
-    @property
-    def hidden_size(self) -> int:
-        """``H``: how many units each layer has."""
-        return int(self.layers[0]["weight_hh"].shape[1])
-
-    @property
-    def output_size(self) -> int:
-        """``P`` or ``H``: how wide what comes out is."""
-        return self.hidden_size if self.outer is None else len(self.outer)
+NOT_IN_MODEL = frozenset(
+    {"criterion", "loss", "loss_fn", "loss_fct", "metric", "metrics", "optimizer", "ema"}
+)
+"""Parts of names that say that a weight belongs to the training, not to the model."""
 
 
 class Ends(NamedTuple):
@@ -69,47 +34,6 @@ class Ends(NamedTuple):
     notes: tuple[str, ...]
 
 
-def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
-    """Find the one stack of ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` layers, or the one ``named``.
-
-    Modules of a list (``rnns.0``, ``rnns.1``) are one stack.
-
-    Raises:
-        ConvertError: none or several, or one that Carousel's cells can't represent.
-    """
-    modules: dict[str, dict[int, dict[str, np.ndarray]]] = {}
-    used: dict[str, set[str]] = {}
-    for name, weight in weights.items():
-        found = RECURRENT.fullmatch(name)
-        if found is None or (named and not _is_of(found[1] or "", named)):
-            continue
-        if found[4]:
-            raise ConvertError(
-                f"{found[1] or 'the recurrent module'} is bidirectional: it reads the words to be "
-                f"predicted, so it is no next-word model"
-            )
-        module = found[1] or ""
-        modules.setdefault(module, {}).setdefault(int(found[3]), {})[found[2]] = weight
-        used.setdefault(module, set()).add(name)
-    if not modules:
-        what = f"recurrent layers named {named!r}" if named else "nn.RNN, nn.GRU or nn.LSTM"
-        raise ConvertError(f"no {what} among the weights: {_some(weights)}")
-    stack = [modules[module] for module in _in_order(list(modules))]
-    layers: list[dict[str, np.ndarray]] = []
-    for module in stack:
-        if sorted(module) != list(range(len(module))):
-            raise ConvertError(f"the recurrent layers are {_some(map(str, sorted(module)))}: a gap")
-        layers += [module[number] for number in range(len(module))]
-    cell, biases = _check_layers(layers)
-    theirs, ours = PYTORCH[cell], CELLS[cell].stacked
-    stacked = [
-        {name: w if name == "weight_hr" else restack(w, theirs, ours) for name, w in layer.items()}
-        for layer in layers
-    ]
-    outer = _fold_projections(stacked) if "weight_hr" in stacked[0] else None
-    return Recurrent(cell, stacked, biases, outer, frozenset().union(*used.values()))
-
-
 def find_ends(
     weights: Arrays,
     recurrent: Recurrent,
@@ -121,73 +45,62 @@ def find_ends(
 ) -> Ends:
     """Find embedding, decoder and the projection between, or take those that are named.
 
-    ``tokens`` is the size of the vocabulary, which tells rows apart where names don't.
+    Args:
+        weights: a state dict's arrays by name.
+        recurrent: its recurrent layers.
+        tokens: the size of the vocabulary, which tells rows apart where names don't.
+        embedding: the embedding's name, where it can't be told.
+        decoder: the last linear layer's.
+        projection: that of a linear layer before it.
 
     Raises:
         ConvertError: a part that is not there, is there twice, or has other sizes, or weights that
             belong to no part.
     """
     rest = {name: weight for name, weight in weights.items() if name not in recurrent.used}
-    notes: list[str] = []
+    training = {name for name in rest if NOT_IN_MODEL & set(name.split("."))}
+    rest = {name: weight for name, weight in rest.items() if name not in training}
+    notes = [f"left out, as it belongs to the training: {name}" for name in sorted(training)]
     tables = {name: weight for name, weight in rest.items() if weight.ndim == 2}
 
-    width = recurrent.input_size
-    fits = {n: w for n, w in tables.items() if w.shape[1] == width}
-    fits = {n: w for n, w in fits.items() if len(w) == tokens} or fits
-    name = _named(tables, embedding, "--embedding") if embedding else None
-    if name is None:
-        same = [n for n in fits if all(np.array_equal(fits[n], w) for w in fits.values())]
-        # Tied weights are saved under both names; either is right.
-        name = min(same, key=_likeness(EMBEDDING)) if same else None
-        name = name or _choose(fits, rest, EMBEDDING, "embedding", "--embedding", biased=False)
-    if name is None:
-        raise ConvertError(f"no embedding of width {width} among the weights: {_some(rest)}")
-    table = rest[name]
-    if table.shape[1] != width:
-        raise ConvertError(
-            f"{name} is {table.shape[1]} wide, but the first recurrent layer reads {width} values"
-        )
-    if len(table) != tokens:
-        raise ConvertError(f"the vocabulary has {tokens} tokens, but {name} has {len(table)} rows")
-    taken = {name}
-
-    found = _named(tables, decoder, "--decoder") if decoder else None
-    if found is None:
-        fits = {n: w for n, w in tables.items() if n != name and len(w) == tokens}
-        found = _choose(fits, rest, DECODER, "decoder", "--decoder", biased=True)
-    tied = found is None or np.array_equal(rest[found], table)
-    if found is None:
-        notes.append(f"{name} is taken as the decoder's weight too (tied): no other has its rows")
-    elif len(rest[found]) != tokens:
-        raise ConvertError(
-            f"the vocabulary has {tokens} tokens, but {found} has {len(rest[found])} rows"
-        )
+    table_name = _embedding(rest, tables, recurrent.input_size, tokens, embedding)
+    if table_name is None:
+        table = np.eye(tokens, dtype=np.float32)
+        notes.append("there is no embedding: tokens are read as one-hot vectors")
     else:
-        taken.add(found)
-    read = int((table if tied else rest[found or name]).shape[1])
+        table = rest[table_name]
+    decoder_name = _decoder(rest, tables, table_name, tokens, decoder)
+    if decoder_name is not None and len(table) == tokens + 1:
+        table = table[:tokens]
+        notes.append(f"the last row of {table_name} is left out: no token of the vocabulary has it")
+    _check_rows(table, table_name, tokens)
+    tied = decoder_name is None or np.array_equal(rest[decoder_name], table)
+    if decoder_name is None:
+        notes.append(
+            f"{table_name} is taken as the decoder's weight too (tied): no other has its rows"
+        )
+    reader = table if tied or decoder_name is None else rest[decoder_name]
+    taken = {name for name in (table_name, decoder_name) if name is not None}
 
-    bias_name = _decoder_bias(rest, found, tokens)
+    bias_name = _decoder_bias(rest, decoder_name, tokens)
     if bias_name is None:
         notes.append("the decoder has no bias: zeros")
     else:
         taken.add(bias_name)
-
-    middle = _projection(rest, taken, recurrent.output_size, read, projection)
-    middle_bias = None
+    middle, middle_bias = _projection(
+        rest, taken, recurrent.output_size, int(reader.shape[1]), projection
+    )
     if middle is not None:
-        taken.add(middle)
-        middle_bias = _bias_of(rest, middle)
         notes.append(f"{middle} is taken as a linear projection, with nothing before or after it")
-        taken |= {middle_bias} if middle_bias else set()
-    left = sorted(rest.keys() - taken)
+    left = sorted(rest.keys() - taken - {middle, middle_bias})
     if left:
         raise ConvertError(
-            f"there is more than embedding, recurrent layers and decoder: {_some(left)}; if the "
-            f"model does not use it, take it out of the state dict"
+            f"there is more than embedding, recurrent layers and decoder: {list_names(left)}; if "
+            f"the model does not use it, take it out of the state dict"
         )
     return Ends(
         table,
-        None if tied else rest[found or name],
+        None if tied else reader,
         rest[bias_name] if bias_name else None,
         rest[middle] if middle else None,
         rest[middle_bias] if middle_bias else None,
@@ -195,104 +108,87 @@ def find_ends(
     )
 
 
-def _check_layers(layers: list[dict[str, np.ndarray]]) -> tuple[str, bool]:
-    """The cell's name and whether there are biases, after every shape has been checked."""
-    first = layers[0]
-    for name in ("weight_ih", "weight_hh"):
-        if name not in first or first[name].ndim != 2 or 0 in first[name].shape:
-            raise ConvertError(f"recurrent layer 0 lacks {name}, or it is no matrix")
-    projected = "weight_hr" in first and first["weight_hr"].ndim == 2
-    hidden = first["weight_hr" if projected else "weight_hh"].shape[1]
-    rows = len(first["weight_ih"])
-    cell = CELL_OF_GATES.get(rows // hidden if hidden and rows % hidden == 0 else 0)
-    if cell is None or (projected and cell != "lstm"):
-        raise ConvertError(
-            f"recurrent layer 0 has {rows} rows for {hidden} units: not an RNN (1 each), GRU (3) "
-            f"or LSTM (4)"
-        )
-    biases = "bias_ih" in first
-    width = first["weight_ih"].shape[1]
-    fed_back = len(first["weight_hr"]) if projected else hidden
-    for number, layer in enumerate(layers):
-        shapes = weight_shapes(CELLS[cell], width, hidden)
-        shapes = {n: s for n, s in shapes.items() if biases or not n.startswith("bias")}
-        if projected:
-            shapes["weight_hh"] = (rows, fed_back)
-            shapes["weight_hr"] = (fed_back, hidden)
-        if layer.keys() != shapes.keys():
-            odd = min(layer.keys() ^ shapes.keys())
-            how = "lacks" if odd in shapes else "has, unlike the others,"
-            raise ConvertError(f"recurrent layer {number} {how} {odd}")
-        for name, shape in shapes.items():
-            if layer[name].shape != shape:
-                raise ConvertError(
-                    f"recurrent layer {number}: {name} has shape {list(layer[name].shape)}, not "
-                    f"{list(shape)} (Carousel's layers are all of one cell and size)"
-                )
-        width = fed_back
-    return cell, biases
+def _embedding(
+    rest: Arrays, tables: Arrays, width: int, tokens: int, named: str | None
+) -> str | None:
+    """The embedding's name; None where the recurrent layers read one-hot vectors."""
+    if named:
+        name = _named(tables, named, "--embedding")
+        if tables[name].shape[1] != width:
+            raise ConvertError(
+                f"{name} is {tables[name].shape[1]} wide, but the first recurrent layer reads "
+                f"{width} values"
+            )
+        return name
+    fits = {name: table for name, table in tables.items() if table.shape[1] == width}
+    for rows in (tokens, tokens + 1):
+        exact = {name: table for name, table in fits.items() if len(table) == rows}
+        if exact:
+            fits = exact
+            break
+    one_hot = width == tokens and not any(_likeness(EMBEDDING)(name) is False for name in fits)
+    if one_hot:
+        return None
+    same = [name for name in fits if all(np.array_equal(fits[name], w) for w in fits.values())]
+    if same:
+        # Tied weights are saved under both names; either is right.
+        return min(same, key=_likeness(EMBEDDING))
+    chosen = _choose(fits, rest, EMBEDDING, "embedding", "--embedding", biased=False)
+    if chosen is None:
+        raise ConvertError(f"no embedding of width {width} among the weights: {list_names(rest)}")
+    return chosen
 
 
-def _fold_projections(layers: list[dict[str, np.ndarray]]) -> np.ndarray:
-    """Take ``h' = P h`` (an LSTM's proj_size) into the weights that read it; the last ``P``.
+def _decoder(
+    rest: Arrays, tables: Arrays, embedding: str | None, tokens: int, named: str | None
+) -> str | None:
+    """The decoder's name; None where it is tied to the embedding and saved once."""
+    if named:
+        name = _named(tables, named, "--decoder")
+        if len(tables[name]) != tokens:
+            raise ConvertError(
+                f"the vocabulary has {tokens} tokens, but {name} has {len(tables[name])} rows"
+            )
+        return name
+    fits = {n: w for n, w in tables.items() if n != embedding and len(w) == tokens}
+    chosen = _choose(fits, rest, DECODER, "decoder", "--decoder", biased=True)
+    if chosen is None and embedding is None:
+        raise ConvertError(f"no decoder of {tokens} rows among the weights: {list_names(rest)}")
+    return chosen
 
-    ``R (P h) = (R P) h``: what reads the projected state reads the whole one as well.
-    """
-    before: np.ndarray | None = None
-    for layer in layers:
-        outer = layer.pop("weight_hr").astype(np.float64)
-        layer["weight_hh"] = (layer["weight_hh"] @ outer).astype(np.float32)
-        if before is not None:
-            layer["weight_ih"] = (layer["weight_ih"] @ before).astype(np.float32)
-        before = outer
-    assert before is not None  # there is a layer
-    return before.astype(np.float32)
 
-
-def _in_order(modules: list[str]) -> list[str]:
-    """Modules that differ in one number that counts up, in its order.
-
-    Raises:
-        ConvertError: they are several, and no such list.
-    """
-    if len(modules) == 1:
-        return modules
-    for pattern in (r"(.*\.)?(\d{1,4})((?:\.\w+)*)", r"(.*?)(\d{1,4})()"):
-        found = [re.fullmatch(pattern, module) for module in modules]
-        numbers = {int(m[2]): m[0] for m in found if m}
-        ends = {(m[1], m[3]) for m in found if m}
-        counted = sorted(numbers)
-        if (
-            all(found)
-            and len(ends) == 1
-            and counted == list(range(counted[0], counted[0] + len(modules)))
-        ):
-            return [numbers[number] for number in counted]
-    raise ConvertError(f"several recurrent modules ({_some(modules)}): name one with --rnn")
+def _check_rows(table: np.ndarray, name: str | None, tokens: int) -> None:
+    if len(table) != tokens:
+        raise ConvertError(f"the vocabulary has {tokens} tokens, but {name} has {len(table)} rows")
 
 
 def _projection(
-    rest: Arrays, taken: set[str], width: int, read: int, named: str | None
-) -> str | None:
-    """The projection's name; only where the sizes call for one, or where one is named."""
-    tables = {n: w for n, w in rest.items() if w.ndim == 2 and n not in taken}
-    fits = [n for n, w in tables.items() if w.shape == (read, width)]
+    rest: Arrays, taken: set[str], width: int, decoder_width: int, named: str | None
+) -> tuple[str | None, str | None]:
+    """The names of the projection and its bias: where the sizes call for one, or one is named."""
+    tables = {name: w for name, w in rest.items() if w.ndim == 2 and name not in taken}
+    fits = [name for name, table in tables.items() if table.shape == (decoder_width, width)]
     if named:
         name = _named(tables, named, "--projection")
         if name not in fits:
             raise ConvertError(
-                f"{name} has shape {list(rest[name].shape)}, not [{read}, {width}] between the "
-                f"recurrent layers and the decoder"
+                f"{name} has shape {list(rest[name].shape)}, not [{decoder_width}, {width}] "
+                f"between the recurrent layers and the decoder"
             )
-        return name
-    if width == read:
-        return None
+        return name, _bias_of(rest, name)
+    if width == decoder_width:
+        return None, None
     if len(fits) != 1:
         raise ConvertError(
-            f"the decoder reads {read} values, but {width} come out of the recurrent layers, and "
-            + ("nothing projects them" if not fits else f"which of {_some(fits)}? --projection")
+            f"the decoder reads {decoder_width} values, but {width} come out of the recurrent "
+            f"layers, and "
+            + (
+                "nothing projects them"
+                if not fits
+                else f"which of {list_names(fits)}? --projection"
+            )
         )
-    return fits[0]
+    return fits[0], _bias_of(rest, fits[0])
 
 
 def _decoder_bias(rest: Arrays, decoder: str | None, tokens: int) -> str | None:
@@ -325,7 +221,7 @@ def _choose(
         if len(names) > 1:
             names = [name for name in names if narrow(name)] or names
     if len(names) > 1:
-        raise ConvertError(f"which is the {what}: {_some(names)}? Name it with {flag}")
+        raise ConvertError(f"which is the {what}: {list_names(names)}? Name it with {flag}")
     return names[0] if names else None
 
 
@@ -335,20 +231,13 @@ def _likeness(words: Iterable[str]) -> Callable[[str], bool]:
 
 
 def _named(tables: Arrays, given: str, flag: str) -> str:
-    found = [name for name in tables if _is_of(name.removesuffix(".weight"), given)]
-    found = [name for name in tables if name == given] or found
-    if len(found) != 1:
-        which = f"which of {_some(found)}?" if found else f"no such matrix among {_some(tables)}"
+    matches = [name for name in tables if is_part(name.removesuffix(".weight"), given)]
+    matches = [name for name in tables if name == given] or matches
+    if len(matches) != 1:
+        which = (
+            f"which of {list_names(matches)}?"
+            if matches
+            else f"no such matrix among {list_names(tables)}"
+        )
         raise ConvertError(f"{flag} {given}: {which}")
-    return found[0]
-
-
-def _is_of(module: str, named: str) -> bool:
-    """Whether ``named`` stands in a module's dotted name."""
-    return f".{named}." in f".{module}."
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more
+    return matches[0]

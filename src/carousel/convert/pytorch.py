@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carousel.convert.checkpoint import read_checkpoint
-from carousel.convert.parts import Ends, Recurrent, find_ends, find_recurrent
+from carousel.convert.checkpoint import read_checkpoint, read_stored_vocabulary
+from carousel.convert.parts import Ends, find_ends
+from carousel.convert.recurrent import Recurrent, find_recurrent
 from carousel.convert.vocabulary import ABSENT, read_vocabulary
 from carousel.errors import ConvertError, FolderError
-from carousel.folder import Config, check_free, write_folder
 from carousel.model import LanguageModel
+from carousel.storage.config import Config
+from carousel.storage.model_folder import check_replaceable, write_folder
 
 NEVER = -1e4
 """The decoder's bias for a token that is added: its probability is 0 to the last bit."""
@@ -28,7 +30,7 @@ class Imported(NamedTuple):
 
 def import_pytorch(
     checkpoint: str | Path,
-    vocab: str | Path,
+    vocab: str | Path | None,
     out: str | Path,
     *,
     rnn: str | None = None,
@@ -52,7 +54,8 @@ def import_pytorch(
     Args:
         checkpoint: ``.safetensors``, or what ``torch.save`` wrote of a state dict (that needs
             PyTorch; it is loaded with ``weights_only=True``).
-        vocab: the tokens in the order of the embedding's rows; see ``read_vocabulary``.
+        vocab: the tokens in the order of the embedding's rows; see ``read_vocabulary``. None for
+            those that lie in the checkpoint itself.
         out: the model folder to write.
         rnn: the recurrent module's name, where the parts can't be told.
         embedding: the embedding's.
@@ -70,10 +73,19 @@ def import_pytorch(
         FolderError: ``out`` is taken or can't be written.
     """
     checkpoint, out = Path(checkpoint), Path(out)
-    check_free(out, force=force)
+    check_replaceable(out, force=force)
     weights = read_checkpoint(checkpoint)
+    stored = read_stored_vocabulary(checkpoint) if vocab is None else None
+    if vocab is None and stored is None:
+        raise ConvertError(f"{checkpoint} holds no vocabulary: name a file with --vocab")
     vocabulary = read_vocabulary(
-        Path(vocab), tokens=tokens, lowercase=lowercase, eol=eol, unk=unk, add_eol=add_eol
+        checkpoint if vocab is None else Path(vocab),
+        stored,
+        tokens=tokens,
+        lowercase=lowercase,
+        eol=eol,
+        unk=unk,
+        add_eol=add_eol,
     )
     try:
         recurrent = find_recurrent(weights, rnn)
@@ -88,8 +100,8 @@ def import_pytorch(
         config, arrays = _assemble(recurrent, ends, vocabulary.rows)
     except (ConvertError, FolderError) as error:
         raise ConvertError(f"{checkpoint}: {error}") from None
-    notes = [*vocabulary.notes, *ends.notes]
-    if recurrent.outer is not None:
+    notes = [*vocabulary.notes, *recurrent.notes, *ends.notes]
+    if recurrent.outer is not None and not recurrent.notes:
         notes.append("the LSTM's proj_size is worked into the weights; h is what stands before it")
     if recurrent.cell == "rnn":
         notes.append(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from carousel.errors import ConvertError, FolderError
-from carousel.folder import LARGEST_JSON, parse_json
+from carousel.storage.model_folder import MAX_JSON_BYTES
+from carousel.storage.strict_json import parse_json
 from carousel.text.tokenizer import (
     END_OF_LINE,
     KINDS,
@@ -20,7 +22,11 @@ from carousel.text.tokenizer import (
 
 ABSENT = -1
 ENDS = ("<eos>", "<EOS>", "</s>", "[EOS]", "<eol>", "<EOL>", "<nl>", "<|endoftext|>", "\n")
+COUNTED = re.compile(r"(\S+)[ \t]+\d+")
+"""A token and its count."""
 UNKNOWNS = ("<unk>", "<UNK>", "[UNK]", "UNK", "<unknown>", "<oov>", "<OOV>")
+TABLE_KEYS = ("word2idx", "stoi", "token_to_id", "itos", "idx2word", "id_to_token", "vocab")
+"""Under such keys libraries keep the tokens; where there are several, the first is taken."""
 BPE_LINE_BREAK = "Ċ"
 r"""How byte-level BPE spells "\n"."""
 
@@ -41,6 +47,7 @@ class Vocabulary(NamedTuple):
 
 def read_vocabulary(
     path: Path,
+    stored: Any = None,
     *,
     tokens: str | None = None,
     lowercase: bool = False,
@@ -48,14 +55,18 @@ def read_vocabulary(
     unk: str | None = None,
     add_eol: bool = False,
 ) -> Vocabulary:
-    """Read a vocabulary: one token a line, or in a ``.json`` a list, ``{token: id}``, or Hugging
-    Face's ``tokenizer.json``.
+    """Read a vocabulary in any of its usual forms.
+
+    These are one token a line, with its count or without; in a ``.json`` a list, ``{token: id}``,
+    ``{id: token}``, one of these under a key such as ``word2idx`` or ``itos``, or Hugging Face's
+    ``tokenizer.json``.
 
     A Carousel tokenizer has the unknown word first and the end of a line second: these two are
     found by their usual spellings, or named by ``unk`` and ``eol``, and moved there.
 
     Args:
         path: the file.
+        stored: what a checkpoint at ``path`` holds as its vocabulary, instead of a file.
         tokens: how text is cut: ``words``, ``whitespace`` or ``chars``; None to take it from a
             ``tokenizer.json``, else ``chars`` where all tokens are single characters with the
             space among them, else ``whitespace``.
@@ -71,7 +82,8 @@ def read_vocabulary(
         raise ConvertError("byte pairs need their merges: give a tokenizer.json, without --tokens")
     if tokens is not None and tokens not in KINDS:
         raise ConvertError(f"tokens must be one of {', '.join(KINDS[:3])}, not {tokens!r}")
-    table = _read(path)
+    table, counted = (stored, False) if stored is not None else _read(path)
+    table = _unwrap(table)
     listed = _tokens(table, path)
     foreign = table if _is_hugging_face(table) and tokens is None else None
     if foreign is not None and lowercase:
@@ -99,6 +111,8 @@ def read_vocabulary(
                 f"rename it in the file"
             )
     notes = [_note(listed, unknown, "the unknown word"), _note(listed, end, "the end of a line")]
+    if counted:
+        notes.append("the number after each token is taken as its count, and left out")
     if foreign is not None:
         tokenizer = _from_hugging_face(foreign, listed, names, path)
     else:
@@ -108,10 +122,10 @@ def read_vocabulary(
     return Vocabulary(tokenizer, tuple(rows), tuple(notes))
 
 
-def _read(path: Path) -> Any:
-    """The parsed JSON, or the list of lines."""
+def _read(path: Path) -> tuple[Any, bool]:
+    """The parsed JSON, or the list of lines, and whether each line had a count after its token."""
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        if path.stat().st_size > MAX_JSON_BYTES:
             raise ConvertError(f"{path} is too large to be a vocabulary")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -121,14 +135,34 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
     if path.suffix.lower() == ".json":
-        return parse_json(text, str(path))
+        return parse_json(text, str(path)), False
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     if "" in lines:
         raise ConvertError(
             f"{path}: line {lines.index('') + 1} is empty (a token that is a line break needs "
             f"a JSON file)"
         )
-    return lines
+    counted = [COUNTED.fullmatch(line) for line in lines]
+    if all(counted):
+        return [match[1] for match in counted if match], True
+    return lines, False
+
+
+def _unwrap(table: Any) -> Any:
+    """The list of tokens or the table of ids, out of what libraries put around it."""
+    if isinstance(table, Mapping) and not _is_hugging_face(table):
+        # A vocabulary of words may hold the word "vocab" itself.
+        inner = [table[key] for key in TABLE_KEYS if isinstance(table.get(key), Mapping | list)]
+        if inner:
+            return _unwrap(inner[0])
+        if table and all(_is_id(id) and type(token) is str for id, token in table.items()):
+            return {token: int(id) for id, token in table.items()}
+        return dict(table)
+    return list(table) if isinstance(table, tuple) else table
+
+
+def _is_id(key: Any) -> bool:
+    return type(key) is int or (type(key) is str and key.isascii() and key.isdecimal())
 
 
 def _is_hugging_face(table: Any) -> bool:
@@ -186,11 +220,11 @@ def _special(
             if token in listed:
                 return listed.index(token)
         raise ConvertError(f"{flag}: {given!r} is not in the vocabulary")
-    found = [token for token in usual if token in listed]
-    if len(found) > 1:
-        names = " and ".join(map(repr, found))
+    spellings = [token for token in usual if token in listed]
+    if len(spellings) > 1:
+        names = " and ".join(map(repr, spellings))
         raise ConvertError(f"{names} could both be the {what}: choose with {flag}")
-    return listed.index(found[0]) if found else None
+    return listed.index(spellings[0]) if spellings else None
 
 
 def _note(listed: Sequence[str], row: int | None, what: str) -> str:

@@ -1,176 +1,137 @@
-"""The decoder: a model that reads and predicts in C++, one word or many at a time.
+"""The decoder: a model that reads and predicts in C++, one token or many at a time.
 
-It computes what ``cells.py`` and ``LanguageModel`` compute, from the same weights, which it reads
-where they lie (memory-mapped, shared between processes): float32, bfloat16, or int8 with one scale
-a row. States are plain buffers that the caller owns, ``[B, S]`` of float32, one row a session:
-every layer's ``h``, and after them every layer's ``c``. The kernels release the GIL, and one
-decoder may serve several threads at once. See ``docs/engine.md``.
+It computes what ``cells.py`` defines, from the same weights, which it reads where they lie
+(memory-mapped, shared between processes): float32, bfloat16, or int8 with one scale a row. See
+``docs/engine.md``.
 
-Shapes: ``T`` words, ``B`` sessions, ``S`` floats of a session's state, ``L`` layers, ``H`` hidden
-units, ``P`` what the decoder reads (the projection's width, or ``H``), ``V`` words known.
+Shapes: ``T`` tokens, ``B`` sessions, ``S`` floats of a session's state, ``L`` layers, ``H`` hidden
+units, ``P`` what the decoder reads (the projection's width, or ``H``), ``V`` tokens known.
 """
 
 from __future__ import annotations
 
-import importlib
-import operator
-import os
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from carousel.adaptive import untie
 from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State
-from carousel.errors import EngineError
-from carousel.folder import Config, read_folder
-from carousel.storage import Quantized, Stored, Tiled
-
-_kernels: Any
-try:
-    _kernels = importlib.import_module("carousel.engine._kernels")
-except ImportError as error:  # not built, or built for another machine
-    _kernels = None
-    MISSING = str(error)
-else:
-    MISSING = ""
-"""Why there is no engine on this machine; empty where there is one."""
-
-ISA = "CAROUSEL_ISA"
-"""The environment variable that names the instruction set to use."""
-MOST_THREADS = 64
-GAIN = 1.1
-"""So many times as fast must more threads be to be taken."""
-TRIALS = 9
-
-Tokens = np.ndarray | Sequence[int] | Sequence[Sequence[int]]
-Clamps = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""By point (``"layers.0.f"``): a mask of bool and values, each ``[T, B, H]`` or broadcast to it."""
+from carousel.engine import extension
+from carousel.engine.arguments import (
+    Activations,
+    Clamps,
+    Tokens,
+    clamp_array,
+    empty_ids,
+    sequence_ids,
+    token_ids,
+)
+from carousel.engine.threads import MAX_THREADS, choose_threads, cpu_count
+from carousel.storage.config import Config
+from carousel.storage.model_folder import read_folder
+from carousel.storage.number_formats import StoredWeight
 
 
-class Trace(NamedTuple):
-    """What ``Decoder.trace`` saw."""
+def find_decoder(
+    config: Config, weights: Mapping[str, StoredWeight], *, threads: int | None = 1
+) -> Decoder | None:
+    """Make a decoder, or return None where the kernels are missing, after a warning.
 
-    points: dict[str, np.ndarray]
-    """Every gate and state of every layer by its point, ``[T, B, H]`` each."""
-    hidden: np.ndarray
-    """What the decoder gets, ``[T, B, P]``."""
-    state: np.ndarray
-    """The state after the last word, ``[B, S]``."""
+    Args:
+        config: the shape of the model.
+        weights: its weights by their names on disk.
+        threads: as for ``Decoder``.
 
-
-def find_decoder(config: Config, weights: Mapping[str, Stored]) -> Decoder | None:
-    """A decoder, or None where the kernels are missing, after a warning that is given once."""
-    if _kernels is not None:
-        return Decoder(config, weights)
+    Raises:
+        ValueError, TypeError: as ``Decoder``.
+    """
+    if not extension.is_missing():
+        return Decoder(config, weights, threads=threads)
     warnings.warn(
-        f"Carousel's kernels can't be loaded, NumPy does their work: {MISSING}",
+        f"Carousel's kernels can't be loaded, NumPy does their work: {extension.MISSING}",
         RuntimeWarning,
         stacklevel=2,
     )
     return None
 
 
-def instruction_sets() -> list[str]:
-    """The instruction sets that this machine can run, best first; none without the extension."""
-    return [] if _kernels is None else list(_kernels.instruction_sets())
-
-
 class Decoder:
-    """A model's weights, ready to be run.
+    """A model's weights, ready to be run by the kernels in C++.
 
-    Weights stay where they lie, and are shared with whoever else maps their file; int8 matrices
-    that lie row by row alone are copied into tiles, in which they are read fastest (see
-    ``docs/engine.md``).
+    The caller owns the state: an array of float32 ``[B, S]``, one row a session, with every layer's
+    ``h`` and after them every layer's ``c``. Methods never change the state they are given, unless
+    it is also ``out``. They release the GIL, and several threads may use one decoder at once, also
+    while its number of threads is changed.
+
+    Weights stay where they lie, shared with whoever else maps their file; int8 rows are copied into
+    tiles.
 
     Args:
         config: the shape of the model.
-        weights: its weights by their names on disk, as ``storage.store`` gives them.
-        threads: how many threads may share a product, None for as many as there are cores. More
-            than one is taken only where the clock says that it is faster.
+        weights: its weights by their names on disk, as ``storage.number_formats.store`` makes them.
+        threads: how many threads may share a product, 1 to 64; None for as many as there are CPUs.
+            More than one is used only where a short trial is faster. A system that refuses threads
+            gets fewer.
         isa: the instruction set; None for the one that the environment variable ``CAROUSEL_ISA``
-            names, or the best one.
+            names, or else the best one.
 
     Raises:
-        EngineError: the extension is not there, or the processor lacks the instruction set.
-        ValueError: weights of other shapes than the configuration's, or not finite.
+        EngineError: the extension is missing, or the processor lacks the instruction set.
+        ValueError: weights of other shapes than the configuration's, or not finite; a wrong number
+            of threads.
         TypeError: weights of other types.
+
+    All methods that take arrays raise ``TypeError`` for another type, ``ValueError`` for another
+    shape, an array that is not contiguous, a state that is not finite, scores that overflow or a
+    wrong ``k``, and ``IndexError`` for a token out of range.
+
+    Example:
+        >>> from carousel.engine.decoder import Decoder
+        >>> from carousel.pretrained import PRETRAINED
+        >>> decoder = Decoder.open(PRETRAINED / "stories-lstm")
+        >>> state = decoder.steps([1, 17, 4], decoder.initial_state())
+        >>> ids, log_probs = decoder.top_k(state, 3)
+        >>> ids.shape, log_probs.shape
+        ((1, 3), (1, 3))
+        >>> state = decoder.step(ids[:, 0], state)  # the likeliest word is read next
     """
 
     def __init__(
         self,
         config: Config,
-        weights: Mapping[str, Stored],
+        weights: Mapping[str, StoredWeight],
         *,
         threads: int | None = 1,
         isa: str | None = None,
     ) -> None:
-        if _kernels is None:
-            raise EngineError(f"the kernels can't be loaded: {MISSING}")
-        isa = os.environ.get(ISA, "") if isa is None else isa
-        if isa and isa not in instruction_sets():
-            raise EngineError(
-                f"no kernels for {isa!r} run on this machine: "
-                f"{ISA} may be {', '.join(instruction_sets())}"
-            )
-        if missing := sorted(config.weight_shapes().keys() - weights.keys()):
-            raise ValueError(f"{missing[0]} is missing")
         self.config = config
         self.cell = CELLS[config.cell]
         names = "ifgcoh" if isinstance(self.cell, LSTM) else (*self.cell.gates, "h")
         self.points = [f"layers.{layer}.{name}" for layer in range(config.layers) for name in names]
         """The names of all gates and states, in the order in which they are made."""
 
-        weights = untie(weights, config.cutoffs)
-
-        def given(name: str) -> Any:
-            weight = weights.get(name)
-            if isinstance(weight, Quantized | Tiled):
-                return _plain(weight[0]), _plain(weight.scale)
-            return _plain(weight)
-
-        layers = [
-            tuple(
-                given(f"layers.{layer}.{name}")
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch")
-            )
-            for layer in range(config.layers)
-        ]
-        bounds = (*config.cutoffs, config.vocab_size)
-        clusters = [
-            (*bounds[n : n + 2], *(given(f"decoder.tail.{n}.{half}.weight") for half in (0, 1)))
-            for n in range(len(config.cutoffs))
-        ]
-        read = config.projection_size or config.hidden_size
-        head = "decoder.head" if clusters else "decoder"
-        self._decoder = _kernels.Decoder(
-            isa,
-            1,
-            config.cell,
-            [config.vocab_size, config.embedding_size, config.hidden_size, read],
-            given("embedding.weight"),
-            layers,
-            given("projection.weight"),
-            None if config.tied and not clusters else given(f"{head}.weight"),
-            given(f"{head}.bias"),
-            clusters,
-        )
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self._choose_threads(min(cores or 1, MOST_THREADS) if threads is None else threads)
+        self._decoder = extension.load_weights(config, weights, isa)
+        most = min(cpu_count(), MAX_THREADS) if threads is None else threads
+        if not 1 <= most <= MAX_THREADS:
+            raise ValueError(f"threads must be 1 to {MAX_THREADS}, not {most}")
+        if most > 1:
+            choose_threads(self, most)
 
     @classmethod
     def open(cls, path: str | Path, *, threads: int | None = 1) -> Decoder:
-        """The decoder of a model folder; its weights stay in the file, mapped.
+        """Open the model in a folder; its weights stay in the file, mapped.
+
+        Args:
+            path: the model folder.
+            threads: as for ``Decoder``.
 
         Raises:
             FolderError: no model there, or a damaged one.
-            EngineError: the extension is not there.
+            EngineError: the extension is missing.
         """
-        found = read_folder(path)
-        return cls(found.config, found.weights, threads=threads)
+        folder = read_folder(path)
+        return cls(folder.config, folder.weights, threads=threads)
 
     def __repr__(self) -> str:
         c = self.config
@@ -186,8 +147,14 @@ class Decoder:
 
     @property
     def threads(self) -> int:
-        """How many threads may share a product."""
+        """How many threads may share a product; it can be set, also while others compute."""
         return int(self._decoder.threads)
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        if not 1 <= threads <= MAX_THREADS:
+            raise ValueError(f"threads must be 1 to {MAX_THREADS}, not {threads}")
+        self._decoder.threads = threads
 
     @property
     def state_size(self) -> int:
@@ -201,23 +168,23 @@ class Decoder:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of weights that a step with ``top_k`` reads (of an adaptive decoder: the head)."""
+        """Bytes of weights that a step with ``top_k`` reads (of an adaptive softmax: the head)."""
         return int(self._decoder.bytes_read)
 
     # -- states ----------------------------------------------------------------------------------
 
     def initial_state(self, batch: int = 1) -> np.ndarray:
-        """The state of ``batch`` sessions before anything was read: zeros, ``[B, S]``."""
+        """Return the state of ``batch`` sessions before anything was read: zeros, ``[B, S]``."""
         return np.zeros((batch, self.state_size), dtype=np.float32)
 
     def pack(self, state: State) -> np.ndarray:
-        """A model's state (``[L, B, H]`` each) as one buffer ``[B, S]``."""
+        """Turn a state of ``cells.py``, ``[L, B, H]`` each, into one array ``[B, S]``."""
         batch = state.h.shape[1]
         parts = [np.moveaxis(part, 1, 0).reshape(batch, -1) for part in state]
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
     def unpack(self, state: np.ndarray) -> State:
-        """A buffer ``[B, S]`` as a model's state, ``[L, B, H]`` each: views of the buffer."""
+        """Turn an array ``[B, S]`` into a state of ``cells.py``: views ``[L, B, H]`` of it."""
         c = self.config
         parts = state.reshape(len(state), -1, c.layers, c.hidden_size).transpose(1, 2, 0, 3)
         return LSTMState(*parts) if isinstance(self.cell, LSTM) else HiddenState(*parts)
@@ -225,117 +192,198 @@ class Decoder:
     # -- reading ---------------------------------------------------------------------------------
 
     def step(self, tokens: Tokens, state: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Read one word in each session: ``tokens [B]`` and ``state [B, S]`` to the state after.
+        """Read one token in each session.
 
-        ``out`` is where to write it (``state`` itself is allowed); None makes a new buffer.
+        Args:
+            tokens: ids ``[B]``.
+            state: the state before, ``[B, S]``.
+            out: where to write the state after, ``state`` itself if you like; None for a new array.
 
-        Raises:
-            TypeError, ValueError, IndexError: arrays of other types or shapes, not contiguous or
-                not to be written to; a state that is not finite; a token out of range. So for all
-                methods.
+        Returns:
+            The state after, ``[B, S]``.
         """
         out = np.empty_like(state) if out is None else out
-        self._decoder.read(_ids(tokens, 1)[None, :], state, out, None)
+        self._decoder.read(token_ids(tokens, 1)[None, :], state, out, None)
         return out
 
     def steps(self, tokens: Tokens, state: np.ndarray) -> np.ndarray:
-        """Read ``tokens [T, B]`` (``[T]`` for every session alike): the state after the last.
+        """Read several tokens; the weights of a layer's input are read once for a block of them.
 
-        The weights of a layer's input are read once for a block of words.
+        Args:
+            tokens: ids ``[T, B]``, or ``[T]`` for every session alike.
+            state: the state before, ``[B, S]``.
+
+        Returns:
+            The state after the last token, ``[B, S]``.
         """
         out = np.empty_like(state)
-        self._decoder.read(_sequence(tokens, state), state, out, None)
+        self._decoder.read(sequence_ids(tokens, state), state, out, None)
         return out
 
     def read(self, tokens: Tokens, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As ``steps``, with what the decoder gets after each word, ``[T, B, P]``, before it."""
-        ids, out = _sequence(tokens, state), np.empty_like(state)
-        hidden = np.empty((*ids.shape, self._decoder.read_size), dtype=np.float32)
+        """Read several tokens and return what the decoder reads after each of them.
+
+        Args:
+            tokens: ids ``[T, B]``, or ``[T]`` for every session alike.
+            state: the state before, ``[B, S]``.
+
+        Returns:
+            The hidden vectors ``[T, B, P]``, and the state after the last token, ``[B, S]``.
+        """
+        ids, out = sequence_ids(tokens, state), np.empty_like(state)
+        hidden = np.empty((*ids.shape, self._decoder.decoder_width), dtype=np.float32)
         self._decoder.read(ids, state, out, hidden)
         return hidden, out
 
     def score(self, tokens: Tokens, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How likely a text was: ``log p`` of each of ``tokens [T, B]`` before it is read.
+        """Compute how likely a text was.
 
-        Returns ``[T, B]`` (the first word's is predicted from ``state``) and the state after all.
+        Args:
+            tokens: ids ``[T, B]``, or ``[T]`` for every session alike.
+            state: the state before, ``[B, S]``, from which the first token is predicted.
+
+        Returns:
+            The natural log-probability of each token before it is read, ``[T, B]``, and the state
+            after the last token, ``[B, S]``.
         """
-        ids, out = _sequence(tokens, state), np.empty_like(state)
+        ids, out = sequence_ids(tokens, state), np.empty_like(state)
         log_probs = np.empty(ids.shape, dtype=np.float32)
         self._decoder.score(ids, state, out, log_probs)
         return log_probs, out
 
-    def trace(self, tokens: Tokens, state: np.ndarray, clamps: Clamps | None = None) -> Trace:
-        """Read ``tokens [T, B]`` with every gate written out, and held where ``clamps`` say.
+    def trace(
+        self,
+        tokens: Tokens,
+        state: np.ndarray,
+        points: Sequence[str] | None = None,
+        clamps: Clamps | None = None,
+    ) -> Activations:
+        """Read tokens, write gates and states out, and clamp them.
 
-        A clamped gate takes the value wherever its mask is set, and all that depends on it
-        follows, as with ``edit`` in ``unroll``.
+        A clamped value replaces the computed one, and all that depends on it follows, as with
+        ``edit`` in ``unroll``.
+
+        Args:
+            tokens: ids ``[T, B]``, or ``[T]`` for every session alike.
+            state: the state before the first token, ``[B, S]``.
+            points: the names of what is written out (``"layers.0.f"``); None for all of them.
+            clamps: by point, a pair of a scale and an offset, each broadcastable to ``[T, B, H]``:
+                the value becomes ``scale * value + offset``. Scale 1 and offset 0 change nothing.
+
+        Returns:
+            The values of the points in the order of ``decoder.points``, what the decoder reads, and
+            the state after.
 
         Raises:
-            ValueError: a clamp of a point that is not there, too.
+            ValueError: a point that does not exist; a clamp that is not finite or can't be
+                broadcast.
+            TypeError: a clamp that is not made of numbers.
+
+        Example:
+            >>> from carousel.engine.decoder import Decoder
+            >>> from carousel.pretrained import PRETRAINED
+            >>> decoder = Decoder.open(PRETRAINED / "stories-lstm")
+            >>> forget_all = {"layers.0.f": (0, 0)}
+            >>> trace = decoder.trace([1, 17], decoder.initial_state(), ["layers.0.f"], forget_all)
+            >>> float(trace.values["layers.0.f"].max())
+            0.0
         """
-        ids, out = _sequence(tokens, state), np.empty_like(state)
+        ids, out = sequence_ids(tokens, state), np.empty_like(state)
         shape = (*ids.shape, self.config.hidden_size)
-        if unknown := sorted(set(clamps or ()) - set(self.points)):
+        wanted = set(self.points if points is None else points)
+        if unknown := sorted(wanted.union(clamps or ()) - set(self.points)):
             raise ValueError(f"there is no {unknown[0]!r} among {', '.join(self.points)}")
-        held = {
-            point: (_clamp(mask, np.bool_, shape), _clamp(value, np.float32, shape))
-            for point, (mask, value) in (clamps or {}).items()
+        affine = {
+            point: (clamp_array(scale, shape), clamp_array(offset, shape))
+            for point, (scale, offset) in (clamps or {}).items()
         }
-        points = {point: np.empty(shape, dtype=np.float32) for point in self.points}
-        hidden = np.empty((*ids.shape, self._decoder.read_size), dtype=np.float32)
-        clamped = [held.get(point) for point in self.points]
-        self._decoder.trace(ids, state, out, hidden, list(points.values()), clamped)
-        return Trace(points, hidden, out)
+        values = {
+            point: np.empty(shape, dtype=np.float32) for point in self.points if point in wanted
+        }
+        hidden = np.empty((*ids.shape, self._decoder.decoder_width), dtype=np.float32)
+        outputs = [values.get(point) for point in self.points]
+        pairs = [affine.get(point) for point in self.points]
+        self._decoder.trace(ids, state, out, hidden, outputs, pairs)
+        return Activations(values, hidden, out)
 
     # -- predicting ------------------------------------------------------------------------------
 
     def top_k(self, state: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The ``k`` likeliest next words: ids ``[B, k]``, natural log-probabilities ``[B, k]``.
+        """Find the ``k`` likeliest next tokens.
 
-        Best first; of equals the lower id comes first. One pass over the decoder's rows; the
-        normaliser is exact, and the softmax is never held. Clusters of an adaptive softmax that
-        can't hold one of the ``k`` best are not opened.
+        One pass over the decoder's rows; the normalizer is exact, and the softmax is never held.
+        Clusters of an adaptive softmax that can't hold one of the ``k`` best are not opened.
 
-        Raises:
-            ValueError: ``k`` below 1 or above ``V`` too, or scores that overflow.
+        Args:
+            state: states ``[B, S]``.
+            k: how many, 1 to ``V``.
+
+        Returns:
+            ids ``[B, k]`` and natural log-probabilities ``[B, k]``, best first; of equals the lower
+            id comes first.
         """
-        ids = self._ids(state, k)
-        log_probs = np.empty(ids.shape, dtype=np.float32)
-        self._decoder.top_k(state, True, k, ids, log_probs)
-        return ids, log_probs
+        return self._top_k(state, True, k)
+
+    def top_k_hidden(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Find the ``k`` likeliest next tokens after hidden vectors ``[N, P]``, as ``read`` gives.
+
+        Returns:
+            ids ``[N, k]`` and natural log-probabilities ``[N, k]``, best first; of equals the lower
+            id comes first.
+        """
+        return self._top_k(hidden, False, k)
 
     def step_top_k(
         self, tokens: Tokens, state: np.ndarray, k: int, out: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``step``, then ``top_k``, in one call: the state after, ids and log-probabilities."""
+        """Read one token in each session and find the ``k`` likeliest next ones, in one call.
+
+        Args:
+            tokens: ids ``[B]``.
+            state: the state before, ``[B, S]``.
+            k: how many, 1 to ``V``.
+            out: where to write the state after, ``state`` itself if you like; None for a new array.
+
+        Returns:
+            The state after ``[B, S]``, ids ``[B, k]`` and natural log-probabilities ``[B, k]``.
+        """
         out = np.empty_like(state) if out is None else out
-        ids = self._ids(state, k)
+        ids = empty_ids(len(state), k, self.config.vocab_size)
         log_probs = np.empty(ids.shape, dtype=np.float32)
-        self._decoder.step_top_k(_ids(tokens, 1), state, out, k, ids, log_probs)
+        self._decoder.step_top_k(token_ids(tokens, 1), state, out, k, ids, log_probs)
         return out, ids, log_probs
 
     def rank(self, state: np.ndarray, k: int) -> np.ndarray:
-        """The ids of ``top_k`` alone, ``[B, k]``.
+        """Find the ``k`` likeliest next tokens without their probabilities.
 
         Rows of a float32 or bfloat16 decoder that can't win, by a bound from a coarser copy which
-        the first call makes, are left unread. The ranking is that of the whole computation.
+        the first call makes, are left unread. The ranking is that of ``top_k``.
+
+        Returns:
+            ids ``[B, k]``, best first.
         """
-        ids = self._ids(state, k)
+        ids = empty_ids(len(state), k, self.config.vocab_size)
         self._decoder.top_k(state, True, k, ids, None)
         return ids
 
     def log_prob(self, state: np.ndarray, tokens: Tokens) -> np.ndarray:
-        """The log-probability of ``tokens [B]`` as the next word, ``[B]``."""
+        """Return the natural log-probability of ``tokens [B]`` as the next ones, ``[B]``."""
         log_probs = np.empty(len(state), dtype=np.float32)
-        self._decoder.log_prob(state, True, _ids(tokens, 1), log_probs)
+        self._decoder.log_prob(state, True, token_ids(tokens, 1), log_probs)
         return log_probs
 
     def logits(self, state: np.ndarray) -> np.ndarray:
-        """The scores of all next words, ``[B, V]``; log-probabilities for an adaptive softmax."""
+        """Return the scores of all next tokens after states ``[B, S]``, ``[B, V]``.
+
+        For an adaptive softmax they are log-probabilities.
+        """
         return self._scores(state, True)
 
     def decode(self, hidden: np.ndarray) -> np.ndarray:
-        """``hidden [N, P]``, as ``read`` gives it, to the scores ``[N, V]``."""
+        """Return the scores ``[N, V]`` of hidden vectors ``[N, P]``, as ``read`` gives them.
+
+        For an adaptive softmax they are log-probabilities.
+        """
         return self._scores(hidden, False)
 
     def _scores(self, source: np.ndarray, states: bool) -> np.ndarray:
@@ -343,63 +391,8 @@ class Decoder:
         self._decoder.decode(source, states, scores)
         return scores
 
-    def _ids(self, state: np.ndarray, k: int) -> np.ndarray:
-        k = operator.index(k)
-        if not 1 <= k <= self.config.vocab_size:
-            raise ValueError(f"k must be 1 to {self.config.vocab_size}, not {k}")
-        return np.empty((len(state), k), dtype=np.int64)
-
-    def _choose_threads(self, most: int) -> None:
-        """Take as many threads as are fastest, by the clock, on words with their predictions."""
-        if not 1 <= most <= MOST_THREADS:
-            raise ValueError(f"threads must be 1 to {MOST_THREADS}, not {most}")
-        if most == 1:
-            return
-        state = self.initial_state()
-        choices = sorted({min(2**n, most) for n in range(most.bit_length() + 1)})
-        taken: dict[int, list[float]] = {threads: [] for threads in choices}
-        for _ in range(TRIALS):
-            for threads in choices:
-                self._decoder.threads = threads
-                self.top_k(self.step([0], state), 1)  # its threads have come up
-                start = time.perf_counter()
-                self.top_k(self.step([0], state), 1)
-                taken[threads].append(time.perf_counter() - start)
-        medians = {threads: sorted(times)[TRIALS // 2] for threads, times in taken.items()}
-        fastest = min(choices, key=medians.__getitem__)
-        self._decoder.threads = fastest if medians[fastest] * GAIN < medians[1] else 1
-
-
-def _plain(array: np.ndarray | None) -> np.ndarray | None:
-    """As the kernels need it: contiguous and aligned; a copy only where it is not."""
-    return None if array is None else np.require(array, requirements=["C", "A"])
-
-
-def _ids(tokens: Tokens, axes: int) -> np.ndarray:
-    """Tokens as a contiguous array of int64."""
-    if isinstance(tokens, np.ndarray) and tokens.ndim == axes and tokens.dtype == np.int64:
-        return np.ascontiguousarray(tokens)
-    ids = np.asarray(tokens)
-    if ids.ndim != axes:
-        raise ValueError(f"tokens must have {axes} axes, not {ids.ndim}")
-    if not ids.size:  # an empty list is of no type
-        return np.empty(ids.shape, dtype=np.int64)
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"tokens must be whole numbers, not {ids.dtype}")
-    return np.ascontiguousarray(ids, dtype=np.int64)
-
-
-def _sequence(tokens: Tokens, state: np.ndarray) -> np.ndarray:
-    """Tokens ``[T, B]``; those of one axis go to every session."""
-    ids = np.asarray(tokens)
-    if ids.ndim == 1:
-        ids = np.repeat(ids[:, None], len(state), axis=1)
-    return _ids(ids, 2)
-
-
-def _clamp(values: np.ndarray, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
-    """A clamp's mask or values for every word and session."""
-    given = np.asarray(values)
-    if given.dtype.kind not in "biuf":
-        raise TypeError(f"a clamp must be numbers, not {given.dtype}")
-    return np.ascontiguousarray(np.broadcast_to(given, shape), dtype=dtype)
+    def _top_k(self, source: np.ndarray, states: bool, k: int) -> tuple[np.ndarray, np.ndarray]:
+        ids = empty_ids(len(source), k, self.config.vocab_size)
+        log_probs = np.empty(ids.shape, dtype=np.float32)
+        self._decoder.top_k(source, states, k, ids, log_probs)
+        return ids, log_probs

@@ -8,15 +8,20 @@ no sum (see ``lens.span`` for gradients).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from carousel.adaptive import difference
+from carousel.adaptive_softmax import logit_difference_direction
 from carousel.errors import LensError
-from carousel.lens.points import check_layer, find_word, has_belt, memory_of
-from carousel.lens.trace import Trace
+from carousel.lens.display import NotebookDisplay
+from carousel.lens.names import cell_of, check_layer, find_word
+
+if TYPE_CHECKING:
+    from carousel.lens.trace import Trace
 
 
-class Belt:
+class Belt(NotebookDisplay):
     """The account of one layer's memory over one text.
 
     Raises:
@@ -24,15 +29,15 @@ class Belt:
     """
 
     def __init__(self, trace: Trace, layer: int = -1) -> None:
-        if not has_belt(trace.config):
+        if not cell_of(trace.config).has_belt:
             raise LensError(
                 "a plain RNN has no belt: its state is made anew at every word, not added to; "
-                "use its gradients (carousel.lens.span)"
+                "use its gradients (carousel.lens.saliency)"
             )
         self.trace = trace
         self.layer = check_layer(trace.config, layer)
         self.words = trace.words
-        self.memory = trace[memory_of(trace.config), self.layer].astype(np.float64)
+        self.memory = trace[cell_of(trace.config).memory, self.layer].astype(np.float64)
         """``[T, H]``: the belt after each word."""
         self.kept = trace.kept(self.layer).astype(np.float64)
         """``[T, H]``: the share of the belt that each word kept."""
@@ -44,11 +49,6 @@ class Belt:
         # Rounding is not a hand: what float32 made of the same sum differs by less than this.
         by_hand[np.abs(by_hand) <= 1e-5 * (1 + np.abs(before))] = 0
         self.put = self.put + by_hand
-
-    def _repr_html_(self) -> str:
-        from carousel.draw.notebook import belt_html
-
-        return belt_html(self)
 
     def luggage_at(self, t: int) -> np.ndarray:
         """``[t + 1, H]``: what is left at word ``t`` of each word's luggage; adds up to ``c_t``."""
@@ -64,18 +64,18 @@ class Belt:
         ``T² H`` numbers: for long texts use ``luggage_at`` or ``amounts``.
         """
         T, H = self.put.shape
-        made = np.zeros((T, T, H))
+        luggage = np.zeros((T, T, H))
         for t in range(T):
-            made[t, : t + 1] = self.luggage_at(t)
-        return made
+            luggage[t, : t + 1] = self.luggage_at(t)
+        return luggage
 
     def amounts(self) -> np.ndarray:
         """``[T, T]``: the same summed over units, ``Σ_units |luggage|``: how much is left."""
         T = len(self.put)
-        made = np.zeros((T, T))
+        amounts = np.zeros((T, T))
         for t in range(T):
-            made[t, : t + 1] = np.abs(self.luggage_at(t)).sum(1)
-        return made
+            amounts[t, : t + 1] = np.abs(self.luggage_at(t)).sum(1)
+        return amounts
 
     def error(self) -> float:
         """The largest relative gap between the account's sum and the memory, over all words.
@@ -97,18 +97,18 @@ class Belt:
         """
         amounts = self.amounts()
         T = len(amounts)
-        made = np.full((T, T), np.nan)
+        retention = np.full((T, T), np.nan)
         for s in range(T):
-            made[s, : T - s] = amounts[s:, s] / max(amounts[s, s], 1e-30)
-        return made
+            retention[s, : T - s] = amounts[s:, s] / max(amounts[s, s], 1e-30)
+        return retention
 
     def half_life_of_words(self) -> list[float]:
         """After how many words half of each word's luggage is gone; infinite if it never is."""
-        made = []
+        half_lives = []
         for row in self.retention():
             gone = np.flatnonzero(row < 0.5)
-            made.append(float(gone[0]) if len(gone) else np.inf)
-        return made
+            half_lives.append(float(gone[0]) if len(gone) else np.inf)
+        return half_lives
 
     def half_life_of_units(self) -> np.ndarray:
         """``[H]``: the half-life in words of each unit, ``ln ½ / mean ln f``, over this text."""
@@ -127,17 +127,15 @@ class Belt:
             LensError: not the last layer, an unknown word, a trace without its model, or words in
                 different clusters of an adaptive softmax.
         """
-        config, model = self.trace.config, self.trace.model
+        config, model, tokenizer = self.trace.config, self.trace.model, self.trace.tokenizer
         if self.layer != config.layers - 1:
             raise LensError("only the last layer's memory is read by the decoder directly")
-        if model is None:
+        if model is None or tokenizer is None:
             raise LensError("a loaded trace has no decoder: give load() the model")
-        a, b = (
-            find_word(model.tokenizer.tokens(), w, "the vocabulary")[0] for w in (first, second)
-        )
+        a, b = (find_word(tokenizer.tokens(), w, "the vocabulary")[0] for w in (first, second))
         weights = model.weights
         if config.cutoffs:
-            apart = difference(weights, config.vocab_size, config.cutoffs, a, b)
+            apart = logit_difference_direction(weights, config.vocab_size, config.cutoffs, a, b)
             if apart is None:
                 raise LensError(
                     f"{first} and {second} are in different clusters of the adaptive softmax, so "
@@ -150,7 +148,7 @@ class Belt:
         if "projection.weight" in weights:
             direction = direction @ weights["projection.weight"]
         luggage = self.luggage_at(at)
-        if memory_of(config) == "h":
+        if cell_of(config).memory == "h":
             shares: np.ndarray = luggage @ direction
             return shares
         c = self.memory[at]

@@ -5,21 +5,32 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from carousel.cells import Array, State
 from carousel.errors import LensError, UntouchedWarning
-from carousel.folder import Config
-from carousel.lens.points import DERIVED, check_layer, find_name, find_word
-from carousel.lens.trace import Trace
-from carousel.model import LanguageModel
-from carousel.unroll import EditAt
+from carousel.inference.clamped import (
+    Affine,
+    Change,
+    ClampedBackend,
+    Freeze,
+    Function,
+    Intervention,
+    Noise,
+    Patch,
+)
+from carousel.inference.model import RecurrentLM
+from carousel.lens.names import DERIVED, check_layer, find_name, find_word
+from carousel.lens.trace import LINE_START, Trace
+from carousel.storage.config import Config
+from carousel.text.tokenizer import Tokenizer
 
-How = Literal["set", "scale", "noise", "freeze", "mean", "patch", "function"]
-HOWS: tuple[How, ...] = ("set", "scale", "noise", "freeze", "mean", "patch", "function")
+How = Literal["set", "scale", "toward", "noise", "freeze", "mean", "patch", "function"]
+HOWS: tuple[How, ...] = (
+    "set", "scale", "toward", "noise", "freeze", "mean", "patch", "function",
+)  # fmt: skip
 Where = str | int | Sequence[str | int] | None
 Value = float | Sequence[float] | np.ndarray | Trace | Sequence[Trace] | Callable[..., Any] | None
 
@@ -28,35 +39,45 @@ Value = float | Sequence[float] | np.ndarray | Trace | Sequence[Trace] | Callabl
 class Clamp:
     """One intervention at a gate or state.
 
-    ``name`` is a gate or state by its short or long name (``"forget"``), or a point
-    (``"layers.0.forget"``).
+    The methods ``set``, ``scale``, ``toward``, ``noise``, ``freeze``, ``mean``, ``patch`` and
+    ``function`` make one each. Called directly, ``how`` says which; without it a ``Trace`` as value
+    means ``patch``, a function ``function``, and anything else ``set``.
 
-    ``how`` is one of
+    Args:
+        name: a gate or state by its short or long name (``"forget"``), in every layer or in
+            ``layer``; or with its layer (``"layers.0.forget"``).
+        value: what ``how`` needs: a number, one for each unit, a trace, or a function.
+        how: what is done.
+        layer: the layer; None for all.
+        at: where: a word, a position (0 is the line start, 1 the first word), a range of positions,
+            or several of these; None for every word. A word of several tokens is held at its last
+            one, when it is known.
+        units: which units; None for all.
+        source: for ``patch``, the position in the other run; None for the same one.
+        seed: for ``noise``.
+        strength: for ``toward``: 0 leaves the gate as it is, 1 sets it.
 
-    - ``set``: to ``value`` (a number, or one for each unit); zero-ablation is 0
-    - ``scale``: times ``value``
-    - ``noise``: plus normal noise of standard deviation ``value``, from ``seed``
-    - ``freeze``: what it was at the word before
-    - ``mean``: its mean over a trace or several (mean-ablation)
-    - ``patch``: what it was in another run, a ``Trace``, at the same position or at ``source``
-      (activation patching)
-    - ``function``: what ``value(array)`` returns, for ``[B, H]`` or the chosen units of it
-
-    A ``Trace`` as value means ``patch``, a function ``function``; else ``set`` is understood.
+    >>> Clamp.set("forget", 1.0, at="friend")
+    Clamp(name='forget', value=1.0, how='set', at='friend')
     """
 
     name: str
     value: Value = None
     how: How | None = None
     layer: int | None = None
-    """The layer; None for all."""
     at: Where = None
-    """A word, a position (0 is the line start), or several; None for every word."""
     units: Sequence[int] | None = None
-    """Which units; None for all."""
     source: int | None = None
-    """``patch``: the position in the other run; None for the same."""
     seed: int = 0
+    strength: float | Sequence[float] | np.ndarray = 1.0
+
+    def __repr__(self) -> str:
+        fields = {
+            name: value
+            for name, value in vars(self).items()
+            if value is not type(self).__dataclass_fields__[name].default
+        }
+        return f"Clamp({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @property
     def kind(self) -> How:
@@ -67,117 +88,118 @@ class Clamp:
             return "patch"
         return "function" if callable(self.value) else "set"
 
+    @classmethod
+    def set(
+        cls,
+        name: str,
+        value: float | Sequence[float] | np.ndarray,
+        *,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """The gate is ``value``: a number, or one for each unit. 0 is zero-ablation."""
+        return cls(name, value, "set", layer, at, units)
 
-@dataclass
-class _Bound:
-    """A clamp checked against a model: what it matches, and what it makes."""
+    @classmethod
+    def scale(
+        cls,
+        name: str,
+        factor: float | Sequence[float] | np.ndarray,
+        *,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """The gate is multiplied by ``factor``: a number, or one for each unit."""
+        return cls(name, factor, "scale", layer, at, units)
 
-    clamp: Clamp
-    points: frozenset[str]
-    words: tuple[tuple[int, ...], ...]
-    positions: frozenset[int]
-    units: np.ndarray | None
-    make: Callable[[str, int, np.ndarray], Any]
-    touched: int = 0
-    last: dict[str, np.ndarray] = field(default_factory=dict)
+    @classmethod
+    def toward(
+        cls,
+        name: str,
+        target: float | Sequence[float] | np.ndarray,
+        strength: float,
+        *,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """The gate moves toward ``target``: ``(1 - strength) value + strength target``."""
+        return cls(name, target, "toward", layer, at, units, strength=strength)
 
-    def mask(self, ids: np.ndarray, from_start: bool) -> np.ndarray:
-        """``[T, B]`` of bool: where it acts."""
-        if not self.words and not self.positions:
-            return np.ones(ids.shape, dtype=bool)
-        made = np.zeros(ids.shape, dtype=bool)
-        if from_start:
-            made[[at for at in self.positions if at < len(ids)]] = True
-        for word in self.words:
-            for start in range(len(ids) - len(word) + 1):
-                hit = (ids[start : start + len(word)] == np.array(word)[:, None]).all(0)
-                made[start : start + len(word)] |= hit
-        return made
+    @classmethod
+    def noise(
+        cls,
+        name: str,
+        deviation: float | Sequence[float] | np.ndarray,
+        *,
+        seed: int = 0,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """Normal noise of this standard deviation is added; the same at each reading."""
+        return cls(name, deviation, "noise", layer, at, units, seed=seed)
 
+    @classmethod
+    def freeze(
+        cls,
+        name: str,
+        *,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """The gate is what it was at the word before."""
+        return cls(name, None, "freeze", layer, at, units)
 
-class Held(LanguageModel):
-    """A model whose gates are held: the same weights, and the same methods, under clamps.
+    @classmethod
+    def mean(
+        cls,
+        name: str,
+        traces: Trace | Sequence[Trace],
+        *,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """The gate is its mean over all words of a trace or of several (mean-ablation)."""
+        return cls(name, traces, "mean", layer, at, units)
 
-    Positions count from the start of a line that is read from a zero state; words act wherever they
-    are read.
-    """
+    @classmethod
+    def patch(
+        cls,
+        name: str,
+        trace: Trace,
+        *,
+        source: int | None = None,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """The gate is what it was in another run, at the same position or at ``source``.
 
-    def __init__(self, model: LanguageModel, clamps: Sequence[Clamp]) -> None:
-        self.__dict__.update(model.__dict__)
-        self.clamps = list(clamps)
-        earlier: list[_Bound] = model.bound if isinstance(model, Held) else []
-        self.bound: list[_Bound] = [*earlier, *(bind(model, clamp) for clamp in clamps)]
+        Activation patching: Vig et al. 2020 (arXiv:2004.12265).
+        """
+        return cls(name, trace, "patch", layer, at, units, source)
 
-    def hidden(
-        self, ids: np.ndarray, state: State, edit: EditAt | None = None
-    ) -> tuple[np.ndarray, State]:
-        """As ``LanguageModel.hidden``; ``edit`` sees what the clamps have made."""
-        # Which words are held must be known by word; a line's start is known by its zero state.
-        from_start = not any(np.any(part) for part in state)
-        masks = [bound.mask(ids, from_start) for bound in self.bound]
-
-        def held(point: str, t: int, value: Array) -> Array:
-            for bound, mask in zip(self.bound, masks, strict=True):
-                if point in bound.points:
-                    value = _apply(bound, mask[t], point, t, value)
-            return value if edit is None else edit(point, t, value)
-
-        return LanguageModel.hidden(self, ids, state, held)
-
-    def watch(
-        self, ids: np.ndarray, state: State, points: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, State]:
-        """As ``LanguageModel.watch``, as it is held."""
-        clamps = self._constants(ids, state)
-        if self.decoder is None or clamps is None:
-            return self.record(ids, state, points)
-        from carousel.engine.watch import watch
-
-        return watch(self.decoder, ids, state, points, clamps)
-
-    def _constants(
-        self, ids: np.ndarray, state: State
-    ) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
-        """What is held where, by point, if every clamp sets constants; None if one does more."""
-        if any(bound.clamp.kind != "set" for bound in self.bound):
-            return None
-        from_start = not any(np.any(part) for part in state)
-        shape = (*ids.shape, self.config.hidden_size)
-        made: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for bound in self.bound:
-            rows = bound.mask(ids, from_start)
-            units = slice(None) if bound.units is None else bound.units
-            here = np.zeros(shape, dtype=bool)
-            here[..., units] = rows[..., None]
-            constant = np.asarray(bound.clamp.value, dtype=np.float32)
-            for point in bound.points:
-                mask, values = made.setdefault(
-                    point, (np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.float32))
-                )
-                mask |= here
-                full = np.zeros(shape, dtype=np.float32)
-                full[..., units] = constant
-                values[here] = full[here]
-            bound.touched += int(rows.sum()) * len(bound.points)
-        return made
-
-    def untouched(self) -> list[Clamp]:
-        """The clamps that have changed nothing so far."""
-        return [bound.clamp for bound in self.bound if not bound.touched]
-
-    def warn_untouched(self) -> None:
-        """Warn of clamps that met none of their words."""
-        for clamp in self.untouched():
-            where = "any word" if clamp.at is None else f"{clamp.at!r}"
-            warnings.warn(
-                f"the clamp of {clamp.name} touched nothing: {where} was never read under it",
-                UntouchedWarning,
-                stacklevel=3,
-            )
+    @classmethod
+    def function(
+        cls,
+        name: str,
+        function: Callable[[np.ndarray], Any],
+        *,
+        layer: int | None = None,
+        at: Where = None,
+        units: Sequence[int] | None = None,
+    ) -> Clamp:
+        """The gate is what ``function`` makes of ``[b, n]``: the texts and units that are held."""
+        return cls(name, function, "function", layer, at, units)
 
 
 @contextmanager
-def hold(model: LanguageModel, *clamps: Clamp) -> Iterator[Held]:
+def hold(model: RecurrentLM, tokenizer: Tokenizer, *clamps: Clamp) -> Iterator[RecurrentLM]:
     """A model under ``clamps``, as a context; the model itself is never changed.
 
     Raises:
@@ -186,19 +208,38 @@ def hold(model: LanguageModel, *clamps: Clamp) -> Iterator[Held]:
     Warns:
         UntouchedWarning: at the end, for a clamp that changed nothing.
     """
-    held = Held(model, clamps)
+    held = model.clamped([bind_clamp(model.config, tokenizer, clamp) for clamp in clamps])
     yield held
-    held.warn_untouched()
+    warn_untouched(held, clamps)
 
 
-def bind(model: LanguageModel, clamp: Clamp) -> _Bound:
-    """Check a clamp against a model.
+def untouched(held: RecurrentLM, clamps: Sequence[Clamp]) -> list[Clamp]:
+    """Those of ``clamps``, the last ones by which ``held`` is held, that have changed nothing."""
+    if not clamps:
+        return []
+    assert isinstance(held.backend, ClampedBackend)
+    counts = held.backend.touched[-len(clamps) :]
+    return [clamp for clamp, count in zip(clamps, counts, strict=True) if not count]
+
+
+def warn_untouched(held: RecurrentLM, clamps: Sequence[Clamp]) -> None:
+    """Warn of clamps that have changed nothing."""
+    for clamp in untouched(held, clamps):
+        where = "any word" if clamp.at is None else f"{clamp.at!r}"
+        warnings.warn(
+            f"the clamp of {clamp.name} touched nothing: {where} was never read under it",
+            UntouchedWarning,
+            stacklevel=4,
+        )
+
+
+def bind_clamp(config: Config, tokenizer: Tokenizer, clamp: Clamp) -> Intervention:
+    """Check a clamp against a model, and say it in names, positions and token ids.
 
     Raises:
         LensError: a gate, layer, unit or word that does not exist; it lists what does.
     """
-    config = model.config
-    short, layers = _place(config, clamp)
+    names = _names(config, clamp)
     H = config.hidden_size
     units: np.ndarray | None = None
     if clamp.units is not None:
@@ -206,47 +247,31 @@ def bind(model: LanguageModel, clamp: Clamp) -> _Bound:
         wrong = units[(units < 0) | (units >= H)]
         if len(wrong):
             raise LensError(f"there is no unit {wrong[0]}; there are 0 to {H - 1}")
-    words: list[tuple[int, ...]] = []
-    positions: set[int] = set()
-    at = clamp.at
-    for place in [] if at is None else [at] if isinstance(at, str | int) else at:
-        if isinstance(place, str):
-            words.append(_word_ids(model, place))
-        elif place < 0:
-            raise LensError(f"position {place} can't be known ahead; positions count from 0")
-        else:
-            positions.add(int(place))
-    if at is not None and not words and not positions:
+    places = _places(clamp)
+    words = tuple(_word_ids(tokenizer, place) for place in places if isinstance(place, str))
+    positions = frozenset(place for place in places if isinstance(place, int))
+    if any(position < 0 for position in positions):
+        raise LensError(f"position {min(positions)} can't be known ahead: positions count from 0")
+    if clamp.at is not None and not places:
         raise LensError("a clamp at no word at all; leave `at` out to hold every word")
-    points = frozenset(f"layers.{layer}.{short}" for layer in layers)
-    return _Bound(
-        clamp, points, tuple(words), frozenset(positions), units, _maker(clamp, points, units, H)
+    n = H if units is None else len(units)
+    return Intervention(
+        names=names,
+        change=_change(clamp, names, units, n),
+        units=units,
+        positions=positions or None,
+        words=words,
     )
 
 
-def parse_clamp(text: str) -> Clamp:
-    """The clamp that ``forget=1@friend`` writes: gate, ``=`` to set or ``*`` to scale, a number,
-    and where (words or positions with commas between; every word if left out).
-
-    Raises:
-        LensError: it is not written so.
-    """
-    setting, _, where = text.partition("@")
-    sign = "=" if "=" in setting else "*"
-    name, found, number = setting.partition(sign)
-    try:
-        if not found or not name:
-            raise ValueError
-        value = float(number)
-    except ValueError:
-        raise LensError(
-            f"{text!r} is no clamp: write GATE=VALUE@WORD, as forget=1@friend, or GATE*FACTOR@WORD"
-        ) from None
-    at: list[str | int] = [int(w) if w.isdecimal() else w for w in where.split(",") if w]
-    return Clamp(name.strip(), value, "set" if sign == "=" else "scale", at=at or None)
+def _places(clamp: Clamp) -> list[str | int]:
+    if clamp.at is None:
+        return []
+    places = [clamp.at] if isinstance(clamp.at, str | int) else list(clamp.at)
+    return [place if isinstance(place, str) else int(place) for place in places]
 
 
-def _place(config: Config, clamp: Clamp) -> tuple[str, list[int]]:
+def _names(config: Config, clamp: Clamp) -> tuple[str, ...]:
     name, layer = clamp.name, clamp.layer
     if name.startswith("layers."):
         number, _, name = name.removeprefix("layers.").partition(".")
@@ -257,12 +282,11 @@ def _place(config: Config, clamp: Clamp) -> tuple[str, list[int]]:
     if short in DERIVED:
         raise LensError(f"{short} is made of gates: hold those (forget, input, candidate)")
     layers = range(config.layers) if layer is None else [check_layer(config, layer)]
-    return short, list(layers)
+    return tuple(f"layers.{number}.{short}" for number in layers)
 
 
-def _word_ids(model: LanguageModel, word: str) -> tuple[int, ...]:
-    tokenizer = model.tokenizer
-    if word == "⏎":
+def _word_ids(tokenizer: Tokenizer, word: str) -> tuple[int, ...]:
+    if word == LINE_START:
         return (tokenizer.eol_id,)
     ids = tuple(tokenizer.encode(word))
     if not ids or tokenizer.unknown_id in ids:
@@ -271,71 +295,62 @@ def _word_ids(model: LanguageModel, word: str) -> tuple[int, ...]:
     return ids
 
 
-def _maker(
-    clamp: Clamp, points: frozenset[str], units: np.ndarray | None, H: int
-) -> Callable[[str, int, np.ndarray], Any]:
-    """``make(point, t, value [b, n]) -> value``: the new values of the rows and units held."""
+def _change(
+    clamp: Clamp, names: Sequence[str], units: np.ndarray | None, n: int
+) -> Change | Freeze | Function:
     kind, value = clamp.kind, clamp.value
     if kind not in HOWS:
         raise LensError(f"how must be one of {', '.join(HOWS)}, not {kind!r}")
-    n = H if units is None else len(units)
     if kind == "freeze":
-        return lambda point, t, now: now  # the value before is at hand in _apply
+        return Freeze()
     if kind == "function":
         if not callable(value):
             raise LensError("how='function' wants a function as value")
-        return lambda point, t, now: value(now)
+        return Function(value)
     if kind in ("patch", "mean"):
-        traces = [value] if isinstance(value, Trace) else value
-        if not isinstance(traces, Sequence) or not all(isinstance(x, Trace) for x in traces):
-            raise LensError(f"how={kind!r} wants a trace as value")
-        return _from_traces(clamp, traces, points, units)  # type: ignore[arg-type]
+        return _from_traces(clamp, names, units)
+    number = _numbers(kind, value, n)
+    if kind == "set":
+        return Affine(np.zeros(1, dtype=np.float32), number)
+    if kind == "scale":
+        return Affine(number, np.zeros(1, dtype=np.float32))
+    if kind == "noise":
+        return Noise(number, n, clamp.seed)
+    strength = np.asarray(clamp.strength, dtype=np.float32)
+    if not np.all((strength >= 0) & (strength <= 1)):
+        raise LensError(f"strength must be 0 to 1, not {clamp.strength}")
+    return Affine(1 - strength, strength * number)
+
+
+def _numbers(kind: str, value: Any, n: int) -> np.ndarray:
+    """One number, one for each unit ``[n]``, or one for each text and all units ``[B, 1]``."""
     try:
         number = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError):
         raise LensError(f"{kind} wants a number as value, not {value!r}") from None
-    if number.shape not in ((), (n,)):
+    if number.shape not in ((), (n,)) and not (number.ndim == 2 and number.shape[1] in (1, n)):
         raise LensError(f"{kind} wants one number, or one for each of {n} units")
     if not np.isfinite(number).all():
         raise LensError(f"{kind} wants finite numbers")
-    if kind == "set":
-        return lambda point, t, now: np.broadcast_to(number, now.shape)
-    if kind == "scale":
-        return lambda point, t, now: now * number
-    rng = np.random.default_rng(clamp.seed)
-    return lambda point, t, now: now + number * rng.normal(size=now.shape).astype(now.dtype)
+    return number
 
 
-def _from_traces(
-    clamp: Clamp, traces: Sequence[Trace], points: frozenset[str], units: np.ndarray | None
-) -> Callable[[str, int, np.ndarray], Any]:
-    chosen = slice(None) if units is None else units
-    tables = {point: [trace[point][:, chosen] for trace in traces] for point in points}
+def _from_traces(clamp: Clamp, names: Sequence[str], units: np.ndarray | None) -> Change:
+    value = clamp.value
+    traces = [value] if isinstance(value, Trace) else value
+    if (
+        not isinstance(traces, Sequence)
+        or not traces
+        or not all(isinstance(trace, Trace) for trace in traces)
+    ):
+        raise LensError(f"how={clamp.kind!r} wants a trace as value")
+    tables = {name: [_columns(trace, name, units) for trace in traces] for name in names}
     if clamp.kind == "mean":
-        means = {point: np.concatenate(rows).mean(0) for point, rows in tables.items()}
-        return lambda point, t, now: np.broadcast_to(means[point], now.shape)
-
-    def patched(point: str, t: int, now: np.ndarray) -> np.ndarray:
-        rows = tables[point][0]
-        at = t if clamp.source is None else clamp.source
-        if not -len(rows) <= at < len(rows):
-            raise LensError(f"the other run has no word {at}: it has {len(rows)}")
-        return np.broadcast_to(rows[at], now.shape)
-
-    return patched
+        means = {name: np.concatenate(rows).mean(0) for name, rows in tables.items()}
+        return Affine(np.zeros(1, dtype=np.float32), means)
+    return Patch({name: rows[0] for name, rows in tables.items()}, clamp.source)
 
 
-def _apply(bound: _Bound, rows: np.ndarray, point: str, t: int, value: np.ndarray) -> np.ndarray:
-    """``value [B, H]`` with the rows and units that are held replaced."""
-    frozen = bound.clamp.kind == "freeze"
-    if rows.any():
-        made = value.copy()
-        where = np.ix_(rows, np.arange(value.shape[1]) if bound.units is None else bound.units)
-        # Before the first word there is nothing to freeze: it stays.
-        source = bound.last.get(point, value) if frozen and t else value
-        made[where] = bound.make(point, t, source[where])
-        bound.touched += int(rows.sum())
-        value = made
-    if frozen:
-        bound.last[point] = value
-    return value
+def _columns(trace: Any, name: str, units: np.ndarray | None) -> np.ndarray:
+    values: np.ndarray = trace[name]
+    return values if units is None else values[:, units]

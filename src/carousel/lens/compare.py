@@ -7,14 +7,16 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from carousel.lens.clamp import Clamp, hold
-from carousel.lens.points import find_word, names_of
+from carousel.inference.model import RecurrentLM
+from carousel.lens.clamp import Clamp, bind_clamp
+from carousel.lens.display import NotebookDisplay
+from carousel.lens.names import cell_of, find_word
 from carousel.lens.trace import Trace, trace_texts
-from carousel.model import LanguageModel
+from carousel.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(NotebookDisplay):
     """Two texts, aligned word by word."""
 
     first: Trace
@@ -26,11 +28,6 @@ class Comparison:
     distance: np.ndarray
     """``[gate, layer, pair]``: mean over units of ``|first - second|``; NaN without counterpart."""
 
-    def _repr_html_(self) -> str:
-        from carousel.draw.notebook import comparison_html
-
-        return comparison_html(self)
-
     def parting(self) -> int | None:
         """The first pair whose words differ; None if the texts are the same."""
         for number, (a, b) in enumerate(self.pairs):
@@ -39,11 +36,11 @@ class Comparison:
         return None
 
 
-def compare_texts(model: LanguageModel, first: str, second: str) -> Comparison:
+def compare_texts(model: RecurrentLM, tokenizer: Tokenizer, first: str, second: str) -> Comparison:
     """Read two texts and align them: equal words pair up, replaced ones one by one."""
-    a, b = trace_texts(model, [first, second])
+    a, b = trace_texts(model, tokenizer, [first, second])
     pairs = align(a.words, b.words)
-    names = tuple(names_of(model.config))
+    names = tuple(cell_of(model.config).names)
     distance = np.full((len(names), model.config.layers, len(pairs)), np.nan)
     for gate, name in enumerate(names):
         for layer in range(model.config.layers):
@@ -66,7 +63,7 @@ def align(first: list[str], second: list[str]) -> list[tuple[int | None, int | N
 
 
 def patch_texts(
-    model: LanguageModel, comparison: Comparison, compare: tuple[str, str]
+    model: RecurrentLM, tokenizer: Tokenizer, comparison: Comparison, compare: tuple[str, str]
 ) -> np.ndarray:
     """``[gate, layer, pair]``: what one patched gate at one word does to the decision.
 
@@ -77,7 +74,7 @@ def patch_texts(
     Raises:
         LensError: a word that is not in the vocabulary.
     """
-    tokens = model.tokenizer.tokens()
+    tokens = tokenizer.tokens()
     a, b = (find_word(tokens, word, "the vocabulary")[0] for word in compare)
 
     def difference(trace: Trace) -> float:
@@ -86,7 +83,7 @@ def patch_texts(
 
     start = difference(comparison.first)
     gap = difference(comparison.second) - start
-    made = np.full(comparison.distance.shape, np.nan)
+    effects = np.full(comparison.distance.shape, np.nan)
     ids = comparison.first.ids[:, None]
     for gate, name in enumerate(comparison.names):
         for layer in range(model.config.layers):
@@ -94,8 +91,8 @@ def patch_texts(
                 if s is None or t is None:
                     continue
                 patch = Clamp(name, comparison.second, layer=layer, at=s, source=t)
-                with hold(model, patch) as held:
-                    hidden, _ = held.hidden(ids, held.initial_state())
-                logits = held.logits(hidden[-1, 0])
-                made[gate, layer, number] = (logits[a] - logits[b] - start) / (gap or np.nan)
-    return made
+                held = model.clamped([bind_clamp(model.config, tokenizer, patch)])
+                reading = held.read(ids, held.initial_state())
+                logits = held.logits(reading.hidden[-1, 0])
+                effects[gate, layer, number] = (logits[a] - logits[b] - start) / (gap or np.nan)
+    return effects

@@ -9,14 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from carousel.lens.clamp import Clamp, hold, parse_clamp
-from carousel.lens.points import find_word
+from carousel.inference.model import RecurrentLM
+from carousel.lens.clamp import Clamp, hold
+from carousel.lens.clamp_syntax import parse_clamp
+from carousel.lens.display import NotebookDisplay
+from carousel.lens.names import find_word
 from carousel.lens.trace import Trace, show_token, trace_text
-from carousel.model import LanguageModel
-from carousel.predict.next_word import softmax
+from carousel.softmax import softmax
+from carousel.text.tokenizer import Tokenizer
 
 
-class Change(NamedTuple):
+class WordChange(NamedTuple):
     """A word's probability before and after."""
 
     word: str
@@ -25,7 +28,7 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(NotebookDisplay):
     """A prediction before and after, at the end of a text."""
 
     before: Trace
@@ -36,13 +39,8 @@ class Effect:
     difference_after: float | None
     divergence: float
     """``KL(before ‖ after)`` of the next-word distributions, in nats."""
-    changes: list[Change]
+    changes: list[WordChange]
     """The words whose probability changed most, the largest change first."""
-
-    def _repr_html_(self) -> str:
-        from carousel.draw.notebook import effect_html
-
-        return effect_html(self)
 
     def table(self) -> dict[str, Any]:
         """As plain data, for JSON."""
@@ -56,7 +54,8 @@ class Effect:
 
 
 def measure_effect(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     text: str,
     clamp: Clamp | str | Sequence[Clamp | str],
     *,
@@ -67,8 +66,10 @@ def measure_effect(
 
     Args:
         model: the model.
+        tokenizer: its tokenizer.
         text: the text.
-        clamp: one clamp or several; as text, ``"forget=1@friend"``.
+        clamp: one clamp or several; as text, ``"forget=1@friend"`` (see ``parse_clamp``). A word is
+            held at each place where it stands in the text.
         compare: two words whose difference in logits is measured.
         k: how many changes to list.
 
@@ -78,44 +79,67 @@ def measure_effect(
     Warns:
         UntouchedWarning: for a clamp that changed nothing.
     """
-    given = [clamp] if isinstance(clamp, Clamp | str) else list(clamp)
-    clamps = [parse_clamp(one) if isinstance(one, str) else one for one in given]
-    before = trace_text(model, text)
-    clamps = [_in_text(one, before) for one in clamps]
-    with hold(model, *clamps) as held:
-        after = trace_text(held, text)
+    before = trace_text(model, tokenizer, text)
+    clamps = clamps_in_text(tokenizer, before, clamp)
+    with hold(model, tokenizer, *clamps) as held:
+        after = trace_text(held, tokenizer, text)
     assert before.logits is not None  # a trace keeps them unless told otherwise
     assert after.logits is not None
     p, q = softmax(before.logits[-1]), softmax(after.logits[-1])
-    tokens = model.tokenizer.tokens()
+    tokens = tokenizer.tokens()
     order = np.argsort(-np.abs(q - p), kind="stable")[:k]
-    was: float | None = None
-    now: float | None = None
+    difference_before: float | None = None
+    difference_after: float | None = None
     if compare is not None:
         a, b = (find_word(tokens, word, "the vocabulary")[0] for word in compare)
-        was = float(before.logits[-1, a] - before.logits[-1, b])
-        now = float(after.logits[-1, a] - after.logits[-1, b])
+        difference_before = float(before.logits[-1, a] - before.logits[-1, b])
+        difference_after = float(after.logits[-1, a] - after.logits[-1, b])
     return Effect(
         before,
         after,
         compare,
-        was,
-        now,
+        difference_before,
+        difference_after,
         divergence=float((p * (np.log(p + 1e-300) - np.log(q + 1e-300))).sum()),
-        changes=[Change(show_token(tokens[i]), float(p[i]), float(q[i])) for i in order],
+        changes=[WordChange(show_token(tokens[i]), float(p[i]), float(q[i])) for i in order],
     )
 
 
-def _in_text(clamp: Clamp, trace: Trace) -> Clamp:
-    """The clamp, if its words stand in the text; a word typed twice is held twice."""
-    at = clamp.at
-    places = [] if at is None else [at] if isinstance(at, str | int) else list(at)
-    single = trace.model is not None and trace.model.tokenizer.kind in ("words", "whitespace")
-    made: list[str | int] = []
+def clamps_in_text(
+    tokenizer: Tokenizer, trace: Trace, clamps: Clamp | str | Sequence[Clamp | str]
+) -> list[Clamp]:
+    """The clamps, with their words as the positions at which these stand in a text.
+
+    All tokens of a word are held, and a word that stands there twice is held twice.
+
+    Raises:
+        LensError: a word that is not in the text.
+    """
+    given = [clamps] if isinstance(clamps, Clamp | str) else list(clamps)
+    parsed = [
+        parse_clamp(clamp, trace.words) if isinstance(clamp, str) else clamp for clamp in given
+    ]
+    return [_in_text(tokenizer, trace, clamp) for clamp in parsed]
+
+
+def _in_text(tokenizer: Tokenizer, trace: Trace, clamp: Clamp) -> Clamp:
+    if clamp.at is None:
+        return clamp
+    places = [clamp.at] if isinstance(clamp.at, str | int) else list(clamp.at)
+    positions: list[str | int] = []
     for place in places:
-        if isinstance(place, str) and single and trace.model is not None:
-            word = trace.model.tokenizer.normalize(place)
-            made += find_word(trace.words, word)
+        if isinstance(place, str):
+            positions += _positions(tokenizer, trace, place)
         else:
-            made.append(place)
-    return clamp if at is None else dataclasses.replace(clamp, at=made)
+            positions.append(place)
+    return dataclasses.replace(clamp, at=positions)
+
+
+def _positions(tokenizer: Tokenizer, trace: Trace, word: str) -> list[int]:
+    if tokenizer.whole_words:
+        return find_word(trace.words, tokenizer.normalize(word))
+    ids, wanted = trace.ids.tolist(), tokenizer.encode(word)
+    starts = [t for t in range(len(ids)) if wanted and ids[t : t + len(wanted)] == wanted]
+    if not starts:
+        find_word([word for word in trace.words if word.strip()], word)
+    return [start + offset for start in starts for offset in range(len(wanted))]

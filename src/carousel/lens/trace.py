@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carousel.errors import FolderError, LensError
-from carousel.folder import Config, parse_json, write_file
-from carousel.lens.points import DERIVED, find_name, find_point, memory_of, names_of, points_of
-from carousel.model import LanguageModel
-from carousel.predict.next_word import Prediction, softmax
-from carousel.text.tokenizer import END_OF_LINE
+from carousel.inference.model import RecurrentLM
+from carousel.lens.display import NotebookDisplay
+from carousel.lens.names import DERIVED, cell_of, find_full_name, find_name, full_names
+from carousel.predict.next_words import Prediction
+from carousel.softmax import softmax
+from carousel.storage.atomic import write_file
+from carousel.storage.config import Config
+from carousel.storage.strict_json import parse_json
+from carousel.text.tokenizer import END_OF_LINE, Tokenizer
 
 if TYPE_CHECKING:
     from carousel.lens.belt import Belt
@@ -23,7 +27,7 @@ LINE_START = "⏎"
 """How the line end that every text is read after is shown: the first position of a trace."""
 
 
-class Trace:
+class Trace(NotebookDisplay):
     """What a model did at each word of one text.
 
     ``trace["layers.0.f"]``, ``trace["layers.0.forget"]``, ``trace["f", 0]`` or, for one layer,
@@ -38,7 +42,8 @@ class Trace:
         ids: np.ndarray,
         values: dict[str, np.ndarray],
         logits: np.ndarray | None,
-        model: LanguageModel | None = None,
+        model: RecurrentLM | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         self.config = config
         self.words = list(words)
@@ -51,6 +56,8 @@ class Trace:
         """``[T, V]``: of the word after each word; None where not asked for."""
         self.model = model
         """The model that made it, for what needs its decoder; None for a loaded trace."""
+        self.tokenizer = tokenizer
+        """The model's tokenizer; None for a loaded trace."""
 
     def __len__(self) -> int:
         return len(self.words)
@@ -58,38 +65,34 @@ class Trace:
     def __repr__(self) -> str:
         return f"Trace({self.config.cell}, {len(self)} words: {' '.join(self.words[:8])!r})"
 
-    def _repr_html_(self) -> str:
-        from carousel.draw.notebook import trace_html
-
-        return trace_html(self)
-
     def __getitem__(self, name: str | tuple[str, int]) -> np.ndarray:
         """``[T, H]`` of a point, by its short or long name; ``keep`` and ``write`` too.
 
         Raises:
             LensError: no such point, or one that was not recorded.
         """
-        point = find_point(self.config, name)
-        if point in self.values:
-            return self.values[point]
-        layer, short = point.removeprefix("layers.").split(".")
+        full_name = find_full_name(self.config, name)
+        if full_name in self.values:
+            return self.values[full_name]
+        layer, short = full_name.removeprefix("layers.").split(".")
         if short not in DERIVED:
-            raise LensError(f"{point} was not recorded; there are {', '.join(self.values)}")
-        made: np.ndarray
+            raise LensError(f"{full_name} was not recorded; there are {', '.join(self.values)}")
+        cell = cell_of(self.config)
         if short == "keep":
-            made = self.kept(int(layer)) * self._before(int(layer))
-        elif "c" in names_of(self.config):
-            made = self["i", int(layer)] * self["g", int(layer)]
-        else:
-            made = (1 - self["z", int(layer)]) * self["n", int(layer)]
-        return made
+            kept: np.ndarray = self.kept(int(layer)) * self._before(int(layer))
+            return kept
+        written: np.ndarray = cell.written({gate: self[gate, int(layer)] for gate in cell.gates})
+        return written
 
     def kept(self, layer: int) -> np.ndarray:
         """``[T, H]``: the share of the memory that each word kept (``f``; GRU ``z``)."""
-        return self["f" if "c" in names_of(self.config) else "z", layer]
+        gate = cell_of(self.config).keep_gate
+        if gate is None:
+            raise LensError("a plain RNN keeps nothing: its state is made anew at every word")
+        return self[gate, layer]
 
     def _before(self, layer: int) -> np.ndarray:
-        memory = self[memory_of(self.config), layer]
+        memory = self[cell_of(self.config).memory, layer]
         return np.concatenate([np.zeros_like(memory[:1]), memory[:-1]])
 
     @property
@@ -107,14 +110,14 @@ class Trace:
         Raises:
             LensError: the trace was made without the distribution.
         """
-        if self.model is None:
+        if self.tokenizer is None:
             raise LensError("a loaded trace has no vocabulary: give load() the model")
-        tokens = self.model.tokenizer.tokens()
-        made = []
+        tokens = self.tokenizer.tokens()
+        predictions = []
         for row in self.probabilities:
             best = np.argsort(-row, kind="stable")[:k]
-            made.append([Prediction(show_token(tokens[i]), float(row[i])) for i in best])
-        return made
+            predictions.append([Prediction(show_token(tokens[i]), float(row[i])) for i in best])
+        return predictions
 
     def belt(self, layer: int = -1) -> Belt:
         """The exact account of a layer's memory; see ``lens.belt``."""
@@ -162,13 +165,23 @@ class Trace:
         arrays = dict(self.values) | {"ids": self.ids}
         if self.logits is not None:
             arrays["logits"] = self.logits
-        made = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         about = {"config": self.config.to_json(), "words": json.dumps(self.words)}
-        write_file(path, save(made, metadata={"carousel": "trace", **about}))
+        write_file(path, save(contiguous, metadata={"carousel": "trace", **about}))
 
     @classmethod
-    def load(cls, path: str | Path, model: LanguageModel | None = None) -> Trace:
-        """Read what ``save`` wrote; every name and shape is checked.
+    def load(
+        cls,
+        path: str | Path,
+        model: RecurrentLM | None = None,
+        tokenizer: Tokenizer | None = None,
+    ) -> Trace:
+        """Read what ``save`` wrote; every name, type and shape is checked.
+
+        Args:
+            path: the file.
+            model: the model that made the trace, for what needs its decoder.
+            tokenizer: its tokenizer, for what needs the vocabulary.
 
         Raises:
             FolderError: not there, damaged, or no trace.
@@ -191,15 +204,17 @@ class Trace:
         wanted = {
             "ids": (T,),
             "logits": (T, config.vocab_size),
-            **dict.fromkeys(points_of(config), (T, config.hidden_size)),
+            **dict.fromkeys(full_names(config), (T, config.hidden_size)),
         }
         for name, array in arrays.items():
+            if array.dtype != (np.int64 if name == "ids" else np.float32):
+                raise FolderError(f"{path}: {name} is of type {array.dtype}, not of a trace's")
             if wanted.get(name) != array.shape:
                 raise FolderError(f"{path}: {name} {array.shape} does not belong in this trace")
         if "ids" not in arrays:
             raise FolderError(f"{path}: ids are missing")
         ids, logits = arrays.pop("ids"), arrays.pop("logits", None)
-        return cls(config, words, ids, arrays, logits, model)
+        return cls(config, words, ids, arrays, logits, model, tokenizer)
 
     def _logits(self) -> np.ndarray:
         if self.logits is None:
@@ -208,18 +223,20 @@ class Trace:
 
 
 def trace_text(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     text: str,
     *,
     only: Sequence[str] | None = None,
     logits: bool = True,
 ) -> Trace:
     """Read one text and record what happens; see ``trace_texts``."""
-    return trace_texts(model, [text], only=only, logits=logits)[0]
+    return trace_texts(model, tokenizer, [text], only=only, logits=logits)[0]
 
 
 def trace_texts(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     texts: Sequence[str],
     *,
     only: Sequence[str] | None = None,
@@ -229,6 +246,7 @@ def trace_texts(
 
     Args:
         model: the model; one that is held by clamps is traced as it is held.
+        tokenizer: its tokenizer.
         texts: the texts, of any lengths.
         only: the names or points to record (``["forget", "layers.1.c"]``): nothing else takes
             memory. All by default.
@@ -237,7 +255,6 @@ def trace_texts(
     Raises:
         LensError: an unknown name.
     """
-    tokenizer = model.tokenizer
     rows = [[tokenizer.eol_id, *tokenizer.encode(text)] for text in texts]
     if not rows:
         return []
@@ -246,17 +263,20 @@ def trace_texts(
     for column, row in enumerate(rows):
         ids[: len(row), column] = row
     wanted = _wanted(model.config, only)
-    room, hidden, _ = model.watch(ids, model.initial_state(B), wanted)
+    reading = model.read(ids, model.initial_state(B), wanted)
     tokens = tokenizer.tokens()
-    made = []
+    traces = []
     for column, row in enumerate(rows):
         # A shorter text's values up to its end don't know of the padding after it.
         n = len(row)
         words = [LINE_START, *(show_token(tokens[i]) for i in row[1:])]
-        values = {point: np.ascontiguousarray(array[:n, column]) for point, array in room.items()}
-        scores = model.logits(hidden[:n, column]) if logits else None
-        made.append(Trace(model.config, words, np.array(row), values, scores, model))
-    return made
+        values = {
+            name: np.ascontiguousarray(array[:n, column]) for name, array in reading.values.items()
+        }
+        scores = model.logits(reading.hidden[:n, column]) if logits else None
+        id_row = np.array(row, dtype=np.int64)
+        traces.append(Trace(model.config, words, id_row, values, scores, model, tokenizer))
+    return traces
 
 
 def show_token(token: str) -> str:
@@ -265,14 +285,14 @@ def show_token(token: str) -> str:
 
 
 def _wanted(config: Config, only: Sequence[str] | None) -> list[str]:
-    points = points_of(config)
+    names = full_names(config)
     if only is None:
-        return points
+        return names
     chosen: set[str] = set()
-    for name in only:
+    for name in [only] if isinstance(only, str) else only:
         if name.startswith("layers."):
-            chosen.add(find_point(config, name))
+            chosen.add(find_full_name(config, name))
         else:
             short = find_name(config, name)
-            chosen |= {point for point in points if point.endswith(f".{short}")}
-    return [point for point in points if point in chosen]
+            chosen |= {full for full in names if full.endswith(f".{short}")}
+    return [full for full in names if full in chosen]

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import LensError
+from carousel.inference.model import RecurrentLM
 from carousel.lens.clamp import Clamp, hold
 from carousel.lens.trace import Trace
-from carousel.model import LanguageModel
+from carousel.text.tokenizer import Tokenizer
 
 LEFT_OUT = -1
 """The label of a word that takes no part."""
@@ -93,7 +94,7 @@ def separations(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Units:
+class SelectedUnits:
     """The units found; all but ``chosen_effect`` is from the half that did not choose them."""
 
     units: np.ndarray
@@ -152,7 +153,7 @@ def find_units(
     shuffles: int = 1000,
     draws: int = 1000,
     seed: int = 0,
-) -> Units:
+) -> SelectedUnits:
     """The ``count`` units that go most with a label.
 
     The rows are cut into halves; the units of the largest effect in one are judged in the other.
@@ -204,7 +205,7 @@ def find_units(
     chosen = best[0]
     largest = np.abs(g_second[1:]).max(1)
     drawn = [rng.choice(H, count, replace=False) for _ in range(draws)]
-    return Units(
+    return SelectedUnits(
         units=chosen,
         chosen_effect=g_first[0, chosen],
         effect=g_second[0, chosen],
@@ -259,9 +260,10 @@ class Ablation:
 
 
 def ablate_units(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     clamp: Clamp,
-    measure: Callable[[LanguageModel], float | np.ndarray],
+    measure: Callable[[RecurrentLM], float | np.ndarray],
     *,
     draws: int = 20,
     seed: int = 0,
@@ -272,6 +274,7 @@ def ablate_units(
 
     Args:
         model: the model.
+        tokenizer: its tokenizer.
         clamp: what is done, with the found units in ``units``.
         measure: from a model to a number or several: accuracies, a mean difference in logits.
         draws: how many times others are drawn; never any of the found ones.
@@ -285,21 +288,21 @@ def ablate_units(
     """
     if clamp.units is None:
         raise LensError("the clamp names no units: there is nothing to set against random ones")
-    found = np.unique(np.asarray(clamp.units, dtype=np.int64))
-    others = np.setdiff1d(np.arange(model.config.hidden_size), found)
-    if len(found) > len(others):
-        raise LensError(f"only {len(others)} other units to draw {len(found)} from")
+    chosen = np.unique(np.asarray(clamp.units, dtype=np.int64))
+    others = np.setdiff1d(np.arange(model.config.hidden_size), chosen)
+    if len(chosen) > len(others):
+        raise LensError(f"only {len(others)} other units to draw {len(chosen)} from")
     rng = np.random.default_rng(seed)
 
     def held(units: np.ndarray) -> np.ndarray:
-        with hold(model, dataclasses.replace(clamp, units=units.tolist())) as changed:
+        with hold(model, tokenizer, dataclasses.replace(clamp, units=units.tolist())) as changed:
             return np.asarray(measure(changed), dtype=np.float64)
 
     return Ablation(
         before=np.asarray(measure(model), dtype=np.float64),
         found=held(np.asarray(clamp.units, dtype=np.int64)),
         random=np.array(
-            [held(rng.choice(others, len(found), replace=False)) for _ in range(draws)]
+            [held(rng.choice(others, len(chosen), replace=False)) for _ in range(draws)]
         ),
     )
 
@@ -342,12 +345,12 @@ def _ranks(x: np.ndarray) -> np.ndarray:
     ordered = np.take_along_axis(x, order, axis=0)
     fresh = np.ones((n, H), dtype=bool)
     fresh[1:] = ordered[1:] != ordered[:-1]
-    at = np.arange(n)[:, None]
-    begins = np.maximum.accumulate(np.where(fresh, at, 0), axis=0)
+    rows = np.arange(n)[:, None]
+    begins = np.maximum.accumulate(np.where(fresh, rows, 0), axis=0)
     # A run ends before the next begins: the same, read from the end.
     last = np.ones((n, H), dtype=bool)
     last[:-1] = fresh[1:]
-    ends = np.minimum.accumulate(np.where(last, at, n)[::-1], axis=0)[::-1]
+    ends = np.minimum.accumulate(np.where(last, rows, n)[::-1], axis=0)[::-1]
     ranks = np.empty((n, H))
     np.put_along_axis(ranks, order, (begins + ends) / 2 + 1, axis=0)
     return ranks

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from carousel.errors import SettingsError
-from carousel.model import LanguageModel
-from carousel.predict.next_word import encode_known, softmax
+from carousel.inference.model import RecurrentLM
+from carousel.predict.next_words import encode_known, read_ids
+from carousel.softmax import softmax
+from carousel.text.tokenizer import Tokenizer
 
 
 def generate(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     text: str = "",
     *,
     max_tokens: int = 50,
@@ -27,6 +30,7 @@ def generate(
 
     Args:
         model: the model.
+        tokenizer: its tokenizer.
         text: what to continue; empty for the start of a line.
         max_tokens: the most tokens to add.
         temperature: logits are divided by it; 0 takes the likeliest token always.
@@ -52,9 +56,17 @@ def generate(
         raise SettingsError(f"top_p must be more than 0 and at most 1, not {top_p}")
     if any(not end for end in stop):
         raise SettingsError("an empty stop text would stop at once")
-    ids = encode_known(model, text)
+    ids = encode_known(tokenizer, text)
     return _pieces(
-        model, ids, max_tokens, temperature, top_k, top_p, np.random.default_rng(seed), stop
+        model,
+        tokenizer,
+        ids,
+        max_tokens,
+        temperature,
+        top_k,
+        top_p,
+        np.random.default_rng(seed),
+        stop,
     )
 
 
@@ -70,12 +82,13 @@ def sampling_distribution(
     if top_p < 1:
         kept = min(kept, int(np.searchsorted(np.cumsum(p[order]), top_p)) + 1)
     p[order[kept:]] = 0
-    made: np.ndarray = p / p.sum()
-    return made
+    kept_probabilities: np.ndarray = p / p.sum()
+    return kept_probabilities
 
 
 def _pieces(
-    model: LanguageModel,
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
     ids: list[int],
     max_tokens: int,
     temperature: float,
@@ -84,8 +97,8 @@ def _pieces(
     rng: np.random.Generator,
     stop: Sequence[str],
 ) -> Iterator[str]:
-    tokenizer = model.tokenizer
-    logits, state = model.read(ids)
+    hidden, state = read_ids(model, tokenizer, ids)
+    logits = model.logits(hidden)
     before = len(tokenizer.decode(ids))
     shown = ""
     # A stop text may come in several pieces: so much is held back until it can't be one.
@@ -96,7 +109,7 @@ def _pieces(
         token = int(rng.choice(len(p), p=p))
         ids.append(token)
         text = tokenizer.decode(ids)[before:]
-        ends = [at for end in stop if (at := text.find(end)) >= 0]
+        ends = [start for end in stop if (start := text.find(end)) >= 0]
         if ends:
             yield text[len(shown) : min(ends)]
             return

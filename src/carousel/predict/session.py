@@ -2,47 +2,78 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 
-from carousel.cells import State
-from carousel.model import LanguageModel
-from carousel.predict.next_word import Prediction, rank_words
+from carousel.inference.model import RecurrentLM
+from carousel.inference.state import State
+from carousel.predict.next_words import Prediction, rank_words, read_ids
+from carousel.text.tokenizer import Tokenizer
 
 
 class Session:
     """Reads on from where it stands; a copy is a branch.
 
-    ``state`` is plain data, and the caller's: two sessions of one model share nothing else.
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+
+    >>> import carousel
+    >>> session = carousel.load("stories-lstm").session()
+    >>> session.feed("krish likes pizza so he")
+    >>> session.feed("orders")
+    >>> session.next_words(k=1)[0].word
+    'pizza'
     """
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+    def __init__(self, model: RecurrentLM, tokenizer: Tokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
         self.reset()
 
     def reset(self) -> None:
         """Start a new line."""
-        self.logits: np.ndarray
+        self.hidden: np.ndarray
+        """``[P]``: what the decoder gets for the next word."""
         self.state: State
-        self.logits, self.state = self.model.read([])
+        """The state after all that was read: plain data, shared with no other session."""
+        self.hidden, self.state = read_ids(self.model, self.tokenizer, [])
         self.line_start = True
 
     def feed(self, text: str | Sequence[int]) -> None:
         """Read further whole words, or token ids."""
-        ids = self.model.tokenizer.encode(text) if isinstance(text, str) else list(text)
+        ids = self.tokenizer.encode(text) if isinstance(text, str) else list(text)
         if ids:
-            self.logits, self.state = self.model.read(ids, self.state)
-            self.line_start = ids[-1] == self.model.tokenizer.eol_id
+            self.hidden, self.state = read_ids(self.model, self.tokenizer, ids, self.state)
+            self.line_start = ids[-1] == self.tokenizer.eol_id
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Scores of the next token, ``[V]``."""
+        return self.model.logits(self.hidden)
 
     def next_words(self, k: int = 5, prefix: str | None = None) -> list[Prediction]:
-        """The likeliest next words; see ``predict_next``."""
+        """The ``k`` likeliest next words, best first, and their probabilities.
+
+        Args:
+            k: how many words; fewer are given where there are fewer.
+            prefix: the word being typed: only words that start so, with their probabilities among
+                these.
+
+        Raises:
+            PredictionError: ``k`` is below 1.
+        """
         return rank_words(
-            self.model, self.logits, self.state, k, prefix, line_start=self.line_start
+            self.model,
+            self.tokenizer,
+            self.hidden,
+            self.state,
+            k,
+            prefix,
+            line_start=self.line_start,
         )
 
     def copy(self) -> Session:
         """A session that stands at the same place and goes its own way."""
-        other = object.__new__(Session)
-        other.__dict__.update(self.__dict__)
-        return other
+        return copy.copy(self)

@@ -16,16 +16,16 @@ import numpy as np
 from rich.console import Console
 
 from carousel.cells import CELLS, LSTM
-from carousel.draw.memory import characters_figure
-from carousel.draw.terminal import facts
+from carousel.draw.plots.memory import characters_figure
+from carousel.draw.terminal.tables import facts
 from carousel.errors import SettingsError, TextError
-from carousel.folder import write_file
-from carousel.lens.streams import read_streams
+from carousel.lens.corpus_states import read_states
 from carousel.lens.trace import trace_texts
 from carousel.lens.units import find_units, halves
 from carousel.model import LanguageModel
+from carousel.storage.atomic import write_file
 from carousel.text.corpus import build_corpus
-from carousel.text.reading import find_files
+from carousel.text.files import find_files
 
 HELD_OUT = 0.1
 """The share of the text, at its end, that is measured on."""
@@ -126,7 +126,7 @@ def measure_gates(
     logs = np.zeros((model.config.layers, H))
     samples = [np.empty((len(rows), H), dtype=np.float32) for _ in layers]
     points = [f"layers.{layer}.{name}" for layer in layers for name in (*GATES, "c")]
-    for start, values in read_streams(model, ids, points):
+    for start, values in read_states(model, ids, points):
         for layer in layers:
             for gate in GATES:
                 gates = values[f"layers.{layer}.{gate}"]

@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from carousel.folder import write_file
 from carousel.lens.clamp import Clamp, hold
-from carousel.lens.points import memory_of
+from carousel.lens.names import memory_of
 from carousel.lens.trace import Trace, trace_texts
-from carousel.lens.units import Units, ablate_units, find_units
+from carousel.lens.units import ablate_units, find_units
 from carousel.model import LanguageModel
+from carousel.storage.atomic import write_file
 from carousel.study.context_switch_report import draw, show
 from carousel.study.intervals import summarize
 from carousel.study.last_word import TEST_SEED, guess_last_words
 from carousel.study.pairs import Pair, by_place, places, position, tell_pairs
 from carousel.study.readout import read_out
+from carousel.study.stories import Story, tell_stories
 from carousel.study.story_models import story_models
-from carousel.text.stories import Story, tell_stories
 
 KINDS = ("same", "switch")
 GATES = {"lstm": "f", "gru": "z"}
@@ -252,7 +252,7 @@ def _order(pairs: Sequence[Pair], traces: dict[str, list[Trace]], clamp: Clamp) 
         there = places("switch")[int(clamp.at) - 1]  # type: ignore[arg-type]
         here = dict(CONTRASTS.values())[there]
         values, labels = _contrast(pairs, traces, clamp.name, rows, there, here)
-    found: Units = find_units(
+    found: SelectedUnits = find_units(
         values,
         labels,
         max(COUNTS),

@@ -15,18 +15,18 @@ from typing import Any
 
 from rich.console import Console
 
-from carousel.draw.figure import accuracy_by_distance
-from carousel.draw.terminal import accuracy_table, side_by_side
+from carousel.draw.plots.figure import accuracy_by_distance
+from carousel.draw.terminal.tables import accuracy_table, side_by_side
 from carousel.errors import CarouselError, FolderError
-from carousel.folder import check_free, write_file
 from carousel.model import LanguageModel
-from carousel.predict.next_word import predict_next
+from carousel.predict.next_words import predict_next
+from carousel.storage.atomic import write_file
+from carousel.storage.model_folder import check_replaceable
 from carousel.study.last_word import Accuracy, measure_accuracy
-from carousel.text.reading import Tick
-from carousel.text.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
+from carousel.study.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, tell_stories
 from carousel.training.job import train_model
-from carousel.training.progress import Progress
-from carousel.training.screen import run_fields, training_bars
+from carousel.training.run.progress import Progress
+from carousel.training.run.progress_reporter import NoProgress, bar_fields, training_bars
 
 HIDDEN_SIZES = {"rnn": 200, "gru": 113, "lstm": 96}
 """Units that give the three cells the same number of parameters."""
@@ -48,18 +48,25 @@ SENTENCES = (
 
 
 def run_demo(
-    console: Console, *, out: Path, seed: int = 0, force: bool = False, overrides: Any = None
+    console: Console,
+    *,
+    out: Path,
+    seed: int = 0,
+    force: bool = False,
+    overrides: Any = None,
+    program: str = "carousel",
 ) -> dict[str, Any]:
     """Train the three, show what came out, and return it as plain data.
 
-    ``overrides`` are settings that replace the recipe's (fewer epochs, say).
+    ``overrides`` are settings that replace the recipe's (fewer epochs, say). ``program`` is how
+    the commands to try next start ``carousel``.
 
     Raises:
         FolderError: ``out`` holds something that is kept.
     """
     folders = {cell: out / f"stories-{cell}" for cell in HIDDEN_SIZES}
     for folder in folders.values():
-        check_free(folder, force=force)
+        check_replaceable(folder, force=force)
     began = time.monotonic()
     train_file, valid_file = write_stories(out, seed)
     train_side_by_side(console, folders, train_file, valid_file, seed, overrides or {})
@@ -84,7 +91,7 @@ def run_demo(
         "picture": str(picture),
     }
     write_file(out / "demo.json", json.dumps(result, indent=1) + "\n")
-    show_demo(console, result, rows)
+    show_demo(console, result, rows, program)
     return result
 
 
@@ -129,11 +136,11 @@ def train_side_by_side(
             worker.start()
         with training_bars(console) as bars:
             tasks = {
-                cell: bars.add_task(cell.upper(), total=1.0, **run_fields(Progress()))
+                cell: bars.add_task(cell.upper(), total=1.0, **bar_fields(Progress()))
                 for cell in folders
             }
             for cell, progress in _listen(messages, workers):
-                bars.update(tasks[cell], completed=progress.fraction, **run_fields(progress))
+                bars.update(tasks[cell], completed=progress.fraction, **bar_fields(progress))
     finally:
         for worker in workers:
             if worker.pid is not None:
@@ -161,22 +168,16 @@ def _listen(messages: Any, workers: list[Any]) -> Iterator[tuple[str, Progress]]
             raise CarouselError(f"{cell}: {said}")
 
 
-class _Messenger:
-    """The screen of a worker: what it would show goes to the parent."""
+class _Messenger(NoProgress):
+    """Sends a worker's progress to the parent process."""
 
     def __init__(self, messages: Any, cell: str) -> None:
         self.messages, self.cell = messages, cell
 
-    def say(self, line: str) -> None:
-        pass
-
-    def tick(self, what: str) -> Tick:
-        return lambda done, total: None
-
     def on_progress(self, progress: Progress) -> None:
         self.messages.put((self.cell, progress))
 
-    def on_validation(self, progress: Progress, *, best: bool) -> None:
+    def on_validation(self, progress: Progress, *, is_best: bool) -> None:
         self.messages.put((self.cell, progress))
 
 
@@ -201,7 +202,7 @@ def _train_one(
             recipe="stories",
             settings=story_settings(cell, seed) | overrides,
             force=True,
-            screen=_Messenger(messages, cell),
+            reporter=_Messenger(messages, cell),
         )
         messages.put((cell, None))
     except CarouselError as error:
@@ -219,7 +220,9 @@ def story_settings(cell: str, seed: int) -> dict[str, Any]:
     }
 
 
-def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) -> None:
+def show_demo(
+    console: Console, result: dict[str, Any], rows: list[Accuracy], program: str = "carousel"
+) -> None:
     """Print what came out: tables, predictions, paths, and what to try next."""
     cells = list(result["models"])
     sizes = ", ".join(f"{cell.upper()} {result['parameters'][cell]:,}" for cell in cells)
@@ -261,7 +264,7 @@ def show_demo(console: Console, result: dict[str, Any], rows: list[Accuracy]) ->
     console.print(f"Plot  {result['picture']}", highlight=False, soft_wrap=True)
     folder = result["models"]["lstm"]
     console.print(
-        f"\nNext, try your own:\n  carousel predict {folder} \\\n"
+        f"\nNext, try your own:\n  {program} predict {folder} \\\n"
         '    "maya likes soup but her friend likes rice so her friend orders"',
         highlight=False,
         soft_wrap=True,

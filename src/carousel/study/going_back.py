@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from carousel.folder import write_file
 from carousel.lens.clamp import Clamp, hold
-from carousel.lens.points import has_belt, memory_of
+from carousel.lens.names import has_belt, memory_of
 from carousel.lens.trace import Trace, trace_texts
 from carousel.lens.units import ablate_units, halves
 from carousel.model import LanguageModel
+from carousel.storage.atomic import write_file
 from carousel.study.going_back_report import draw, show
 from carousel.study.intervals import summarize
 from carousel.study.last_word import TEST_SEED, guess_last_words
 from carousel.study.pairs import by_place, places, position
 from carousel.study.readout import explained, read_out
+from carousel.study.stories import Story, tell_stories
 from carousel.study.story_models import story_models
-from carousel.text.stories import Story, tell_stories
 
 CELLS = ("rnn", "gru", "lstm")
 GAPS = (4, 8)

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from carousel.draw.study_figure import BLUE, GREEN, RED, Line, Panel, panels
-from carousel.draw.study_table import each, numbers, with_interval
+from carousel.draw.plots.panels import BLUE, GREEN, RED, Line, Panel, panels
 from carousel.study.pairs import places
+from carousel.study.tables import each, numbers, with_interval
 
 WORDS = (
     "krish", "likes", "pizza", "but", "his", "friend", "likes", "burger", "filler", "so", "his",

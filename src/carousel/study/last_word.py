@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from carousel.model import LanguageModel
-from carousel.text.stories import KINDS, TESTED_GAPS, Story, tell_stories
+from carousel.study.stories import KINDS, TESTED_GAPS, Story, tell_stories
 
 TEST_SEED = 1_000_003
 """Far from any seed that a training corpus is told with."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from carousel.text.stories import FOODS, NAMES, POSSESSIVE, Story, fill, is_held_out
+from carousel.study.stories import FOODS, NAMES, POSSESSIVE, Story, fill, is_held_out
 
 FILLER = "filler"
 PLACES = {

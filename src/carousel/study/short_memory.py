@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from carousel.draw.memory import short_memory_figure
-from carousel.draw.terminal import facts
-from carousel.folder import write_file
-from carousel.lens.span import embedding_gradients, replacement_changes
+from carousel.draw.plots.memory import short_memory_figure
+from carousel.draw.terminal.tables import facts
+from carousel.lens.saliency import embedding_gradients, replacement_changes
 from carousel.model import LanguageModel
+from carousel.storage.atomic import write_file
 from carousel.study.last_word import TEST_SEED, measure_accuracy
+from carousel.study.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, Story, tell_stories
 from carousel.study.story_models import story_models
-from carousel.text.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, Story, tell_stories
-from carousel.training.network import Network
+from carousel.training.nn.network import Network
 
 STORIES = 200
 """Of each kind and gap, for each model."""

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from carousel.errors import CarouselError
-from carousel.folder import write_file
-from carousel.model import SHIPPED, LanguageModel
+from carousel.model import LanguageModel
+from carousel.pretrained import PRETRAINED
+from carousel.storage.atomic import write_file
 from carousel.study.demo import (
     HIDDEN_SIZES,
     STORIES,
@@ -65,7 +66,7 @@ def _recipe(seed: int, overrides: dict[str, Any]) -> dict[str, Any]:
 def _shipped(recipe: dict[str, Any]) -> dict[str, LanguageModel] | None:
     """The package's own models, if they are what this recipe gives: its settings have the seed."""
     for cell, settings in recipe["settings"].items():
-        if (SHIPPED / f"stories-{cell}" / "recipe.toml").read_text(encoding="utf-8") != settings:
+        if (PRETRAINED / f"stories-{cell}" / "recipe.toml").read_text(encoding="utf-8") != settings:
             return None
     return {cell: LanguageModel.load(f"stories-{cell}") for cell in recipe["settings"]}
 

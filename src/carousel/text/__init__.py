@@ -1,1 +1,1 @@
-"""Text in, token ids out: tokenizers, files and folders, and the built-in stories."""
+"""Text in, token ids out: files, vocabularies, tokenizers, tokenized corpora, detokenizing."""

@@ -1,4 +1,9 @@
-"""A corpus: a text as token ids in a memory-mapped file, made once and kept in a cache."""
+"""A corpus: a text as token ids in a memory-mapped file, made once and kept in a cache.
+
+An entry of the cache is two files: ``KEY.ids`` holds the ids, and ``KEY.json`` their counts and a
+hash of both. Any number of threads and processes may use one cache: each writes to temporary names
+that nobody else has, and an entry whose hash is wrong is made anew.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +13,22 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
 
 from carousel.errors import TextError
-from carousel.text.reading import CHUNK, Tick, read_pieces
+from carousel.text.decoding import CHUNK, UTF_8
+from carousel.text.files import ProgressCallback, read_pieces
 from carousel.text.tokenizer import Tokenizer
-from carousel.text.workers import count_workers, encode_side_by_side
 
-FORMAT = 1
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a text came to."""
+    """What a text came to. The counts of two texts can be added."""
 
     tokens: int = 0
     unknown: int = 0
@@ -32,6 +38,10 @@ class Counts:
     """Stretches without white space in the text as written."""
     characters: int = 0
     """Line breaks included."""
+
+    def __add__(self, other: Counts) -> Counts:
+        theirs = asdict(other)
+        return Counts(**{name: count + theirs[name] for name, count in asdict(self).items()})
 
 
 @dataclass(frozen=True)
@@ -46,65 +56,75 @@ def build_corpus(
     files: Sequence[Path],
     tokenizer: Tokenizer,
     *,
+    encoding: str = UTF_8,
     encoding_errors: str = "strict",
     cache: Path | None = None,
-    tick: Tick | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Corpus:
     """Tokenize ``files`` into a memory-mapped corpus, or open the one that the cache holds.
 
-    The cache's key is the files' content and the tokenizer; a damaged entry is made anew. Memory
-    does not grow with the text.
+    The cache's key is the files' content and the tokenizer. Memory does not grow with the text.
+
+    Args:
+        files: the text's files, one after the other.
+        tokenizer: what makes the ids.
+        encoding: the files' encoding, as in ``read_pieces``.
+        encoding_errors: ``strict`` or ``replace``, as in ``read_pieces``.
+        cache: the cache's folder; None for ``default_cache()``.
+        on_progress: is told how many bytes of how many have been read.
 
     Raises:
-        TextError: a file can't be read, or the cache can't be written.
+        TextError: a file can't be read or changes meanwhile, or the cache can't be written.
     """
     folder = cache or default_cache()
     dtype = np.dtype("<u2" if tokenizer.vocab_size <= 2**16 else "<u4")
-    path = folder / f"{_key(files, tokenizer, encoding_errors)}.ids"
+    before = _stamps(files)
+    path = folder / f"{_key(files, tokenizer, f'{encoding} {encoding_errors}')}.ids"
+    corpus = _open(path, dtype)
+    if corpus is not None:
+        return corpus
+    pieces = read_pieces(
+        files, encoding=encoding, encoding_errors=encoding_errors, on_progress=on_progress
+    )
     try:
-        found = _open(path, dtype)
-        if found is not None:
-            return found
         folder.mkdir(parents=True, exist_ok=True)
-        pieces = read_pieces(files, encoding_errors=encoding_errors, tick=tick)
-        workers = count_workers(files, tokenizer.kind)
-        _write(path, dtype, encode_text(pieces, tokenizer, workers))
+        temporary = path.with_name(f"{path.stem}.{token_hex(8)}.part")
+        try:
+            summary = _write_ids(temporary, dtype, encode_pieces(pieces, tokenizer))
+            if _stamps(files) != before:
+                raise TextError("the text changed while it was read: try again")
+            os.replace(temporary, path)
+            temporary.write_text(summary)
+            os.replace(temporary, path.with_suffix(".json"))
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise TextError(
             f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
             f"CAROUSEL_CACHE names another folder"
         ) from None
-    made = _open(path, dtype)
-    if made is None:
-        raise TextError(f"{path} changed while it was written: is the disk full?")
-    return made
+    corpus = _open(path, dtype)
+    if corpus is None:
+        raise TextError(f"{path} is not what was written: is the disk full or damaged?")
+    return corpus
 
 
-def encode_text(
-    pieces: Iterable[str], tokenizer: Tokenizer, workers: int = 1
+def encode_pieces(
+    pieces: Iterable[str], tokenizer: Tokenizer
 ) -> Iterator[tuple[np.ndarray, Counts]]:
-    """The ids of a stream of text, piece after piece, with what each adds to the counts."""
-    if workers > 1:
-        encoded = encode_side_by_side(pieces, tokenizer, workers)
-    else:
-        encoded = ((piece, tokenizer.encoder.encode(piece)) for piece in pieces)
-    for piece, (ids, words) in encoded:
+    """The ids ``[N]`` of each piece of a text, with what it adds to the counts."""
+    for piece in pieces:
+        ids = np.array(tokenizer.encode(piece), dtype=np.uint32)
         yield (
             ids,
             Counts(
                 tokens=len(ids),
                 unknown=int(np.count_nonzero(ids == tokenizer.unknown_id)),
                 lines=piece.count("\n"),
-                words=words,
+                words=len(piece.split()),
                 characters=len(piece),
             ),
         )
-
-
-def add_counts(a: Counts, b: Counts) -> Counts:
-    """The counts of two stretches of text together."""
-    other = asdict(b)
-    return Counts(**{name: value + other[name] for name, value in asdict(a).items()})
 
 
 def default_cache() -> Path:
@@ -116,45 +136,58 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "carousel"
 
 
-def _write(path: Path, dtype: np.dtype[Any], encoded: Iterator[tuple[np.ndarray, Counts]]) -> None:
+def _write_ids(
+    path: Path, dtype: np.dtype[Any], encoded: Iterable[tuple[np.ndarray, Counts]]
+) -> str:
+    """Write the ids, and return what the entry's JSON file says of them."""
     counts = Counts()
-    # The process number keeps two runs that make the same entry out of each other's way.
-    aside = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            for ids, more in encoded:
-                file.write(ids.astype(dtype).tobytes())
-                counts = add_counts(counts, more)
-            file.flush()
-            os.fsync(file.fileno())
-        about = path.with_suffix(".json")
-        about_aside = about.with_suffix(f".{os.getpid()}.part.json")
-        about_aside.write_text(json.dumps({"format": FORMAT, **asdict(counts)}))
-        os.replace(aside, path)
-        os.replace(about_aside, about)
-    finally:
-        aside.unlink(missing_ok=True)
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for ids, more in encoded:
+            data = ids.astype(dtype).tobytes()
+            digest.update(data)
+            file.write(data)
+            counts += more
+        file.flush()
+        os.fsync(file.fileno())
+    digest.update(json.dumps(asdict(counts)).encode())
+    return json.dumps(
+        {"version": CACHE_VERSION, "sha256": digest.hexdigest(), "counts": asdict(counts)}
+    )
 
 
 def _open(path: Path, dtype: np.dtype[Any]) -> Corpus | None:
     """The cached corpus, or None where there is none or it is not whole."""
     try:
         table = json.loads(path.with_suffix(".json").read_text())
-        if table.pop("format") != FORMAT:
+        counts = Counts(**table["counts"])
+        if table["version"] != CACHE_VERSION or counts.tokens < 1:
             return None
-        counts = Counts(**table)
-        if counts.tokens < 1 or path.stat().st_size != counts.tokens * dtype.itemsize:
-            return None
-        return Corpus(np.memmap(path, dtype=dtype, mode="r"), counts)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        ids = np.memmap(path, dtype=dtype, mode="r")
+        digest = hashlib.sha256(ids.data)
+        digest.update(json.dumps(asdict(counts)).encode())
+        whole = len(ids) == counts.tokens and digest.hexdigest() == table["sha256"]
+        return Corpus(ids, counts) if whole else None
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _key(files: Sequence[Path], tokenizer: Tokenizer, encoding_errors: str) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {encoding_errors} {tokenizer.to_json()}".encode())
+def _key(files: Sequence[Path], tokenizer: Tokenizer, decoding: str) -> str:
+    digest = hashlib.sha256(f"{CACHE_VERSION} {decoding} {tokenizer.to_json()}".encode())
     for path in files:
-        digest.update(f"\0{path.suffix == '.gz'} {path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
+        try:
+            digest.update(f"\0{path.suffix.lower()} {path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            raise TextError(f"{path} can't be read: {error.strerror or error}") from None
     return digest.hexdigest()[:32]
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int]]:
+    """Size and time of each file, by which a change is seen."""
+    try:
+        return [(stat.st_size, stat.st_mtime_ns) for stat in (path.stat() for path in files)]
+    except OSError as error:
+        raise TextError(f"{error.filename} can't be read: {error.strerror or error}") from None

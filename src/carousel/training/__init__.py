@@ -1,1 +1,1 @@
-"""Training, on PyTorch: everything else in Carousel works without it."""
+"""Training, on PyTorch. Everything else in Carousel works without it."""

@@ -1,57 +1,43 @@
-"""A training job: files in, a model folder out."""
+"""A training job: text files in, a model folder out."""
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from carousel.errors import SettingsError
-from carousel.folder import Config, check_free
 from carousel.model import LanguageModel
-from carousel.text.reading import Tick
+from carousel.storage.model_folder import check_replaceable
 from carousel.text.tokenizer import Tokenizer
-from carousel.training.checkpoint import Files
-from carousel.training.decoder import SAMPLES, choose_cutoffs, choose_tail_sizes, count_words
-from carousel.training.distributed import Alone, Group, join
-from carousel.training.keeper import Keeper, Screen
-from carousel.training.loop import fit
-from carousel.training.network import Network
-from carousel.training.progress import Progress
-from carousel.training.run_folder import Record, RunFolder
+from carousel.training.data.splits import Splits, find_sources, prepare_splits, reopen_splits
+from carousel.training.nn.architecture import (
+    choose_softmax,
+    falls_back_to_full,
+    make_config,
+    needs_projection,
+)
+from carousel.training.nn.cutoffs import count_tokens
+from carousel.training.nn.network import Network
+from carousel.training.run.callbacks import Callback, LearningCurve, TensorBoardWriter
+from carousel.training.run.checkpoint import FileStore
+from carousel.training.run.device import choose_precision, prepare_device
+from carousel.training.run.distributed import Processes, SingleProcess, init_process_group
+from carousel.training.run.loop import fit
+from carousel.training.run.model_writer import ModelWriter
+from carousel.training.run.progress import Outcome
+from carousel.training.run.progress_reporter import NoProgress, ProgressReporter
+from carousel.training.run.run_folder import RunFolder, RunRecord
+from carousel.training.run.validation import measure_loss
 from carousel.training.settings import Settings, read_recipe
-from carousel.training.texts import Texts, find_sources, prepare_texts, reopen_texts
-from carousel.training.validation import measure_loss
-
-LARGE_VOCABULARY = 5_000
-"""From so many words on the adaptive softmax is the faster one on a CPU."""
 
 
-class Silence:
-    """The screen that shows nothing."""
-
-    def say(self, line: str) -> None:
-        """Nothing."""
-
-    def tick(self, what: str) -> Tick:
-        """A bar that is not drawn."""
-        return lambda done, total: None
-
-    def on_progress(self, progress: Progress) -> None:
-        """Nothing."""
-
-    def on_validation(self, progress: Progress, *, best: bool) -> None:
-        """Nothing."""
-
-
+# Long by its arguments and their descriptions: the work is done by what it calls.
 def train_model(
     sources: Sequence[str | Path],
     *,
@@ -63,127 +49,203 @@ def train_model(
     force: bool = False,
     encoding_errors: str = "strict",
     tensorboard: bool = False,
-    screen: Screen | None = None,
+    reporter: ProgressReporter | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> LanguageModel:
-    """Train a language model on text and return it; with ``out``, keep it in that folder.
+    """Train a language model on text.
 
     Args:
         sources: files, folders, globs, or ``-`` for standard input.
-        out: the model folder to write; it holds the best model on validation at every moment.
-            Checkpoints lie beside it, in ``out.run``, until the run has finished.
-        valid: files to validate on; else a share of the text's end is taken.
-        test: files to test on when all is over; else a share of the text's end, if set.
+        out: the model folder to write. From the first step on it holds the best model so far.
+            Checkpoints are beside it, in ``out.run``, until the run has finished.
+        valid: files to validate on. Without them, the end of the text is used.
+        test: files to test on after training. Without them, the end of the text is used if
+            ``test_fraction`` is set.
         recipe: a TOML file of settings, or the name of one that comes with Carousel.
-        settings: settings by name, which override the recipe's.
+        settings: settings by name, which override the recipe's. ``Settings`` lists them.
         force: replace a model that is in ``out``.
-        encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+        encoding_errors: ``strict``, or ``replace`` for bytes that are not UTF-8.
         tensorboard: write TensorBoard logs beside ``out``.
-        screen: what shows the job to a person; nothing by default.
+        reporter: shows the job to a person; by default nothing is shown.
+        callbacks: told of the run's progress, after Carousel's own callbacks.
+
+    Returns:
+        The model with the best weights on validation.
 
     Raises:
-        TextError, SettingsError, FolderError: each in one clear line; what was in ``out`` stays.
-        TrainingError: the loss is lost again and again; the best model so far stays.
+        TextError: a text can't be read, or is too short.
+        SettingsError: a setting that can't be used.
+        FolderError: the folder is in use or can't be written. What was in it stays.
+        TrainingError: the loss diverges again and again. The best model so far stays.
+
+    ::
+
+        model = train_model(["notes.txt"], out="models/notes", settings={"cell": "gru"})
     """
-    screen = screen or Silence()
-    with join() as group:
+    reporter = reporter or NoProgress()
+    with init_process_group() as group:
         if group.rank > 0:
-            return follow(group)
+            return _train_as_worker(group)
         chosen = Settings.merged(read_recipe(recipe) if recipe else {}, settings or {})
         run = None if out is None else RunFolder(Path(out))
         if run is not None:
             run.check_free(force=force)
-            check_free(run.model, force=force)
-        device = prepare_machine(chosen, group)
-        found = find_sources(sources, valid, test, encoding_errors)
-        texts = prepare_texts(found, chosen, screen)
+            check_replaceable(run.model, force=force)
+        device = prepare_device(chosen, group)
+        files = find_sources(sources, valid, test, encoding_errors)
+        splits = prepare_splits(files, chosen, reporter)
         replaces = run is not None and run.model.exists()
-        record = Record(chosen, found, texts.kept, replaces, tensorboard)
-        lead(group, record, texts.tokenizer)
+        record = RunRecord(chosen, files, splits.cached, replaces, tensorboard)
+        _start_workers(group, record, splits.tokenizer)
         if run is None:
-            return train_on(texts, record, device, screen, None, group)
+            return train_on_splits(splits, record, device, reporter, None, group, callbacks)
         with run:
-            # While the text was read another run may have ended in this folder.
+            # While the text was read, another run may have ended in this folder.
             run.check_free(force=force)
-            check_free(run.model, force=force)
-            run.begin(record, texts.tokenizer)
-            return train_on(texts, record, device, screen, run, group)
+            check_replaceable(run.model, force=force)
+            run.begin(record, splits.tokenizer)
+            return train_on_splits(splits, record, device, reporter, run, group, callbacks)
 
 
-def resume_training(folder: str | Path, *, screen: Screen | None = None) -> LanguageModel:
-    """Go on with a run that was interrupted or killed, from its last checkpoint.
+def resume_training(
+    folder: str | Path,
+    *,
+    reporter: ProgressReporter | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> LanguageModel:
+    """Resume a run that was interrupted or killed, from its last checkpoint.
 
-    Its weights at the end are those of a run that was never interrupted, bit for bit, on the same
-    CPU with as many threads, where the length is given in epochs. ``folder`` is the model folder;
-    settings and text are found from what lies beside it.
+    The weights at the end are those of a run without interruption, bit for bit, on the same CPU
+    with the same number of threads, if the length is given in epochs.
+
+    Args:
+        folder: the model folder. Settings and text are found from what is beside it.
+        reporter: shows the job to a person; by default nothing is shown.
+        callbacks: told of the run's progress, after Carousel's own callbacks.
+
+    Returns:
+        The model with the best weights on validation.
 
     Raises:
         FolderError: the run has finished, there are no checkpoints, or they are damaged.
         TextError: the text is gone or has changed.
-        TrainingError: as in ``train_model``.
+        TrainingError: the loss diverges again and again. The best model so far stays.
     """
-    screen = screen or Silence()
-    folder = Path(folder)
-    run = RunFolder(folder)
-    with join() as group:
+    reporter = reporter or NoProgress()
+    run = RunFolder(Path(folder))
+    with init_process_group() as group:
         if group.rank > 0:
-            return follow(group)
+            return _train_as_worker(group)
         run.check_resumable()
         with run:
             record, tokenizer = run.read()
-            settings = record.settings
-            device = prepare_machine(settings, group)
-            texts = reopen_texts(record.sources, settings, screen, tokenizer, record.kept)
-            lead(group, record, tokenizer)
-            return train_on(texts, record, device, screen, run, group)
+            device = prepare_device(record.settings, group)
+            splits = reopen_splits(
+                record.sources, record.settings, reporter, tokenizer, record.cached
+            )
+            _start_workers(group, record, tokenizer)
+            return train_on_splits(splits, record, device, reporter, run, group, callbacks)
 
 
-def lead(group: Group, record: Record, tokenizer: Tokenizer) -> None:
-    """Tell the other processes of a run what is done; the text is in the cache by now."""
-    group.first(lambda: json.dumps([record.to_json(), tokenizer.to_json()]))
-    group.wait()
+def _start_workers(group: Processes, record: RunRecord, tokenizer: Tokenizer) -> None:
+    """Tell the other processes what to train. The tokenized text is in the cache by now."""
+    group.broadcast_text(json.dumps([record.to_json(), tokenizer.to_json()]))
+    group.barrier()
 
 
-def follow(group: Group) -> LanguageModel:
-    """Do as the first process of a run says, in silence, and write nothing."""
-    said, tokenizer_said = json.loads(group.first(str))
-    record = Record.from_json(said, "what the first process says")
-    tokenizer = Tokenizer.from_json(tokenizer_said)
-    settings = record.settings
-    device = prepare_machine(settings, group)
+def _train_as_worker(group: Processes) -> LanguageModel:
+    """Train as process 0 says, without showing or writing anything."""
+    record_text, tokenizer_text = json.loads(group.broadcast_text(None))
+    record = RunRecord.from_json(record_text, "the record of process 0")
+    tokenizer = Tokenizer.from_json(tokenizer_text)
+    device = prepare_device(record.settings, group)
 
-    def reopen() -> Texts:
-        return reopen_texts(record.sources, settings, Silence(), tokenizer, record.kept)
-
-    if group.local_rank == 0:  # the first one on this machine fills its cache
-        texts = reopen()
-        group.wait()
-    else:
-        group.wait()
-        texts = reopen()
-    return train_on(texts, record, device, Silence(), None, group)
-
-
-def train_on(
-    texts: Texts,
-    record: Record,
-    device: torch.device,
-    screen: Screen,
-    run: RunFolder | None,
-    group: Group | None = None,
-) -> LanguageModel:
-    """Train on ids that are at hand, or go on with it where ``run`` has checkpoints."""
-    group = group or Alone()
-    settings = _fit_batch(record.settings, len(texts.train), screen)
-    if settings.batch < group.size:
-        raise SettingsError(
-            f"a batch of {settings.batch} streams can't be shared out to {group.size} processes: "
-            f"start fewer, or give a larger batch"
+    def reopen() -> Splits:
+        return reopen_splits(
+            record.sources, record.settings, NoProgress(), tokenizer, record.cached
         )
-    softmax = choose_softmax(settings.softmax, texts.tokenizer.vocab_size, device)
-    counts = count_words(texts.train, texts.tokenizer.vocab_size) if softmax == "adaptive" else None
-    config = make_config(settings, texts.tokenizer.vocab_size, counts, screen)
-    if softmax != "full" and is_small(config, softmax):
-        screen.say(f"{config.vocab_size:,} kinds of tokens are few: the softmax is full")
+
+    if group.local_rank == 0:  # the first process of a machine fills the machine's cache
+        splits = reopen()
+        group.barrier()
+    else:
+        group.barrier()
+        splits = reopen()
+    return train_on_splits(splits, record, device, NoProgress(), None, group)
+
+
+def train_on_splits(
+    splits: Splits,
+    record: RunRecord,
+    device: torch.device,
+    reporter: ProgressReporter,
+    run: RunFolder | None,
+    group: Processes | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> LanguageModel:
+    """Train on token ids, or resume if ``run`` has checkpoints.
+
+    Args:
+        splits: the token ids.
+        record: what the run was started with.
+        device: where to compute.
+        reporter: shows the job to a person.
+        run: the folder of the run; None to write nothing.
+        group: the processes of the run.
+        callbacks: told of the run's progress.
+    """
+    group = group or SingleProcess()
+    settings = _fit_batch(record.settings, len(splits.train), group, reporter)
+    network = _make_network(splits, settings, device, reporter)
+    store = None if run is None else FileStore(run.path, reporter.print)
+    writer: ModelWriter | None = None
+    writers: list[Callback] = []
+    if run is not None:
+        writer = ModelWriter(
+            network, splits.tokenizer, settings, run.model, replaces=record.replaces
+        )
+        writers = [writer, LearningCurve(run.model)]
+        if record.tensorboard:
+            writers.append(TensorBoardWriter(run.model))
+    outcome = fit(
+        network,
+        splits.train,
+        splits.valid,
+        settings,
+        [*writers, reporter, *callbacks],
+        device,
+        store,
+        group,
+    )
+    reporter.print(_describe_outcome(outcome, writer))
+    interrupted = outcome.stop_reason == "interrupted"
+    if splits.test is not None and not interrupted:
+        loss = measure_loss(network, splits.test, device, bptt=settings.bptt, group=group)
+        reporter.print(f"test: {loss:.4f} nats per token, perplexity {math.exp(loss):.2f}")
+        if writer is not None:
+            writer.add_row({"test_loss": loss, "test_perplexity": math.exp(loss)})
+    if run is not None and not interrupted:
+        run.remove()
+    if writer is not None and writer.owns_folder:
+        return LanguageModel.load(writer.folder)
+    return LanguageModel.from_weights(network.config, network.export(), splits.tokenizer)
+
+
+def _make_network(
+    splits: Splits, settings: Settings, device: torch.device, reporter: ProgressReporter
+) -> Network:
+    """A new network on ``device``, with what the settings leave open decided and told."""
+    vocab_size = splits.tokenizer.vocab_size
+    softmax = choose_softmax(settings.softmax, vocab_size, device)
+    counts = count_tokens(splits.train, vocab_size) if softmax == "adaptive" else None
+    if needs_projection(settings):
+        reporter.print(
+            f"tied weights: a projection from {settings.hidden_size} to "
+            f"{settings.embedding_size} goes before the decoder"
+        )
+    config = make_config(settings, vocab_size, counts)
+    if falls_back_to_full(softmax, config):
+        reporter.print(f"{vocab_size:,} kinds of tokens are few: the softmax is full")
     torch.manual_seed(settings.seed)
     network = Network(
         config,
@@ -192,128 +254,47 @@ def train_on(
         sampled=softmax == "sampled",
     ).to(device)
     network.precision = choose_precision(settings.precision, device)
-    screen.say(
-        f"{config.parameters:,} parameters, {config.vocab_size:,} kinds of tokens, "
-        f"{len(texts.train):,} tokens to train on, {network.precision} on {device}"
+    reporter.print(
+        f"{config.parameters:,} parameters, {vocab_size:,} kinds of tokens, "
+        f"{len(splits.train):,} tokens to train on, {network.precision} on {device}"
     )
-    folder = None if run is None else run.model
-    keeper = Keeper(
-        network, texts.tokenizer, settings, screen, folder, record.replaces, record.tensorboard
-    )
-    store = None if run is None else Files(run.path, screen.say)
-    outcome = fit(network, texts.train, texts.valid, settings, keeper, device, store, group)
-    keeper.finish(outcome)
-    interrupted = outcome.stopped == "interrupted"
-    if texts.test is not None and not interrupted:
-        loss = measure_loss(network, texts.test, device, bptt=settings.bptt, group=group)
-        screen.say(f"test: {loss:.4f} nats per token, perplexity {math.exp(loss):.2f}")
-        keeper.rows.append({"test_loss": loss, "test_perplexity": math.exp(loss)})
-    keeper.close()
-    if run is not None and not interrupted:
-        run.remove()
-    if folder is not None and keeper.ours:
-        return LanguageModel.load(folder)
-    return LanguageModel(config, network.export(), texts.tokenizer)
+    return network
 
 
-def make_config(
-    settings: Settings, vocab_size: int, counts: np.ndarray | None, screen: Screen
-) -> Config:
-    """The shape of the model that the settings ask for.
-
-    ``counts [V]`` of each token part the vocabulary of an adaptive softmax; None for a full one.
-    """
-    projection = settings.projection_size
-    if settings.tied and not projection and settings.embedding_size != settings.hidden_size:
-        projection = settings.embedding_size
-        screen.say(
-            f"tied weights: a projection from {settings.hidden_size} to "
-            f"{settings.embedding_size} goes before the decoder"
-        )
-    cutoffs = () if counts is None else choose_cutoffs(counts)
-    read = projection or settings.hidden_size
-    return Config(
-        cell=settings.cell,
-        vocab_size=vocab_size,
-        embedding_size=settings.embedding_size,
-        hidden_size=settings.hidden_size,
-        layers=settings.layers,
-        tied=settings.tied,
-        projection_size=projection,
-        cutoffs=cutoffs,
-        tail_sizes=choose_tail_sizes(read, len(cutoffs), tied=settings.tied),
-    )
+def _describe_outcome(outcome: Outcome, writer: ModelWriter | None) -> str:
+    """How a run ended, in a line."""
+    best = outcome.best_loss
+    reason = {
+        "finished": "Done",
+        "early": "Stopped early, as validation got no better",
+        "interrupted": "Interrupted; the best model so far is kept",
+    }[outcome.stop_reason]
+    if math.isfinite(best):
+        return f"{reason}: validation {best:.4f} nats per token, perplexity {math.exp(best):.2f}"
+    if writer is None or writer.owns_folder:
+        return f"{reason}: not validated yet"
+    return f"Interrupted: not validated yet; what was in {writer.folder} is kept"
 
 
-def prepare_machine(settings: Settings, group: Group) -> torch.device:
-    """The device of this process of a run; its threads are set."""
-    device = group.device(choose_device(settings.device))
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    keep_memory()
-    return device
-
-
-def keep_memory() -> None:
-    """Have glibc keep large blocks that are freed: a step asks for the same ones again and again.
-
-    By default it gives them back to the system, which has to clear each page anew. Elsewhere than
-    on glibc nothing is done.
-    """
-    mmap_threshold, trim_threshold = -3, -1  # of malloc.h
-    with suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, 2**30)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on; ``auto`` takes CUDA, then MPS, then the CPU.
+def _fit_batch(
+    settings: Settings, tokens: int, group: Processes, reporter: ProgressReporter
+) -> Settings:
+    """Settings with fewer or shorter streams, if the text is too short for one whole batch.
 
     Raises:
-        SettingsError: the named device is not in this machine.
+        SettingsError: there are more processes than streams.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    if not there[name]:
-        raise SettingsError(f"device {name} is not in this machine: use --device auto or cpu")
-    return torch.device(name)
-
-
-def choose_softmax(name: str, vocab_size: int, device: torch.device) -> str:
-    """``auto`` is adaptive for a large vocabulary on a CPU, where it is several times faster."""
-    if name != "auto":
-        return name
-    large = vocab_size >= LARGE_VOCABULARY and device.type == "cpu"
-    return "adaptive" if large else "full"
-
-
-def is_small(config: Config, softmax: str) -> bool:
-    """Whether the vocabulary is too small for an adaptive or a sampled softmax to be of use."""
-    return not config.cutoffs if softmax == "adaptive" else config.vocab_size <= SAMPLES
-
-
-def choose_precision(name: str, device: torch.device) -> str:
-    """``auto`` is bfloat16 where the device multiplies it faster than float32."""
-    if name != "auto":
-        return name
-    if device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if fast else "float32"
-
-
-def _fit_batch(settings: Settings, tokens: int, screen: Screen) -> Settings:
-    """Fewer or shorter streams where the text is too short for one whole batch."""
-    batch, bptt = settings.batch, settings.bptt
-    if (tokens - 1) // batch >= bptt:
-        return settings
-    bptt = min(bptt, tokens - 1)
-    batch = max(1, (tokens - 1) // bptt)
-    screen.say(
-        f"too little text for a batch of {settings.batch} x {settings.bptt}: "
-        f"it shrinks to {batch} x {bptt}"
-    )
-    return replace(settings, batch=batch, bptt=bptt)
+    batch_size, bptt = settings.batch_size, settings.bptt
+    if (tokens - 1) // batch_size < bptt:
+        bptt = min(bptt, tokens - 1)
+        batch_size = max(1, (tokens - 1) // bptt)
+        reporter.print(
+            f"too little text for a batch of {settings.batch_size} x {settings.bptt}: "
+            f"it shrinks to {batch_size} x {bptt}"
+        )
+    if batch_size < group.world_size:
+        raise SettingsError(
+            f"a batch of {batch_size} streams can't be shared out to {group.world_size} "
+            f"processes: start fewer, or give a larger batch_size"
+        )
+    return replace(settings, batch_size=batch_size, bptt=bptt)

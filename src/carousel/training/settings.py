@@ -1,8 +1,10 @@
-"""The settings of a run: one flat table, from flags, keyword arguments or a TOML recipe."""
+"""The settings of a training run, from command-line flags, keyword arguments or a TOML recipe."""
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
 import math
 import tomllib
 import types
@@ -10,154 +12,219 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, Self, Union, get_args, get_origin, get_type_hints
 
 from carousel.cells import CELLS
 from carousel.errors import SettingsError
 from carousel.text.tokenizer import KINDS
 
-OPTIMIZERS = ("adamw", "sgd")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-SOFTMAXES = ("auto", "full", "adaptive", "sampled")
-PRECISIONS = ("auto", "float32", "bfloat16")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "tokenizer": tuple(KINDS),
+    "cell": tuple(CELLS),
+    "softmax": ("auto", "full", "adaptive", "sampled"),
+    "optimizer": ("adamw", "sgd"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+"""The settings that take one of a few words, and the words."""
+RENAMED = {
+    "tokens": "tokenizer",
+    "tied": "tie_embeddings",
+    "clip": "grad_clip",
+    "batch": "batch_size",
+    "minutes": "max_minutes",
+}
+"""Old names of settings, which recipes and ``--set`` may still use, and the names they have now."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a run does; the text itself apart.
+    """All settings of a training run. Each one is checked when the object is made.
+
+    The text under a field is the help of its command-line flag.
 
     Raises:
-        SettingsError: a value of the wrong type or out of its range, in one line that names it.
+        SettingsError: a value has the wrong type or is out of range. The message names the setting.
+
+    >>> Settings(cell="gru", epochs=5).hidden_size
+    200
     """
 
     # text
-    tokens: str = "words"
-    """How text is cut: words, whitespace, chars or bpe."""
+    tokenizer: str = "words"
+    """How the text is split into tokens: words, whitespace, chars or bpe."""
     lowercase: bool | None = None
-    """Lower-case the text; by default so for words and not for the others."""
+    """Convert the text to lower case. The default is true for words, false for the others."""
     min_count: int = 1
-    """Words (characters) seen fewer times become the unknown word."""
+    """Tokens that occur fewer times than this become the unknown token."""
     vocab_size: int | None = None
-    """Keep at most this many kinds of tokens (the size to grow to for bpe)."""
+    """The largest size of the vocabulary. For bpe, the size to reach."""
     valid_fraction: float = 0.05
-    """The share of the text, taken from its end, that validates; unused where a file is named."""
+    """Fraction of the text, at its end, for validation. Not used with a validation file."""
     test_fraction: float = 0.0
-    """The share of the text after that which is only tested on, once, at the end."""
+    """Fraction of the text, at its very end, for one test after training."""
     # model
     cell: str = "lstm"
-    """The recurrent cell."""
+    """The cell: rnn, gru, gru-reset-before, lstm, lstm-peephole, cifg or cifg-peephole."""
     layers: int = 1
-    """Layers of cells."""
+    """Number of recurrent layers."""
     embedding_size: int = 200
-    """Width E of the embedding."""
+    """Size of the embedding vectors (E)."""
     embedding_std: float = 1.0
-    """Standard deviation of the normal numbers that the embedding starts with."""
+    """Standard deviation of the embedding's initial values, which are normally distributed."""
     hidden_size: int = 200
-    """Units H of each layer."""
-    tied: bool = True
-    """The decoder uses the embedding's weights; where E != H, a projection from H to E too."""
+    """Number of units in each layer (H)."""
+    tie_embeddings: bool = True
+    """Use the embedding's weights in the decoder too. If E and H differ, a projection is added."""
     projection_size: int = 0
-    """Width of the projection before the decoder; 0 for none (tied: none or E)."""
+    """Size of a projection before the decoder, or 0 for none. With tied embeddings: 0 or E."""
     dropout: float = 0.0
-    """Dropout after the embedding, between layers and before the decoder."""
+    """Dropout probability after the embedding, between layers and before the decoder."""
     softmax: str = "auto"
-    """full; adaptive (rare words in clusters); sampled (full, trained on an estimate); or auto."""
+    """full; adaptive (rare words in clusters); sampled (trained on an estimate); or auto."""
     # optimization
     optimizer: str = "adamw"
-    """adamw or sgd."""
+    """The optimizer: adamw or sgd."""
     learning_rate: float = 0.003
-    """The highest rate, reached after warm-up; it falls to 0 along a cosine."""
+    """The highest learning rate. It is reached after warm-up, then falls to 0 along a cosine."""
     weight_decay: float = 0.0
-    """AdamW's decoupled weight decay, or SGD's L2 penalty."""
+    """Weight decay: decoupled for adamw, an L2 penalty for sgd."""
     warmup: float = 0.02
-    """The share of the run over which the rate rises."""
-    clip: float = 1.0
-    """Gradients are scaled down to this norm at most; 0 for never."""
-    batch: int = 32
-    """Streams B that are read side by side."""
+    """Fraction of the run in which the learning rate rises."""
+    grad_clip: float = 1.0
+    """The largest norm of the gradients; larger ones are scaled down. 0 turns this off."""
+    batch_size: int = 32
+    """Number of text streams read side by side (B)."""
     bptt: int = 64
-    """Words T through which gradients go back (truncated BPTT)."""
+    """Number of tokens through which gradients flow back (truncated BPTT, T)."""
     epochs: float | None = None
-    """How often the text is read; 10 where neither epochs nor minutes are given."""
-    minutes: float | None = None
-    """How long training may take, validation included; the schedule fits it."""
+    """Number of passes over the text. 10 if neither epochs nor max_minutes is given."""
+    max_minutes: float | None = None
+    """Length of the training in minutes, validation included. The schedule is fitted to it."""
     patience: int = 5
-    """Stop after so many validations in a row without a better one; 0 for never."""
+    """Early stopping: stop after this many validations without improvement. 0 turns this off."""
     # machine
     seed: int = 0
-    """Seed of weights and dropout."""
+    """Random seed of the initial weights and of dropout."""
     device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    """Where to train: auto, cpu, cuda or mps."""
     threads: int | None = None
-    """CPU threads; by default PyTorch's choice."""
+    """Number of CPU threads. The default is PyTorch's choice."""
     precision: str = "auto"
-    """Of the large products: float32, bfloat16, or bfloat16 where the machine is fast at it."""
+    """Number format of large matrix products: float32, bfloat16, or auto (the faster one)."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in fields(self):
             value = _checked_type(field.name, getattr(self, field.name), hints[field.name])
             object.__setattr__(self, field.name, value)
-        _one_of("tokens", self.tokens, KINDS)
-        _one_of("cell", self.cell, tuple(CELLS))
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("device", self.device, DEVICES)
-        _one_of("softmax", self.softmax, SOFTMAXES)
-        _one_of("precision", self.precision, PRECISIONS)
-        for name in ("min_count", "embedding_size", "hidden_size", "batch", "bptt"):
-            _within(name, getattr(self, name), 1, 2**20)
-        _within("layers", self.layers, 1, 64)
+        for name, choices in CHOICES.items():
+            _check_choice(name, getattr(self, name), choices)
+        for name in ("min_count", "embedding_size", "hidden_size", "batch_size", "bptt"):
+            _check_range(name, getattr(self, name), 1, 2**20)
+        _check_range("layers", self.layers, 1, 64)
         for name, low in (("vocab_size", 3), ("threads", 1)):
             if getattr(self, name) is not None:
-                _within(name, getattr(self, name), low, 2**24)
+                _check_range(name, getattr(self, name), low, 2**24)
         for name in ("valid_fraction", "test_fraction", "dropout", "warmup"):
-            _within(name, getattr(self, name), 0, 0.95)
-        for name in ("weight_decay", "clip", "patience", "projection_size"):
-            _within(name, getattr(self, name), 0, 2**20)
-        _within("seed", self.seed, 0, 2**63 - 1)
-        for name in ("learning_rate", "embedding_std", "epochs", "minutes"):
+            _check_range(name, getattr(self, name), 0, 0.95)
+        for name in ("weight_decay", "grad_clip", "patience", "projection_size"):
+            _check_range(name, getattr(self, name), 0, 2**20)
+        _check_range("seed", self.seed, 0, 2**63 - 1)
+        for name in ("learning_rate", "embedding_std", "epochs", "max_minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise SettingsError(f"{name} must be more than 0, not {value}")
-        if self.epochs is not None and self.minutes is not None:
-            raise SettingsError("epochs and minutes can't both be set: give one of them")
+        if self.epochs is not None and self.max_minutes is not None:
+            raise SettingsError("epochs and max_minutes can't both be set: give one of them")
         if self.valid_fraction + self.test_fraction > 0.95:
             raise SettingsError("valid_fraction and test_fraction leave nothing to train on")
-        if self.tied and self.projection_size not in (0, self.embedding_size):
+        if self.tie_embeddings and self.projection_size not in (0, self.embedding_size):
             raise SettingsError(
-                f"projection_size {self.projection_size} can't be used with tied weights: it must "
-                f"equal embedding_size {self.embedding_size}, or set tied = false"
+                f"projection_size {self.projection_size} can't be used with tied embeddings: it "
+                f"must equal embedding_size {self.embedding_size}, or set tie_embeddings = false"
             )
 
     @classmethod
     def merged(cls, *tables: Mapping[str, Any]) -> Self:
-        """Settings from tables of which the later override the earlier; None means not given.
+        """Settings from several tables: a later table overrides an earlier one.
 
-        Giving ``minutes`` drops an earlier table's ``epochs`` and the other way round.
+        A value of None counts as not given. Old names (``RENAMED``) are accepted. A table with
+        ``max_minutes`` drops the ``epochs`` of the tables before it, and the other way round.
+
+        Raises:
+            SettingsError: an unknown name, or a value that can't be used.
+
+        >>> Settings.merged({"epochs": 3}, {"batch": 8}).batch_size
+        8
         """
-        values: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for table in tables:
-            given = {key: value for key, value in table.items() if value is not None}
+            given = {name: value for name, value in rename_keys(table).items() if value is not None}
             check_keys(given)
-            if "minutes" in given and "epochs" not in given:
-                values.pop("epochs", None)
-            if "epochs" in given and "minutes" not in given:
-                values.pop("minutes", None)
-            values |= given
-        return cls(**values)
+            if "max_minutes" in given and "epochs" not in given:
+                merged.pop("epochs", None)
+            if "epochs" in given and "max_minutes" not in given:
+                merged.pop("max_minutes", None)
+            merged |= given
+        return cls(**merged)
 
     def to_toml(self) -> str:
-        """The settings as a recipe; what is None is left out."""
+        """The settings as the text of a recipe. Settings that are None are left out."""
         import tomli_w
 
         return tomli_w.dumps({k: v for k, v in asdict(self).items() if v is not None})
 
 
+class Setting(NamedTuple):
+    """One setting, described for a command-line flag or for a page of the documentation."""
+
+    name: str
+    type: type
+    """``str``, ``int``, ``float`` or ``bool``."""
+    default: str | int | float | bool | None
+    help: str
+    """Its docstring, on one line."""
+    choices: tuple[str, ...] = ()
+    """The allowed words, if the setting takes one of a few."""
+
+
+def describe_settings() -> list[Setting]:
+    """Every field of ``Settings``, in order, with its type, default and docstring.
+
+    >>> describe_settings()[0].name
+    'tokenizer'
+    """
+    (class_definition,) = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(class_definition, ast.ClassDef)
+    # Python keeps no docstrings of fields: they are read from the source.
+    docstrings = {}
+    for field, text in zip(class_definition.body, class_definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            docstrings[ast.unparse(field.target)] = " ".join(
+                str(ast.literal_eval(text.value)).split()
+            )
+    hints, defaults = get_type_hints(Settings), Settings()
+    return [
+        Setting(
+            field.name,
+            _types_of(hints[field.name])[0],
+            getattr(defaults, field.name),
+            docstrings[field.name],
+            CHOICES.get(field.name, ()),
+        )
+        for field in fields(Settings)
+    ]
+
+
 def read_recipe(name: str) -> dict[str, Any]:
-    """The table of a recipe: a TOML file, or the name of one that comes with Carousel.
+    """Read a recipe: a TOML file, or one that comes with Carousel (``characters``, ``stories``).
+
+    Returns:
+        The recipe's settings by their present names.
 
     Raises:
-        SettingsError: no such recipe, not TOML, or a key that is no setting.
+        SettingsError: the recipe does not exist, is not TOML, or names an unknown setting.
     """
     path = Path(name)
     shipped = resources.files("carousel.training") / "recipes"
@@ -177,12 +244,35 @@ def read_recipe(name: str) -> dict[str, Any]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"recipe {name} is not TOML: {error}") from None
+    table = rename_keys(table, where=f"recipe {name}: ")
     check_keys(table, where=f"recipe {name}: ")
     return table
 
 
+def rename_keys(table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """A table of settings in which old names are replaced by the present ones.
+
+    Raises:
+        SettingsError: a setting is given under both names. ``where`` begins the message.
+
+    >>> rename_keys({"batch": 8, "epochs": 2})
+    {'batch_size': 8, 'epochs': 2}
+    """
+    renamed: dict[str, Any] = {}
+    for key, value in table.items():
+        name = RENAMED.get(key, key)
+        if value is not None and renamed.get(name) is not None:
+            raise SettingsError(f"{where}{name} is given twice, once by an old name: give it once")
+        renamed[name] = renamed.get(name) if value is None else value
+    return renamed
+
+
 def check_keys(table: Mapping[str, Any], where: str = "") -> None:
-    """Refuse keys that are no settings, with the nearest right one suggested."""
+    """Refuse keys that are not settings.
+
+    Raises:
+        SettingsError: an unknown key. The message begins with ``where`` and suggests a right name.
+    """
     known = [field.name for field in fields(Settings)]
     for key in table:
         if key not in known:
@@ -192,25 +282,31 @@ def check_keys(table: Mapping[str, Any], where: str = "") -> None:
             raise SettingsError(f"{where}no setting is called {key!r}{hint}")
 
 
-def _checked_type(name: str, value: Any, wanted: Any) -> Any:
-    options = get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
-    if value is None and type(None) in options:
+def _types_of(hint: Any) -> tuple[type, ...]:
+    """The types that a field's annotation allows, ``NoneType`` among them."""
+    is_union = get_origin(hint) in (Union, types.UnionType)
+    return get_args(hint) if is_union else (hint,)
+
+
+def _checked_type(name: str, value: Any, hint: Any) -> Any:
+    allowed = _types_of(hint)
+    if value is None and type(None) in allowed:
         return value
-    if float in options and type(value) is int:
+    if float in allowed and type(value) is int:
         return float(value)
-    # bool is an int in Python; a recipe that says `layers = true` means something else.
-    if type(value) not in options:
+    # bool is an int in Python, but a recipe with `layers = true` is a mistake.
+    if type(value) not in allowed:
         names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-        expected = " or ".join(names[option] for option in options if option in names)
+        expected = " or ".join(names[option] for option in allowed if option in names)
         raise SettingsError(f"{name} must be {expected}, not {value!r}")
     return value
 
 
-def _one_of(name: str, value: str, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise SettingsError(f"{name} must be one of {', '.join(options)}, not {value!r}")
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise SettingsError(f"{name} must be between {low} and {high}, not {value}")

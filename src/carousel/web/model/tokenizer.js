@@ -5,9 +5,9 @@
 
 import { BytePairs, bytesOf } from './byte_pairs.js';
 import { isTable, parseJson } from './config.js';
+import { detokenize } from './detokenizer.js';
 import { CarouselError } from './errors.js';
 import { normalizeLine, normalizeText } from './normalizer.js';
-import { joinWords } from './spacing.js';
 
 /** @typedef {import('../types.js').Token} Token */
 /** @typedef {'words'|'whitespace'|'chars'|'bpe'} Kind */
@@ -17,11 +17,24 @@ export const END_OF_LINE = '<eos>';
 /** How the end of a line is shown; also the first position of every trace. */
 export const LINE_START = '⏎';
 
-// As tokenizer.json has them; "\s" means Unicode's white space there, but not in JavaScript.
-const WORD = String.raw`\p{L}[\p{L}\p{M}]*(?:'\p{L}[\p{L}\p{M}]*)*|\p{N}+|[^\s\p{L}\p{N}]`;
-/** @type {Record<string, RegExp>} */
+// What belongs to the character before it; see text/tokenizer.py, which has these patterns, too.
+const EXTEND = '(?!\u200b)[\\p{M}\\p{Cf}\\p{Emoji_Modifier}]';
+const LETTERS = `[\\p{L}\ufffd](?:[\\p{L}\ufffd\u05f3]|${EXTEND})*`;
+const MID_LETTER = "'\u00b7\u0387\u055f\u05f4\u2027";
+const PICTOGRAPH = String.raw`\p{Extended_Pictographic}`;
+const WORD = [
+  `${LETTERS}(?:[${MID_LETTER}](?:${EXTEND})*${LETTERS})*`,
+  `\\p{N}(?:\\p{N}|${EXTEND})*`,
+  String.raw`\p{Regional_Indicator}\p{Regional_Indicator}`,
+  `${PICTOGRAPH}(?:${EXTEND}|(?<=\u200d)${PICTOGRAPH})*`,
+  String.raw`[^\s\p{L}\p{N}]\p{M}*`,
+].join('|');
+/** That of tokenizers of words that were made before joiners and emoji stayed together. */
+const FIRST_WORD = String.raw`\p{L}[\p{L}\p{M}]*(?:'\p{L}[\p{L}\p{M}]*)*|\p{N}+|[^\s\p{L}\p{N}]`;
+
+const WORDS = wordPattern(WORD);
+/** @type {Record<'whitespace' | 'chars' | 'bpe', RegExp>} */
 const PATTERNS = {
-  words: new RegExp(WORD.replace(String.raw`\s`, String.raw`\p{White_Space}`), 'gu'),
   whitespace: /\P{White_Space}+/gu,
   chars: /[^\n]/gu,
   // GPT-2's cut.
@@ -31,11 +44,14 @@ const PATTERNS = {
     'gu',
   ),
 };
-const HALF_TYPED = {
-  // Looking behind keeps a long word that is not the last from being tried at each of its letters.
-  words: /(?<!\p{L})\p{L}[\p{L}\p{M}]*(?:['\u2019]\p{L}[\p{L}\p{M}]*)*['\u2019]?$/u,
-  whitespace: /\P{White_Space}+$/u,
-};
+
+/**
+ * A pattern of words as JavaScript reads it: "\s" means Unicode's white space in `tokenizer.json`.
+ * @param {string} pattern
+ */
+function wordPattern(pattern) {
+  return new RegExp(pattern.replace(String.raw`\s`, String.raw`\p{White_Space}`), 'gu');
+}
 
 /** Turns text into token ids and back; made by `Tokenizer.fromJson`. */
 export class Tokenizer {
@@ -47,12 +63,14 @@ export class Tokenizer {
    * @param {boolean} lowercase
    * @param {string[]} tokens every token, by id
    * @param {BytePairs | null} pairs
+   * @param {RegExp} pattern what a token is, or for byte pairs a word that is cut into them
    */
-  constructor(kind, lowercase, tokens, pairs) {
+  constructor(kind, lowercase, tokens, pairs, pattern) {
     this.kind = kind;
     this.lowercase = lowercase;
     this.tokens = tokens;
     this.pairs = pairs;
+    this.pattern = pattern;
     this.vocabSize = tokens.length;
     /** Whether a token is a whole word. */
     this.wholeWords = kind === 'words' || kind === 'whitespace';
@@ -72,7 +90,7 @@ export class Tokenizer {
     if (!isTable(table) || !isTable(table.model) || !isTable(table.model.vocab)) {
       throw new CarouselError('tokenizer.json is not a tokenizer');
     }
-    const kind = kindOf(table.pre_tokenizer);
+    const { kind, pattern } = cutOf(table.pre_tokenizer) ?? {};
     const entries = Object.entries(table.model.vocab);
     /** @type {string[]} */
     const tokens = new Array(entries.length);
@@ -80,11 +98,11 @@ export class Tokenizer {
     // Every id from 0 on has a token.
     const whole = entries.every((_, id) => id in tokens) && tokens.length === entries.length;
     const added = table.added_tokens;
-    if (!kind || !whole || (Array.isArray(added) && added.length)) throw new CarouselError(foreign);
+    if (!kind || !pattern || !whole || (Array.isArray(added) && added.length)) throw new CarouselError(foreign);
     if (tokens[0] !== UNKNOWN || tokens[1] !== END_OF_LINE) throw new CarouselError(foreign);
     const lowercase = JSON.stringify(table.normalizer ?? null).includes('"Lowercase"');
     const pairs = kind === 'bpe' ? BytePairs.fromMerges(table.model.merges, tokens) : null;
-    return new Tokenizer(kind, lowercase, tokens, pairs);
+    return new Tokenizer(kind, lowercase, tokens, pairs, pattern);
   }
 
   /**
@@ -111,7 +129,7 @@ export class Tokenizer {
    */
   #encodeLine(line, from, tokens) {
     const { text, start, end } = normalizeLine(line, this.steps);
-    for (const match of text.matchAll(PATTERNS[this.kind])) {
+    for (const match of text.matchAll(this.pattern)) {
       const at = match.index;
       const [piece] = match;
       if (this.pairs) {
@@ -153,7 +171,7 @@ export class Tokenizer {
     const tokens = ids.map((id) => this.tokens[id]);
     if (this.pairs) return this.pairs.decode(tokens);
     if (this.kind === 'chars') return tokens.map((t) => (t === UNKNOWN ? '\ufffd' : t)).join('');
-    return this.kind === 'words' ? joinWords(tokens) : tokens.join(' ');
+    return this.kind === 'words' ? detokenize(tokens) : tokens.join(' ');
   }
 
   /**
@@ -195,8 +213,13 @@ export class Tokenizer {
    * @returns {[string, string]}
    */
   splitPrefix(text) {
-    const found = text.match(this.kind === 'whitespace' ? HALF_TYPED.whitespace : HALF_TYPED.words);
-    return found ? [text.slice(0, found.index), found[0]] : [text, ''];
+    let start = text.length;
+    while (start > 0 && !/\p{White_Space}/u.test(text[start - 1])) start -= 1;
+    if (this.kind !== 'whitespace') {
+      const pattern = this.kind === 'words' ? this.pattern : WORDS;
+      start += startOfLastWord(text.slice(start), pattern);
+    }
+    return [text.slice(0, start), text.slice(start)];
   }
 
   /**
@@ -211,17 +234,32 @@ export class Tokenizer {
 }
 
 /**
- * The kind that a `tokenizer.json`'s way to cut text is, or null where it is none of ours.
- * @param {unknown} pre
- * @returns {Kind | null}
+ * Where the word begins that a text without white space ends in; its end if in none.
+ * @param {string} text
+ * @param {RegExp} pattern
  */
-function kindOf(pre) {
+function startOfLastWord(text, pattern) {
+  const tokens = [...text.replaceAll('\u2019', "'").matchAll(pattern)];
+  // An apostrophe at the end may be an inner one soon.
+  if (tokens.length > 1 && MID_LETTER.includes(tokens[tokens.length - 1][0][0])) tokens.pop();
+  const start = tokens.length ? tokens[tokens.length - 1].index : text.length;
+  return /^\p{L}/u.test(text.slice(start)) ? start : text.length;
+}
+
+/**
+ * How a `tokenizer.json` cuts text, or null where it is no way of ours.
+ * @param {unknown} pre
+ * @returns {{kind: Kind, pattern: RegExp} | null}
+ */
+function cutOf(pre) {
   if (!isTable(pre)) return null;
-  if (pre.type === 'ByteLevel') return 'bpe';
-  if (pre.type === 'WhitespaceSplit') return 'whitespace';
-  const pattern = isTable(pre.pattern) ? pre.pattern.Regex : null;
+  if (pre.type === 'ByteLevel') return { kind: 'bpe', pattern: PATTERNS.bpe };
+  if (pre.type === 'WhitespaceSplit') return { kind: 'whitespace', pattern: PATTERNS.whitespace };
   if (pre.type !== 'Split') return null;
-  return pattern === WORD ? 'words' : pattern === '.' ? 'chars' : null;
+  const pattern = isTable(pre.pattern) ? pre.pattern.Regex : null;
+  if (pattern === '.') return { kind: 'chars', pattern: PATTERNS.chars };
+  if (pattern !== WORD && pattern !== FIRST_WORD) return null;
+  return { kind: 'words', pattern: pattern === WORD ? WORDS : wordPattern(FIRST_WORD) };
 }
 
 /**

@@ -1,0 +1,101 @@
+"""The formats of other libraries: which are read, which are written, and by what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple, TypedDict, Unpack
+
+from carousel.convert.onnx import export_onnx
+from carousel.convert.pytorch import Imported, import_pytorch
+from carousel.errors import ConvertError
+
+
+class ImportOptions(TypedDict, total=False):
+    """What an importer can be told; see ``import_pytorch`` for what each means."""
+
+    rnn: str | None
+    embedding: str | None
+    decoder: str | None
+    projection: str | None
+    tokens: str | None
+    lowercase: bool
+    eol: str | None
+    unk: str | None
+    add_eol: bool
+    force: bool
+
+
+class ModelFormat(NamedTuple):
+    """A format of model files."""
+
+    name: str
+    description: str
+    import_model: Callable[..., Imported] | None = None
+    """``import_model(source, vocab, out, **options)`` makes a model folder; None if none does."""
+    export_model: Callable[..., None] | None = None
+    """``export_model(folder, out, force=...)`` makes a file; None if none does."""
+
+
+FORMATS: Mapping[str, ModelFormat] = MappingProxyType(
+    {
+        known.name: known
+        for known in (
+            ModelFormat(
+                "pytorch",
+                "a state dict of embedding, nn.RNN/GRU/LSTM and linear layer: .pt, .safetensors",
+                import_model=import_pytorch,
+            ),
+            ModelFormat("onnx", "a graph of one step or many: .onnx", export_model=export_onnx),
+        )
+    }
+)
+"""Every format by its name."""
+
+
+def import_model(
+    format_name: str,
+    source: str | Path,
+    vocab: str | Path | None,
+    out: str | Path,
+    **options: Unpack[ImportOptions],
+) -> Imported:
+    """Make a model folder of another library's model.
+
+    Args:
+        format_name: a name in ``FORMATS``.
+        source: the other library's file.
+        vocab: the tokens in the order of the embedding's rows; None for those in ``source``.
+        out: the model folder to write.
+        **options: what can't be told from the file; see ``ImportOptions``.
+
+    Raises:
+        ConvertError: no importer of that name, or a file that can't be taken over.
+        FolderError: ``out`` is taken or can't be written.
+    """
+    importers = {name: known.import_model for name, known in FORMATS.items() if known.import_model}
+    if format_name not in importers:
+        raise ConvertError(f"{format_name!r} can't be imported; these can: {', '.join(importers)}")
+    return importers[format_name](source, vocab, out, **options)
+
+
+def export_model(
+    format_name: str, folder: str | Path, out: str | Path, *, force: bool = False
+) -> None:
+    """Write a model folder's model in another library's format.
+
+    Args:
+        format_name: a name in ``FORMATS``.
+        folder: the model folder.
+        out: the file to write.
+        force: replace a file that is there.
+
+    Raises:
+        ConvertError: no exporter of that name, or a model that it can't write.
+        FolderError: the folder can't be read, or ``out`` can't be written.
+    """
+    exporters = {name: known.export_model for name, known in FORMATS.items() if known.export_model}
+    if format_name not in exporters:
+        raise ConvertError(f"{format_name!r} can't be exported; these can: {', '.join(exporters)}")
+    exporters[format_name](folder, out, force=force)

@@ -1,0 +1,1 @@
+"""Traces, belts, gates and decisions as SVG."""

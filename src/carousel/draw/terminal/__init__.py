@@ -1,0 +1,1 @@
+"""Bars, tables and traces for a terminal."""

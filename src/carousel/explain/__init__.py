@@ -1,0 +1,1 @@
+"""The lens and the drawings together: explanations, comparisons of models, HTML, notebooks."""

@@ -1,0 +1,221 @@
+"""What computes a model's steps: one protocol, by the lines of ``cells.py`` or by the engine.
+
+Shapes: ``T`` words, ``B`` sequences side by side, ``L`` layers, ``H`` hidden units, ``P`` what the
+decoder reads (the projection's width, or ``H``), ``V`` tokens known. Every gate and state has a
+name like ``layers.0.f``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from carousel.adaptive_softmax import log_probs
+from carousel.cells import CELLS, Array, Weights
+from carousel.inference.state import State, plain_state
+from carousel.softmax import log_softmax
+from carousel.storage.config import Config
+from carousel.unroll import EditAt, initial_state, unroll
+
+if TYPE_CHECKING:
+    from carousel.engine.decoder import Decoder
+
+Clamps = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""By name: ``(scale, offset)``, each broadcastable to ``[T, B, H]``.
+
+A value becomes ``scale * value + offset`` right after it has been made.
+"""
+
+BLOCK = 256
+"""Words of which the engine writes out gates at a time."""
+
+
+class Reading(NamedTuple):
+    """What came of reading some words."""
+
+    hidden: np.ndarray
+    """What the decoder gets after each word, ``[T, B, P]``."""
+    state: State
+    """The state after the last word, ``[L, B, H]`` each."""
+    values: dict[str, np.ndarray]
+    """What was recorded, by name, ``[T, B, H]`` each."""
+
+
+class Backend(Protocol):
+    """Reads and predicts for one model. The caller owns the state."""
+
+    @property
+    def config(self) -> Config:
+        """The shape of the model."""
+
+    def initial_state(self, batch: int = 1, position: int | np.ndarray = 0) -> State:
+        """The state before anything was read.
+
+        Args:
+            batch: how many sequences, ``B``.
+            position: the position of the next word in its text, one number or ``[B]``. It matters
+                where gates are held at positions.
+        """
+
+    def read(self, ids: np.ndarray, state: State, record: Sequence[str] = ()) -> Reading:
+        """Read ``ids [T, B]`` from ``state`` and record the gates and states named."""
+
+    def logits(self, hidden: np.ndarray) -> np.ndarray:
+        """Scores ``[..., V]`` of the next token from ``hidden [..., P]``."""
+
+    def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ``k`` likeliest next tokens after ``hidden [N, P]``, best first.
+
+        Returns:
+            ids ``[N, k]`` and log-probabilities ``[N, k]``.
+        """
+
+
+class PlainBackend(Backend, Protocol):
+    """A backend of a model as it is, which can be told what to do to single gates."""
+
+    def read(
+        self,
+        ids: np.ndarray,
+        state: State,
+        record: Sequence[str] = (),
+        clamps: Clamps | None = None,
+    ) -> Reading:
+        """As ``Backend.read``, with ``clamps`` applied to the gates and states that they name."""
+
+
+class NumPyBackend:
+    """The definition: the lines of ``cells.py``, word by word, in float32.
+
+    Args:
+        config: the shape of the model.
+        weights: its weights in float32, by their names on disk.
+    """
+
+    def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
+        self.config = config
+        self.cell = CELLS[config.cell]
+        self.weights = weights
+        self.layers = layer_weights(config, weights)
+
+    def initial_state(self, batch: int = 1, position: int | np.ndarray = 0) -> State:
+        """Zeros, ``[L, B, H]`` each; see ``Backend``."""
+        like = np.empty(0, dtype=np.float32)
+        return initial_state(self.cell, self.config.layers, batch, self.config.hidden_size, like)
+
+    def read(
+        self,
+        ids: np.ndarray,
+        state: State,
+        record: Sequence[str] = (),
+        clamps: Clamps | None = None,
+        edit: EditAt | None = None,
+    ) -> Reading:
+        """See ``PlainBackend``; ``edit`` is called after the clamps, as in ``unroll``."""
+        shape = (*ids.shape, self.config.hidden_size)
+        values = {name: np.empty(shape, dtype=np.float32) for name in record}
+        affine = {
+            name: tuple(np.broadcast_to(part, shape) for part in pair)
+            for name, pair in (clamps or {}).items()
+        }
+
+        def apply(name: str, t: int, value: Array) -> Array:
+            if name in affine:
+                scale, offset = affine[name]
+                value = scale[t] * value + offset[t]
+            if edit is not None:
+                value = edit(name, t, value)
+            if name in values:
+                values[name][t] = value
+            return value
+
+        needed = apply if record or affine or edit is not None else None
+        embedded = self.weights["embedding.weight"][ids]
+        hidden, after = unroll(self.cell, self.layers, embedded, plain_state(state), needed)
+        projection = self.weights.get("projection.weight")
+        return Reading(hidden if projection is None else hidden @ projection.T, after, values)
+
+    def logits(self, hidden: np.ndarray) -> np.ndarray:
+        """See ``Backend``; an adaptive softmax gives log-probabilities."""
+        config = self.config
+        if config.cutoffs:
+            return log_probs(hidden, self.weights, config.vocab_size, config.cutoffs)
+        name = "embedding.weight" if config.tied else "decoder.weight"
+        scores: np.ndarray = hidden @ self.weights[name].T + self.weights["decoder.bias"]
+        return scores
+
+    def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See ``Backend``; of equals the lower id comes first."""
+        log_probabilities = log_softmax(self.logits(hidden))
+        ids = np.argsort(-log_probabilities, axis=-1, kind="stable")[:, :k]
+        return ids, np.take_along_axis(log_probabilities, ids, axis=-1)
+
+
+class EngineBackend:
+    """The same by the C++ kernels.
+
+    Args:
+        decoder: the engine on the model's weights.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.config = decoder.config
+        self.cell = CELLS[decoder.config.cell]
+
+    def initial_state(self, batch: int = 1, position: int | np.ndarray = 0) -> State:
+        """Zeros, ``[L, B, H]`` each; see ``Backend``."""
+        return self.decoder.unpack(self.decoder.initial_state(batch))
+
+    def read(
+        self,
+        ids: np.ndarray,
+        state: State,
+        record: Sequence[str] = (),
+        clamps: Clamps | None = None,
+    ) -> Reading:
+        """See ``PlainBackend``. Gates are written out in blocks of words, to bound memory."""
+        decoder, packed = self.decoder, self.decoder.pack(plain_state(state))
+        if not record and not clamps:
+            hidden, after = decoder.read(ids, packed)
+            return Reading(hidden, decoder.unpack(after), {})
+        shape = (*ids.shape, self.config.hidden_size)
+        values = {name: np.empty(shape, dtype=np.float32) for name in record}
+        affine = {
+            name: tuple(np.broadcast_to(part, shape) for part in pair)
+            for name, pair in (clamps or {}).items()
+        }
+        blocks = []
+        # Of no words at all one empty block is read, for the shapes.
+        for first in range(0, max(1, len(ids)), BLOCK):
+            here = slice(first, first + BLOCK)
+            block_clamps = {
+                name: (scale[here], offset[here]) for name, (scale, offset) in affine.items()
+            }
+            seen = decoder.trace(ids[here], packed, list(record), block_clamps)
+            for name, recorded in values.items():
+                recorded[here] = seen.values[name]
+            blocks.append(seen.hidden)
+            packed = seen.state
+        return Reading(np.concatenate(blocks), decoder.unpack(packed), values)
+
+    def logits(self, hidden: np.ndarray) -> np.ndarray:
+        """See ``Backend``; an adaptive softmax gives log-probabilities."""
+        rows = np.ascontiguousarray(hidden, dtype=np.float32).reshape(-1, hidden.shape[-1])
+        return self.decoder.decode(rows).reshape(*hidden.shape[:-1], self.config.vocab_size)
+
+    def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See ``Backend``; the normaliser is exact, and the distribution is never held."""
+        return self.decoder.top_k_hidden(np.ascontiguousarray(hidden, dtype=np.float32), k)
+
+
+def layer_weights(config: Config, weights: Mapping[str, np.ndarray]) -> list[Weights]:
+    """The weights of each layer as the cells take them, from weights by their names on disk."""
+    layers: list[dict[str, np.ndarray]] = [{} for _ in range(config.layers)]
+    for name, weight in weights.items():
+        if name.startswith("layers."):
+            _, layer, field = name.split(".")
+            layers[int(layer)][field] = weight
+    return [Weights(**fields) for fields in layers]

@@ -1,0 +1,83 @@
+"""States: what a model carries from word to word, and how to take them apart by sequence.
+
+A state is plain data: named tuples of arrays whose second axis is the batch, ``[., B, ...]``, and
+of other states. What is not known of a state here need not be: these functions work for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from carousel.cells import Array, HiddenState, LSTMState
+
+
+class ClampedState(NamedTuple):
+    """The state of a model under interventions: the model's own, and where in the text it stands.
+
+    ``B`` sequences, ``W`` the tokens of the longest word that is held less one, ``F`` the gates
+    that are frozen, ``H`` hidden units.
+    """
+
+    inner: HiddenState | LSTMState
+    position: np.ndarray
+    """``[1, B]``: the position of the next word."""
+    recent: np.ndarray
+    """``[W, B]``: the last token ids, -1 where nothing was read."""
+    frozen: np.ndarray
+    """``[F, B, H]``: what each frozen gate was at the word before; NaN where there was none."""
+
+    @property
+    def h(self) -> Array:
+        """The hidden states, ``[L, B, H]``."""
+        return self.inner.h
+
+
+State = HiddenState | LSTMState | ClampedState
+"""What a model carries from one word to the next."""
+
+S = TypeVar("S", bound=tuple[Any, ...])
+
+
+def take_sequences(state: S, rows: Sequence[int] | np.ndarray) -> S:
+    """The state of the sequences ``rows``, in that order; a row may come twice.
+
+    >>> from carousel.cells import HiddenState
+    >>> state = HiddenState(np.array([[[1.0], [2.0]]]))
+    >>> take_sequences(state, [1, 1]).h.ravel().tolist()
+    [2.0, 2.0]
+    """
+    taken: S = _map(lambda part: part[:, rows], state)
+    return taken
+
+
+def where_sequences(chosen: np.ndarray, state: S, other: S) -> S:
+    """``state`` for the sequences that are ``chosen [B]``, ``other`` for the rest."""
+
+    def choose(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+        return np.where(chosen.reshape(1, -1, *[1] * (one.ndim - 2)), one, two)
+
+    chosen_state: S = _map(choose, state, other)
+    return chosen_state
+
+
+def _map(function: Any, *states: Any) -> Any:
+    first = states[0]
+    parts = [
+        _map(function, *together) if isinstance(together[0], tuple) else function(*together)
+        for together in zip(*states, strict=True)
+    ]
+    return type(first)(*parts)
+
+
+def plain_state(state: State) -> HiddenState | LSTMState:
+    """A state of a model as it is.
+
+    Raises:
+        TypeError: it is the state of a model whose gates are held.
+    """
+    if isinstance(state, ClampedState):
+        raise TypeError("a state of a model that is held by clamps goes on under them only")
+    return state

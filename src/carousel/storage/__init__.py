@@ -1,0 +1,1 @@
+"""Models on disk: configuration, number formats, weights, folders written whole or not at all."""

@@ -1,0 +1,127 @@
+"""Files and folders that are written whole or not at all.
+
+They are written under a temporary name beside their place, synced, and renamed. The process's
+umask decides who may read them, as for any other file; it is never changed, not for a moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from secrets import token_hex
+
+from carousel.errors import FolderError
+
+
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside ``path`` that nobody else has."""
+    return path.with_name(f".{path.name}.{token_hex(8)}.part")
+
+
+def write_file(path: str | Path, data: str | bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        FolderError: it can't be written; what was there before stays.
+    """
+    write_atomically(Path(path), lambda temporary: write_synced(temporary, data))
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` write and sync a file under a temporary name, and rename it to ``path``.
+
+    Raises:
+        FolderError: it can't be written; what was there before stays.
+    """
+    temporary = temporary_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise FolderError(f"{path} can't be written: {error.strerror or error}") from None
+    finally:
+        # Where not even its folder could be made, there is nothing to take away.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, data: str | bytes) -> None:
+    """Write a file and have the disk keep it before this returns."""
+    with path.open("wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Have the disk keep the names that a folder holds."""
+    if os.name == "nt":  # Windows can't open folders
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_folder(temporary: Path, path: Path) -> None:
+    """Rename a folder of ``temporary_path(path)`` to ``path``, in the place of one that is there.
+
+    On Linux the two change names in one step, so that there is one at every moment. Elsewhere the
+    old folder is renamed first; ``remove_leftovers`` puts it back after a crash between the two.
+
+    Raises:
+        OSError: it can't be done; the old folder stays.
+    """
+    if not path.exists():
+        os.rename(temporary, path)
+    elif exchange_folders(temporary, path):
+        shutil.rmtree(temporary, ignore_errors=True)  # the old one by now
+    else:
+        old = temporary.with_suffix(".old")
+        os.rename(path, old)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            os.rename(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def exchange_folders(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; False where the system can't."""
+    if sys.platform != "linux":
+        return False
+    current_folder, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    status: int = rename(
+        current_folder, os.fsencode(one), current_folder, os.fsencode(other), exchange
+    )
+    return status == 0
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the folders that a killed process left beside ``path`` under temporary names.
+
+    A folder that was at ``path``, and was renamed to make room for the next one, is put back.
+    """
+    pattern = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{16}\.(part|old)")
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    leftovers = [folder for folder in beside if pattern.fullmatch(folder.name)]
+    for folder in leftovers:
+        if folder.suffix == ".old" and not path.exists():
+            os.rename(folder, path)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,197 @@
+"""The public functions that train: every setting by its name. PyTorch is loaded when they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from carousel.errors import SettingsError
+from carousel.model import LanguageModel
+
+if TYPE_CHECKING:
+    from carousel.training.run.callbacks import Callback
+    from carousel.training.run.progress_reporter import ProgressReporter
+
+NEEDED = ("torch", "matplotlib", "tomli_w")
+"""What training needs beyond a plain install."""
+
+
+# Long by the settings, of which each has its own argument.
+def train(
+    sources: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    valid: Sequence[str | Path] = (),
+    test: Sequence[str | Path] = (),
+    recipe: str | None = None,
+    force: bool = False,
+    encoding_errors: str = "strict",
+    tensorboard: bool = False,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    tokenizer: str | None = None,
+    lowercase: bool | None = None,
+    min_count: int | None = None,
+    vocab_size: int | None = None,
+    valid_fraction: float | None = None,
+    test_fraction: float | None = None,
+    cell: str | None = None,
+    layers: int | None = None,
+    embedding_size: int | None = None,
+    embedding_std: float | None = None,
+    hidden_size: int | None = None,
+    tie_embeddings: bool | None = None,
+    projection_size: int | None = None,
+    dropout: float | None = None,
+    softmax: str | None = None,
+    optimizer: str | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    warmup: float | None = None,
+    grad_clip: float | None = None,
+    batch_size: int | None = None,
+    bptt: int | None = None,
+    epochs: float | None = None,
+    max_minutes: float | None = None,
+    patience: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+) -> LanguageModel:
+    """Train a model on text; needs PyTorch (``pip install 'carousel-lstm[train]'``).
+
+    A setting that is None has the recipe's value, or its default.
+
+    Args:
+        sources: files, folders, globs, or ``-`` for standard input.
+        out: the model folder to write; it holds the best model on validation at every moment.
+        valid: files to validate on; else a share of the text's end is taken.
+        test: files to test on when all is over; else a share of the text's end, if set.
+        recipe: a TOML file of settings, or the name of one that comes with Carousel.
+        force: replace a model that is in ``out``.
+        encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+        tensorboard: write TensorBoard logs beside ``out``.
+        progress: show how training goes, on standard error or in the notebook.
+        callbacks: told of the run's progress; see ``carousel.training.run.callbacks.Callback``.
+        tokenizer: how the text is split into tokens: words, whitespace, chars or bpe.
+        lowercase: convert the text to lower case. The default is true for words, false for the
+            others.
+        min_count: tokens that occur fewer times than this become the unknown token.
+        vocab_size: the largest size of the vocabulary. For bpe, the size to reach.
+        valid_fraction: fraction of the text, at its end, for validation. Not used with a validation
+            file.
+        test_fraction: fraction of the text, at its very end, for one test after training.
+        cell: the cell: rnn, gru, gru-reset-before, lstm, lstm-peephole, cifg or cifg-peephole.
+        layers: number of recurrent layers.
+        embedding_size: size of the embedding vectors (E).
+        embedding_std: standard deviation of the embedding's initial values, which are normally
+            distributed.
+        hidden_size: number of units in each layer (H).
+        tie_embeddings: use the embedding's weights in the decoder too. If E and H differ, a
+            projection is added.
+        projection_size: size of a projection before the decoder, or 0 for none. With tied
+            embeddings: 0 or E.
+        dropout: dropout probability after the embedding, between layers and before the decoder.
+        softmax: full; adaptive (rare words in clusters); sampled (trained on an estimate); or auto.
+        optimizer: the optimizer: adamw or sgd.
+        learning_rate: the highest learning rate. It is reached after warm-up, then falls to 0 along
+            a cosine.
+        weight_decay: weight decay: decoupled for adamw, an L2 penalty for sgd.
+        warmup: fraction of the run in which the learning rate rises.
+        grad_clip: the largest norm of the gradients; larger ones are scaled down. 0 turns this off.
+        batch_size: number of text streams read side by side (B).
+        bptt: number of tokens through which gradients flow back (truncated BPTT, T).
+        epochs: number of passes over the text. 10 if neither epochs nor max_minutes is given.
+        max_minutes: length of the training in minutes, validation included. The schedule is fitted
+            to it.
+        patience: early stopping: stop after this many validations without improvement. 0 turns this
+            off.
+        seed: random seed of the initial weights and of dropout.
+        device: where to train: auto, cpu, cuda or mps.
+        threads: number of CPU threads. The default is PyTorch's choice.
+        precision: number format of large matrix products: float32, bfloat16, or auto (the faster
+            one).
+
+    Returns:
+        the model with the best weights on validation.
+
+    Raises:
+        SettingsError: a setting that makes no sense, or PyTorch is not installed.
+        TextError: a text that can't be read.
+        FolderError: a model is in ``out``, or it can't be written.
+        TrainingError: the loss diverges again and again; the best model so far stays.
+
+    ::
+
+        model = carousel.train(["notes.txt"], out="models/notes", cell="gru", epochs=5)
+    """
+    given = dict(locals())
+    settings = {name: given[name] for name in list(given) if name not in ARGUMENTS}
+    _check_installed()
+    from carousel.training.job import train_model
+
+    with _make_reporter(progress) as reporter:
+        return train_model(
+            [sources] if isinstance(sources, str | Path) else list(sources),
+            out=out,
+            valid=valid,
+            test=test,
+            recipe=recipe,
+            settings=settings,
+            force=force,
+            encoding_errors=encoding_errors,
+            tensorboard=tensorboard,
+            reporter=reporter,
+            callbacks=callbacks,
+        )
+
+
+def resume(
+    folder: str | Path, *, progress: bool = True, callbacks: Sequence[Callback] = ()
+) -> LanguageModel:
+    """Go on with a run that was interrupted or killed, from its last checkpoint.
+
+    Args:
+        folder: the model folder of the run; settings and text are found from what lies beside it.
+        progress: show how training goes, on standard error or in the notebook.
+        callbacks: told of the run's progress; see ``carousel.training.run.callbacks.Callback``.
+
+    Returns:
+        the model with the best weights on validation.
+
+    Raises:
+        FolderError: the run has finished, there are no checkpoints, or they are damaged.
+        TextError: the text is gone or has changed.
+        SettingsError: PyTorch is not installed.
+        TrainingError: the loss diverges again and again.
+    """
+    _check_installed()
+    from carousel.training.job import resume_training
+
+    with _make_reporter(progress) as reporter:
+        return resume_training(folder, reporter=reporter, callbacks=callbacks)
+
+
+ARGUMENTS = (
+    "sources", "out", "valid", "test", "recipe", "force", "encoding_errors", "tensorboard",
+    "progress", "callbacks",
+)  # fmt: skip
+"""The arguments of ``train`` that are no settings."""
+
+
+def _check_installed() -> None:
+    for name in NEEDED:
+        if find_spec(name) is None:
+            raise SettingsError(
+                f"training needs {name}, which is not installed: pip install 'carousel-lstm[train]'"
+            )
+
+
+def _make_reporter(progress: bool) -> ProgressReporter:
+    from carousel.training.run.progress_reporter import ConsoleReporter, NoProgress
+
+    # The processes of a run beside the first one show nothing in any case.
+    return ConsoleReporter() if progress else NoProgress()

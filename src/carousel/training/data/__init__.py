@@ -1,0 +1,1 @@
+"""What a run trains on: splits of a text, streams of it, and batches of token ids."""

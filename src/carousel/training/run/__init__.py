@@ -1,0 +1,1 @@
+"""One run: the loop, its state and checkpoints, validation, processes, and callbacks."""

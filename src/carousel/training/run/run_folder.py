@@ -1,0 +1,249 @@
+"""``DIR.run`` beside the model folder ``DIR``: all that an interrupted run is resumed from.
+
+It holds ``run.json``, ``tokenizer.json`` and the checkpoints, and is removed when the run ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from carousel.errors import FolderError, SettingsError
+from carousel.storage.atomic import remove_leftovers, write_file
+from carousel.storage.strict_json import parse_json
+from carousel.text.tokenizer import Tokenizer
+from carousel.training.data.splits import CachedIds, Sources
+from carousel.training.run.checkpoint import find_checkpoints, remove_partial_files
+from carousel.training.settings import Settings
+
+FORMAT = 1
+MAX_JSON_BYTES = 2**28
+MAX_TOKENS = 2**48
+EARLY_FILES = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.[0-9a-f]+\.part")
+"""The files that are written before ``run.json``, finished or not."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run was started with: the contents of ``run.json``."""
+
+    settings: Settings
+    sources: Sources
+    cached: Mapping[str, CachedIds]
+    """Where its token ids are, by ``train``, ``valid`` and ``test``."""
+    replaces: bool
+    """Whether a model was in its folder before."""
+    tensorboard: bool
+    """Whether TensorBoard logs are written."""
+
+    def to_json(self) -> str:
+        """The text of ``run.json``."""
+        table = {
+            "format": FORMAT,
+            "settings": asdict(self.settings),
+            "sources": asdict(self.sources),
+            "kept": {part: asdict(ids) for part, ids in self.cached.items()},
+            "replaces": self.replaces,
+            "tensorboard": self.tensorboard,
+        }
+        return json.dumps(table, indent=1, default=str) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Self:
+        """The record in the text of a ``run.json``. Old names of settings are accepted.
+
+        Args:
+            text: the JSON.
+            where: the file's name, for errors.
+
+        Raises:
+            FolderError: not JSON, of another format, or with something missing or wrong.
+        """
+        table = parse_json(text, where)
+        if not isinstance(table, dict) or table.pop("format", None) != FORMAT:
+            raise FolderError(
+                f"{where} is of another format than {FORMAT}: made by a newer version?"
+            )
+        try:
+            sources = table["sources"]
+            files = {
+                part: tuple(Path(path) for path in sources[part])
+                for part in ("train", "valid", "test")
+            }
+            cached = {part: CachedIds(**entry) for part, entry in table["kept"].items()}
+            if not files["train"] or any(isinstance(sources[part], str) for part in files):
+                raise ValueError("sources")
+            if cached.keys() != {part for part, paths in files.items() if paths}:
+                raise ValueError("kept")
+            for ids in cached.values():
+                _check_cached(ids)
+            if sources["encoding_errors"] not in ("strict", "replace"):
+                raise ValueError("encoding_errors")
+            replaces, tensorboard = table["replaces"], table["tensorboard"]
+            if not isinstance(replaces, bool) or not isinstance(tensorboard, bool):
+                raise ValueError("replaces or tensorboard")
+            return cls(
+                Settings.merged(table["settings"]),
+                Sources(**files, encoding_errors=sources["encoding_errors"]),
+                cached,
+                replaces,
+                tensorboard,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
+            raise FolderError(f"{where}: missing or wrong: {error}") from None
+
+
+class RunFolder:
+    """The folder of a run. As a context, it is locked for this process.
+
+    If it holds no checkpoint when the context ends, it is removed: there is nothing to resume.
+
+    Args:
+        model: the model folder; the run's folder is beside it.
+
+    Raises:
+        FolderError: ``model`` can't be a model folder, another process trains it, or the folder
+            can't be written.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+        # "." and ".." have no name to which something can be added.
+        named = model if model.name not in ("", "..") else model.absolute().resolve()
+        if not named.name:
+            raise FolderError(f"{model} can't be a model folder: choose another name")
+        self.path = named.with_name(named.name + ".run")
+        self.lock_file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock_file = _lock(self.path / "lock")
+        except BlockingIOError:
+            raise FolderError(f"{self.model} is being trained by another process") from None
+        except OSError as error:
+            raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
+        remove_partial_files(self.path)
+        remove_leftovers(self.model)
+        self.remove_leftovers()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.lock_file is not None:
+            if not find_checkpoints(self.path):
+                self.remove()
+            self.lock_file.close()
+
+    def check_free(self, *, force: bool) -> None:
+        """Refuse to begin a run where another one can still be resumed.
+
+        Args:
+            force: begin anew all the same.
+
+        Raises:
+            FolderError: there is such a run and ``force`` is off, or something that is no run.
+        """
+        if not self.path.exists():
+            return
+        inside = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
+        # A run that was killed while it began has some of these files, and no others.
+        others = {name for name in inside if not EARLY_FILES.fullmatch(name)}
+        if others and "run.json" not in inside:
+            raise FolderError(f"{self.path} exists and is not a run's folder: choose another name")
+        if find_checkpoints(self.path) and not force:
+            raise FolderError(
+                f"{self.model} has a run that can go on: use --resume {self.model}, or --force to "
+                f"begin anew"
+            )
+
+    def begin(self, record: RunRecord, tokenizer: Tokenizer) -> None:
+        """Remove what an earlier run left, and write what a new run is started with.
+
+        Raises:
+            FolderError: it can't be written.
+        """
+        try:
+            for old in [*find_checkpoints(self.path), self.path / "best.safetensors"]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
+        write_file(self.path / "tokenizer.json", tokenizer.to_json())
+        write_file(self.path / "run.json", record.to_json())
+
+    def read(self) -> tuple[RunRecord, Tokenizer]:
+        """Read what the run was started with.
+
+        Raises:
+            FolderError: a file is missing or damaged.
+        """
+        record = RunRecord.from_json(_read(self.path / "run.json"), str(self.path / "run.json"))
+        tokenizer_path = self.path / "tokenizer.json"
+        return record, Tokenizer.from_json(_read(tokenizer_path), str(tokenizer_path))
+
+    def check_resumable(self) -> None:
+        """Refuse if there is nothing to resume.
+
+        Raises:
+            FolderError: the run has finished, or there is none.
+        """
+        if self.path.is_dir() and find_checkpoints(self.path):
+            return
+        if not self.model.exists() and not self.path.exists():
+            raise FolderError(f"{self.model} is not there: no such model folder, and no run of one")
+        if (self.model / "metrics.jsonl").is_file() and not self.path.exists():
+            raise FolderError(f"the run of {self.model} has finished: there is nothing to resume")
+        raise FolderError(f"{self.model} has no checkpoints (in {self.path}): it can't be resumed")
+
+    def remove(self) -> None:
+        """Remove the folder. It is renamed first: no part of it is left under its name."""
+        removed = self.path.with_name(f".{self.path.name}.{os.getpid()}.gone")
+        with contextlib.suppress(OSError):
+            os.rename(self.path, removed)
+        shutil.rmtree(removed, ignore_errors=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove the folders that a process was killed at removing."""
+        leftover = re.compile(re.escape(f".{self.path.name}.") + r"\d+\.gone")
+        for beside in self.path.parent.iterdir():
+            if leftover.fullmatch(beside.name):
+                shutil.rmtree(beside, ignore_errors=True)
+
+
+def _check_cached(ids: CachedIds) -> None:
+    if not isinstance(ids.path, str) or not isinstance(ids.digest, str):
+        raise ValueError("path or digest")
+    if ids.dtype not in ("<u2", "<u4"):
+        raise ValueError("dtype")
+    if type(ids.tokens) is not int or not 0 < ids.tokens <= MAX_TOKENS:
+        raise ValueError("tokens")
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise FolderError(f"{path} is too large")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FolderError(f"{path} can't be read: {error}") from None
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Open and lock the file, until it is closed or the process ends."""
+    file = path.open("wb")
+    try:
+        import fcntl
+    except ImportError:  # on Windows nobody can rename or remove a file that is open
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,72 @@
+"""The commands that README and docs show, and a folder with what they name, in which they run."""
+
+import gzip
+import re
+import shlex
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from carousel.cli import run
+
+NOTES = 'see you tomorrow at the station\n"Yes," he said.\nsee you soon tom\n' * 30
+TEXTS = (
+    "notes.txt", "other-notes.txt", "book.txt", "text.txt", "train.txt", "valid.txt",
+    "war-and-peace.txt", "books/one.txt", "wikitext-2/train.txt", "wikitext-2/valid.txt",
+)  # fmt: skip
+MODELS = ("notes", "book", "dialogue", "war")
+SMALL = "--hidden-size 12 --embedding-size 12 --epochs 1 --batch-size 4 --bptt 8"
+LONG = ("demo", "study")
+"""Commands that take minutes: their names and flags are checked alone."""
+
+
+def commands(text):
+    """Every command that a page shows in a code block, on one line."""
+    for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.match(r"(?:\$ )?((?:zcat \S+ \| )?carousel .*)", line)
+            if found:
+                yield " ".join(found[1].split())
+
+
+def prepare(folder):
+    """Write the texts, models and checkpoints that the pages' commands name."""
+    for name in TEXTS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(NOTES)
+    (folder / "log.gz").write_bytes(gzip.compress(NOTES.encode()))
+    for name in MODELS:
+        words = f"train {folder}/notes.txt --out {folder}/models/{name} {SMALL}"
+        assert run(words.split()) == 0
+    vocab = ["<unk>", "<eos>", *["see", "you", "tomorrow", "at", "the", "station", "soon", "tom"]]
+    (folder / "vocab.txt").write_text("\n".join(vocab))
+    (folder / "vocab.json").write_text(str(vocab).replace("'", '"'))
+    rng = np.random.default_rng(0)
+    shapes = {
+        "encoder.weight": (len(vocab), 3), "rnn.weight_ih_l0": (20, 3),
+        "rnn.weight_hh_l0": (20, 5), "decoder.weight": (len(vocab), 5),
+    }  # fmt: skip
+    weights = {n: rng.normal(size=shape).astype(np.float32) for n, shape in shapes.items()}
+    save_file(weights, folder / "model.safetensors")
+    import torch
+
+    torch.save({name: torch.from_numpy(w) for name, w in weights.items()}, folder / "model.pt")
+    theirs = f"import pytorch {folder}/model.pt --vocab {folder}/vocab.txt --out"
+    assert run([*theirs.split(), f"{folder}/models/theirs"]) == 0
+
+
+def arguments_of(line):
+    """A command's arguments without ``carousel``, and the file that is piped into it or None."""
+    piped = re.match(r"zcat (\S+) \| ", line)
+    words = shlex.split(line[piped.end() :] if piped else line)
+    return words[1:], piped[1] if piped else None
+
+
+def shortened(arguments):
+    """A command as it is shown, for models that are trained for a moment only."""
+    if arguments[0] == "phrases":  # a model that was trained for a moment has no strong units
+        return [*(a for a in arguments if a != "--off-before"), "--threshold", "0.001"]
+    if arguments[0] != "train":
+        return arguments
+    timed = any(argument.startswith("--max-minutes") for argument in arguments)
+    return [*arguments, *(["--max-minutes", "0.01"] if timed else ["--epochs", "0.2"])]

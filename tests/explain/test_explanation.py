@@ -1,0 +1,161 @@
+"""Everything of a text together: pages that need nothing from elsewhere, numbers for JSON."""
+
+import json
+
+import numpy as np
+import pytest
+from rich.text import Text
+
+import carousel
+from carousel.errors import FolderError, LensError, PredictionError, UntouchedWarning
+from carousel.explain.explanation import MOST_CELLS, Explanation
+from drawn import ALL_CELLS, SVG, assert_tidy, parse
+
+TEXT = "the cat likes pizza but the dog likes"
+OTHER = "the cat likes pizza but a dog orders"
+A = "krish likes pizza but he does not like burger so he orders"
+B = "krish likes pizza but his friend likes burger so his friend orders"
+
+
+def drawings(page):
+    root = parse(page)
+    return root, list(root.iter(f"{SVG}svg"))
+
+
+@pytest.mark.parametrize("cell", ALL_CELLS)
+@pytest.mark.parametrize("texts", [[TEXT], [TEXT, OTHER]])
+def test_a_page_for_every_cell(cell, texts, make_model):
+    found = Explanation.of(make_model(cell, layers=2), texts)
+    root, pictures = drawings(found.to_html())
+    assert len(root.findall(".//script")) == 1
+    words = sum(len(trace) for trace in found.traces)
+    belts = 0 if cell == "rnn" else 1
+    shared = len(texts) - 1
+    decided = len(found.decisions())
+    assert len(pictures) == 2 * words + 2 * len(texts) * (1 + belts) + shared + decided
+    for canvas in found.pictures():
+        assert_tidy(canvas)
+    json.dumps(found.table(), allow_nan=False)
+    assert all(isinstance(line, Text) for line in found.lines(80))
+
+
+def test_every_word_has_its_cell_without_a_script(make_model):
+    root, _ = drawings(Explanation.of(make_model(), TEXT).to_html())
+    (steps,) = (div for div in root.iter("div") if div.get("class") == "steps")
+    assert [f.get("data-word") for f in steps] == ["⏎", *TEXT.split()]
+    assert not any(f.get("hidden") for f in steps)
+
+
+def test_text_is_escaped_everywhere(make_model):
+    text = "<script>alert(1)</script> & \"it's\" ]]> <!-- 'x'"
+    model = make_model(kind="whitespace", text=text)
+    for found in (Explanation.of(model, text), Explanation.of(model, [text, text + " &"])):
+        page = found.to_html()
+        root, _ = drawings(page)
+        assert page.count("<script>") == 1
+        assert text in "".join(root.itertext())
+        assert "<script>alert" not in page
+        parse(found.picture().to_string())
+
+
+def test_characters_and_byte_pairs(make_model):
+    for kind, vocab in (("chars", None), ("bpe", 300)):
+        model = make_model(kind=kind, vocab=vocab, text="the café\tis <open>\n" * 3)
+        found = Explanation.of(model, "the café\tis")
+        drawings(found.to_html())
+        assert found.focus == ()
+
+
+def test_two_texts_and_what_decides():
+    found = Explanation.of(carousel.load(), [A, B])
+    assert found.compare == ("pizza", "burger")
+    assert found.patched is not None
+    totals = [decision.total for _, decision in found.decisions()]
+    assert totals[0] > 0 > totals[1]
+    table = found.table()
+    assert table["decision"][0]["logit_difference"] == totals[0]
+    np.testing.assert_allclose(
+        table["texts"][0]["layers"][0]["belt"], found.traces[0].belt().amounts()
+    )
+
+
+def test_clamps_before_and_after():
+    model = carousel.load()
+    found = Explanation.of(model, B, clamps=["forget=1@friend"], compare=("Pizza", "burger"))
+    assert found.compare == ("pizza", "burger")
+    assert found.traces[1]["f"][6].min() == 1
+    assert found.table()["effect"]["kl_divergence"] == found.effect.divergence
+    text = "\n".join(line.plain for line in found.lines(80))
+    assert "the next word with forget=1@friend" in text
+    assert "What the clamps change" in found.to_html()
+
+
+def test_patching_that_would_take_too_long_is_left_out(make_model, monkeypatch):
+    found = Explanation.of(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
+    assert found.patched is not None
+    monkeypatch.setattr("carousel.explain.explanation.MOST_PATCHING", 10)
+    found = Explanation.of(make_model(), [TEXT, OTHER], compare=("pizza", "pie"))
+    assert found.patched is None
+    assert "too long to try" in found.to_html()
+    assert "too long to try" in "\n".join(line.plain for line in found.lines())
+
+
+def test_an_rnn_s_prediction_under_a_clamp(make_model):
+    found = Explanation.of(
+        make_model("rnn"), TEXT, clamps=["hidden=0@dog"], compare=("pizza", "pie")
+    )
+    assert found.decisions() == []
+    assert found.effect.difference_after is not None
+
+
+def test_long_texts_have_the_last_cells(make_model):
+    found = Explanation.of(make_model(), "the cat " * 40)
+    root, _ = drawings(found.to_html())
+    (steps,) = (div for div in root.iter("div") if div.get("class") == "steps")
+    assert len(steps) == MOST_CELLS
+    assert f"(the last {MOST_CELLS} words)" in found.to_html()
+
+
+def test_files(tmp_path, make_model):
+    found = Explanation.of(make_model("rnn"), TEXT)
+    found.write_html(tmp_path / "a.html")
+    found.write_svg(tmp_path / "a.svg")
+    found.write_png(tmp_path / "a.png")
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == found.to_html()
+    parse((tmp_path / "a.svg").read_text(encoding="utf-8"))
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(FolderError, match="can't be written"):
+        found.write_html(tmp_path)
+    parse(found._repr_html_())
+
+
+def test_numbers_of_the_table(make_model):
+    model = make_model(layers=2)
+    table = Explanation.of(model, TEXT).table()
+    trace = model.trace(TEXT)
+    (text,) = table["texts"]
+    assert text["words"] == trace.words
+    forget = text["layers"][1]["gates"]["forget"]
+    np.testing.assert_allclose(forget["mean"], trace["f", 1].mean(1), rtol=1e-6)
+    np.testing.assert_allclose(forget["spread"], trace["f", 1].std(1), rtol=1e-6)
+    for unit, values in forget["units"].items():
+        np.testing.assert_allclose(values, trace["f", 1][:, int(unit)], rtol=1e-6)
+    assert text["next_words"][3][0] == trace.next_words(1)[3][0]._asdict()
+
+
+def test_what_cannot_be_explained(make_model):
+    model = make_model()
+    with pytest.raises(LensError, match="one text or two, not 3"):
+        Explanation.of(model, ["the", "cat", "sat"])
+    with pytest.raises(LensError, match="clamps act on one text"):
+        Explanation.of(model, [TEXT, OTHER], clamps=["forget=1"])
+    with pytest.raises(LensError, match="'sushi' is not a word of the vocabulary"):
+        Explanation.of(model, TEXT, compare=("sushi", "pie"))
+    with pytest.raises(LensError, match="plain RNN has no belt"):
+        Explanation.of(make_model("rnn"), TEXT, compare=("pizza", "pie"))
+    with pytest.raises(PredictionError, match="none of the words"):
+        Explanation.of(model, "zyx wvu")
+    with pytest.raises(LensError, match=r"2,001 tokens, but at most 2,000 can be drawn"):
+        Explanation.of(model, "the " * 2001)
+    with pytest.warns(UntouchedWarning):
+        Explanation.of(model, TEXT, clamps=["forget=1@99"])
