@@ -10,6 +10,8 @@ import carousel
 from carousel.errors import FolderError, LensError, PredictionError, UntouchedWarning
 from carousel.explain.explanation import Explanation
 from carousel.explain.explanation_page import MAX_CELLS
+from carousel.explain.visualization import MAX_NOTEBOOK_WORDS
+from carousel.explain.wording import explain_contradiction
 from drawn import ALL_CELLS, SVG, assert_tidy, parse
 from front_door import parts
 
@@ -24,8 +26,9 @@ def explain(lm, texts, **options):
 
 
 def drawings(page):
+    """The page, and its drawings: of each, what it is for the windows' widths."""
     root = parse(page)
-    return root, list(root.iter(f"{SVG}svg"))
+    return root, [list(figure.iter(f"{SVG}svg")) for figure in root.iter("figure")]
 
 
 @pytest.mark.parametrize("cell", ALL_CELLS)
@@ -39,6 +42,7 @@ def test_a_page_for_every_cell(cell, texts, make_model):
     shared = len(texts) - 1
     decided = len(found.decisions())
     assert len(pictures) == 2 * words + 2 * len(texts) * (1 + belts) + shared + decided
+    assert all(pictures)
     for canvas in found.pictures():
         assert_tidy(canvas)
     json.dumps(found.table(), allow_nan=False)
@@ -163,3 +167,63 @@ def test_what_cannot_be_explained(make_model):
         explain(model, "the " * 2001)
     with pytest.warns(UntouchedWarning):
         explain(model, TEXT, clamps=["forget=1@99"])
+
+
+@pytest.mark.parametrize("texts", [TEXT, [TEXT, OTHER]])
+def test_a_notebook_shows_all_of_a_short_text(texts, make_model):
+    found = explain(make_model(), texts)
+    shown = parse(found._repr_html_())
+    words = {label for svg in shown.iter(f"{SVG}text") for label in svg.itertext()}
+    assert {"pizza", "likes"} <= words
+    assert "Only the first" not in found._repr_html_()
+
+
+def test_a_notebook_shows_the_first_words_of_a_long_text(make_model):
+    lm = make_model()
+    long = " ".join([TEXT] * 20)
+    for texts in (long, [long, long + " pie"]):
+        found = explain(lm, texts, compare=("pizza", "pie"))
+        html = found._repr_html_()
+        parse(html)
+        assert f"Only the first {MAX_NOTEBOOK_WORDS} of 161 words" in html or len(texts) == 2
+        assert len(html) < 1_000_000
+    assert len(found.traces[0]) == 161
+    (_, decision), *_ = found.decisions()
+    shown = parse(html)
+    written = {text.text for text in shown.iter(f"{SVG}text")}
+    # The decision's drawing is of the last words, and its parts still add up to the difference.
+    assert any(f"is {decision.total:+.2f}" in (text or "") for text in written)
+
+
+def test_a_notebook_s_belt_of_60_words_holds_no_more(make_model):
+    lm = make_model(kind="whitespace", text=" ".join(f"w{k}" for k in range(100)))
+    html = explain(lm, " ".join(f"w{k}" for k in range(100)))._repr_html_()
+    words = {text.text for text in parse(html).iter(f"{SVG}text")}
+    assert {f"w{k}" for k in range(MAX_NOTEBOOK_WORDS - 1)} <= words
+
+
+def test_belt_and_decision_that_disagree_are_explained():
+    lm = carousel.load()
+    found = explain(lm, B, compare=("pizza", "burger"))
+    (_, decision), *_ = found.decisions()
+    sentence = explain_contradiction(decision)
+    assert decision.winner == "burger"
+    assert decision.own_share() < 0
+    assert f"burger's own luggage speaks against burger ({decision.own_share():+.1f})" in sentence
+    strongest = decision.words[int(decision.for_winner().argmax())]
+    assert f"later words carry it on, above all {strongest}" in sentence
+    assert sentence in "".join(parse(found.to_html()).itertext())
+    assert " ".join(sentence.split()) in " ".join(
+        " ".join(line.plain for line in found.lines(80)).split()
+    )
+
+
+def test_belt_and_decision_that_agree_need_no_sentence(make_model):
+    found = explain(make_model(), TEXT, compare=("pizza", "pie"))
+    (_, decision), *_ = found.decisions()
+    shares = np.zeros(len(decision.words))
+    shares[decision.words.index("pizza")] = 2.0
+    assert explain_contradiction(decision._replace(shares=shares, bias=0.0)) is None
+    assert explain_contradiction(decision._replace(shares=-shares, bias=5.0)) is not None
+    # The winner has no luggage of its own.
+    assert explain_contradiction(decision._replace(shares=-shares, bias=0.0)) is None

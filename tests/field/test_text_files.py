@@ -149,6 +149,19 @@ def test_an_error_names_the_likely_encoding(tmp_path, encoding):
     assert read(path, encoding=encoding) == SAMPLES[encoding] + "\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("ein schöner Tag für größere Bäume", "cp1252"),
+        ("Kerätty työ on hyvä", "cp1252"),
+        ("Это было давно", "cp1251"),
+        ("в доме never жил", "koi8-r"),
+    ],
+)
+def test_short_texts_of_few_signs(text, encoding):
+    assert guess_encoding(text.encode(encoding)) == encoding
+
+
 @pytest.mark.parametrize("noise", [bytes(range(256)) * 4, b"\xff" * 100, b"\x89PNG\r\n\x1a\n\0\0"])
 def test_what_is_no_text_looks_like_no_encoding(noise):
     assert guess_encoding(noise) is None

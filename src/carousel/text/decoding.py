@@ -239,4 +239,6 @@ def _plausibility(sample: bytes, encoding: str) -> float:
     right *= 1 - lone / len(foreign)
     # Half-width katakana is what other languages' bytes become.
     half = sum("\uff61" <= c <= "\uff9f" for c in foreign) / len(foreign)
-    return right * (0.0 if half > 0.3 else 0.95)
+    if half > 0.3 or ascii_letters > len(foreign):
+        return 0.0  # two bytes of a Latin word may be one Chinese character
+    return right * 0.95

@@ -17,27 +17,11 @@ def test_every_word_has_a_column_and_every_row_fits(words, width, least):
     assert min(least, 52 if width < NARROW else least) <= layout.size <= MAX_COLUMN_WIDTH
     if len(layout.rows[0]) > 1:
         assert layout.right <= width
-    assert len(layout.rows[0]) - len(layout.rows[-1]) < len(layout.rows)
+    assert len(layout.rows[0]) - len(layout.rows[-1]) <= 1
 
 
 def test_a_narrow_picture_has_more_than_one_word_in_a_row():
-    words = [
-        "⏎",
-        *[
-            "krish",
-            "likes",
-            "pizza",
-            "but",
-            "his",
-            "friend",
-            "likes",
-            "burger",
-            "so",
-            "his",
-            "friend",
-            "orders",
-        ],
-    ]
+    words = ["⏎", *["krish", "likes", "pizza", "but", "his", "friend", "orders"]]
     layout = ColumnLayout.fit(words, 358, left=126, min_size=70, font_size=14)
     assert layout.width <= 358
     assert layout.left < 126

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from carousel.draw.rows import even_rows
 from carousel.draw.svg.text_width import text_width
 
 MAX_COLUMN_WIDTH = 150.0
@@ -47,12 +48,7 @@ class ColumnLayout:
         widest = max(text_width(word, font_size, bold=True) for word in words)
         size = min(max(min_size, widest + padding), MAX_COLUMN_WIDTH)
         count = max(1, int((width - left - MARGIN) // size))
-        # Rows of even length: no single word is left over for the last.
-        count = -(-len(words) // -(-len(words) // count))
-        rows = [
-            range(start, min(start + count, len(words))) for start in range(0, len(words), count)
-        ]
-        return cls(left, size, rows, font_size)
+        return cls(left, size, even_rows(0, len(words), count), font_size)
 
     @property
     def right(self) -> float:

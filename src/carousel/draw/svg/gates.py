@@ -80,8 +80,9 @@ def _draw_gate(
     top = max(1.0, float((means + spreads).max()))
     floor = 14 + BAR
     long = cell_of(trace.config).names[short]
-    canvas.text(12, 26, f"|{short}| {long}" if signed else f"{short} {long}", bold=True,
-                size=min(13, layout.left / 8.5), within=layout.left - 14)  # fmt: skip
+    # The longest of these, "|g| candidate", fits beside the columns of the narrowest picture.
+    canvas.text(12, 26, f"|{short}| {long}" if signed else f"{short} {long}",
+                size=min(13, layout.left / 8.9), within=layout.left - 14)  # fmt: skip
     canvas.text(12, 42, "mean ± spread", size=11, fill="dim")
     wide = layout.size * len(row)
     canvas.rect(layout.left, 14, wide, BAR, "soft")

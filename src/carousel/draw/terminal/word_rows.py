@@ -9,24 +9,21 @@ from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
 
+from carousel.draw.rows import even_rows
+
 LABEL_WIDTH, CELL_WIDTH = 14, 8
 """Columns of the terminal that a label takes, and that each word takes."""
 BLOCKS = " ▁▂▃▄▅▆▇█"
 DIM = Style(dim=True)
 
 
-def word_blocks(first: int, last: int, width: int) -> Iterator[range]:
-    """Positions ``first`` to ``last - 1`` in blocks that fit ``width`` columns.
+def word_blocks(first: int, last: int, width: int) -> list[range]:
+    """Positions ``first`` to ``last - 1`` in blocks of even length that fit ``width`` columns.
 
-    Blocks are of even length, so that no single word is left over for the last.
-
-    >>> list(word_blocks(1, 6, 40))
+    >>> word_blocks(1, 6, 40)
     [range(1, 4), range(4, 6)]
     """
-    most = max(1, (width - LABEL_WIDTH) // CELL_WIDTH)
-    size = -(-(last - first) // max(1, -(-(last - first) // most)))
-    for start in range(first, last, max(size, 1)):
-        yield range(start, min(start + size, last))
+    return even_rows(first, last, max(1, (width - LABEL_WIDTH) // CELL_WIDTH))
 
 
 def word_row(label: str, cells: Sequence[Text], style: Style | None = None) -> Text:
