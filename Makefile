@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/carousel demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q --cov
 
 # The kernels with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of their own
 # that sees the libraries of the usual one, and the engine's tests on them; then the tests in C++,
@@ -33,14 +33,18 @@ sanitize: $(READY)
 	cmake --build $(SANITIZED)/thread
 	$(SANITIZED)/thread/engine_tests
 
+CPP = $(wildcard cpp/include/carousel/*.h cpp/*/*.h cpp/*/*.cpp)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v clang-format >/dev/null; then clang-format --dry-run --Werror $(CPP); \
+	  else echo "clang-format is not installed: the C++ is not checked"; fi
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if command -v clang-format >/dev/null; then clang-format -i $(CPP); fi
 
 # Those that need no text of yours; benchmarks/train.py and benchmarks/tokenizing.py take one.
 bench: $(READY)

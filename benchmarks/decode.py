@@ -57,10 +57,10 @@ def main() -> None:
             for threads in (1, 2):
                 with ExitStack() as stack:
                     say(f"{name}: {threads} thread{'s' * (threads > 1)}")
-                    found = measure(stack, folders, threads, turns, seconds)
-                    measured[f"threads {threads}"] = found
+                    timings = measure(stack, folders, threads, turns, seconds)
+                    measured[f"threads {threads}"] = timings
                     if threads == 1:
-                        measured |= found.pop("alone")
+                        measured |= timings.pop("alone")
     say("cold start")
     result["cold"] = measure_cold_start(5 if given.quick else 20)
     if given.json:
@@ -79,14 +79,14 @@ def measure(
     }
     peers = [name for name in names if not name.startswith("read")]
     predicted = {name: workers[name].ask("check", 8) for name in peers}
-    made: dict[str, Any] = {"differs": check(predicted)}
+    timings: dict[str, Any] = {"differs": check(predicted)}
     steps: dict[str, list[float]] = {name: [] for name in names}
     for _ in take_turns(turns):
         for name, worker in workers.items():
             steps[name].append(worker.ask("time", seconds))
-    made["microseconds"] = steps
+    timings["microseconds"] = steps
     if threads > 1:
-        return made
+        return timings
     alone: dict[str, Any] = {name: workers[name].ask("about") for name in CAROUSEL}
     alone = {"about": alone, "memory": {name: workers[name].ask("memory") for name in peers}}
     few = max(3, turns // 3)
@@ -104,14 +104,14 @@ def measure(
     np.testing.assert_allclose(
         log_probs["Carousel float32"], log_probs["PyTorch eager"], rtol=1e-3, atol=1e-3
     )
-    return made | {"alone": alone | {"together": together, "scoring": scoring}}
+    return timings | {"alone": alone | {"together": together, "scoring": scoring}}
 
 
 def check(predicted: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> dict[str, float]:
     """That all float32 peers predict alike; how far each one's log-probabilities are from them."""
     differs = {}
-    for name, found in predicted.items():
-        pairs = list(zip(found, predicted[EXACT[1]], strict=True))
+    for name, predictions in predicted.items():
+        pairs = list(zip(predictions, predicted[EXACT[1]], strict=True))
         differs[name] = max(float(np.abs(a[1] - b[1]).max()) for a, b in pairs)
         if name in EXACT and differs[name] > 1e-3:
             raise SystemExit(f"{name} does not predict what {EXACT[1]} does")

@@ -67,6 +67,7 @@ EXAMPLES = {
         "--in notes.txt --threshold 0.2",
         'carousel phrases models/book "\\"Yes,\\" he said." --words 1:6 --in book.txt --off-before',
     ],
+    "page": ["carousel page", "carousel page models/notes stories-lstm --no-browser --port 8000"],
     "study": [
         "carousel study short-memory",
         "carousel study context-switch",

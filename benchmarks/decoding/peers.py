@@ -26,9 +26,9 @@ class Peer(Protocol):
     """One that decodes with a fixed number of threads."""
 
     def step(self, token: int) -> Any:
-        """Read a word: what was found, in the peer's own arrays."""
+        """Read a word: what was predicted, in the peer's own arrays."""
 
-    def plain(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
+    def plain(self, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
         """What ``step`` gave as ids ``[K]`` and log-probabilities ``[K]``."""
 
 
@@ -45,9 +45,9 @@ class Carousel:
         """A word in, predictions out."""
         return self.decoder.step_top_k([token], self.state, K, out=self.state)[1:]
 
-    def plain(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
-        """What was found, in NumPy."""
-        return found[0][0], found[1][0]
+    def plain(self, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What was predicted, in NumPy."""
+        return predictions[0][0], predictions[1][0]
 
     def step_together(self, tokens: np.ndarray, state: np.ndarray) -> None:
         """A word in each session, with the predictions of each."""
@@ -68,7 +68,8 @@ class Torch:
 
         self.torch = torch
         torch.set_num_threads(threads)
-        config, weights = read_folder(folder)[1:3]
+        content = read_folder(folder)
+        config, weights = content.config, content.weights
         self.embedding = torch.nn.Embedding(config.vocab_size, config.embedding_size)
         lstm = torch.nn.LSTM(config.embedding_size, config.hidden_size, config.layers)
         linear = torch.nn.Linear(config.hidden_size, config.vocab_size)
@@ -99,9 +100,9 @@ class Torch:
             best, ids = torch.topk(logits, K)
             return ids, best - torch.logsumexp(logits, 1, keepdim=True)
 
-    def plain(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
-        """What was found, in NumPy."""
-        return found[0][0].numpy(), found[1][0].numpy()
+    def plain(self, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What was predicted, in NumPy."""
+        return predictions[0][0].numpy(), predictions[1][0].numpy()
 
     def score(self, ids: np.ndarray) -> np.ndarray:
         """The log-probability of each of ``ids [T]`` after those before it: the fused layer."""
@@ -111,11 +112,11 @@ class Torch:
             state = tuple(torch.zeros_like(part) for part in self.state)
             parts = []
             first = torch.zeros(1, 1, state[0].shape[2])
-            for at in range(0, len(ids), 256):  # logits of a bounded number of words
-                y, state = self.lstm(self.embedding(text[at : at + 256]), state)
+            for start in range(0, len(ids), 256):  # logits of a bounded number of words
+                y, state = self.lstm(self.embedding(text[start : start + 256]), state)
                 logits = self.linear(torch.cat([first, y])[:-1, 0])
                 first = y[-1:]
-                picked = logits.gather(1, text[at : at + 256])[:, 0]
+                picked = logits.gather(1, text[start : start + 256])[:, 0]
                 parts.append(picked - torch.logsumexp(logits, 1))
             return torch.cat(parts).numpy()
 
@@ -147,21 +148,21 @@ class Onnx:
 
         def value(shape: tuple[int, ...], dtype: type) -> Any:
             # Memory of its own: a value made from an array may point into an array that is gone.
-            made = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype)
-            made.update_inplace(np.zeros(shape, dtype))
-            return made
+            zeros = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype)
+            zeros.update_inplace(np.zeros(shape, dtype))
+            return zeros
 
         shape = (config.layers, 1, config.hidden_size)
         self.token = value((1, 1), np.int64)
-        self.found = value((1, 1, K), np.int64), value((1, 1, K), np.float32)
+        self.predictions = value((1, 1, K), np.int64), value((1, 1, K), np.float32)
         states = [tuple(value(shape, np.float32) for _ in "hc") for _ in range(2)]
         # Two bindings: what one writes the other reads, and nothing is copied or allocated.
         self.bindings = []
         for old, new in (states, states[::-1]):
             binding = self.session.io_binding()
             binding.bind_ortvalue_input("tokens", self.token)
-            binding.bind_ortvalue_output("ids", self.found[0])
-            binding.bind_ortvalue_output("log_probs", self.found[1])
+            binding.bind_ortvalue_output("ids", self.predictions[0])
+            binding.bind_ortvalue_output("log_probs", self.predictions[1])
             for name, before, after in zip("hc", old, new, strict=True):
                 binding.bind_ortvalue_input(name, before)
                 binding.bind_ortvalue_output(f"{name}_out", after)
@@ -172,11 +173,11 @@ class Onnx:
         self.token.update_inplace(np.array([[token]], np.int64))
         self.session.run_with_iobinding(self.bindings[0])
         self.bindings.reverse()
-        return self.found
+        return self.predictions
 
-    def plain(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
-        """What was found, in NumPy."""
-        return found[0].numpy()[0, 0].copy(), found[1].numpy()[0, 0].copy()
+    def plain(self, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What was predicted, in NumPy."""
+        return predictions[0].numpy()[0, 0].copy(), predictions[1].numpy()[0, 0].copy()
 
 
 class OnnxInt8(Onnx):
@@ -192,8 +193,8 @@ class Read:
         self.bytes = Carousel(folder, 1).decoder.bytes_read
         memory = np.ones(self.bytes + 64, np.uint8)
         self.data = memory[-memory.ctypes.data % 64 :]
-        with tempfile.TemporaryDirectory() as made:
-            library = Path(made) / "read.so"
+        with tempfile.TemporaryDirectory() as folder_of_library:
+            library = Path(folder_of_library) / "read.so"
             source = Path(__file__).with_name("read.c")
             flags = ["-O3", "-march=native", "-shared", "-fPIC"]
             subprocess.run(["cc", *flags, "-o", library, source], check=True)

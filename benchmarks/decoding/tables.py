@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Spread(NamedTuple):
-    """Median and quartiles of what the turns found."""
+    """Median and quartiles of what the turns measured."""
 
     median: float
     low: float
@@ -78,9 +78,9 @@ def steps(models: dict[str, Any]) -> None:
 def ratios(models: dict[str, Any]) -> None:
     print("How many times as fast as another Carousel's int8 is, with one thread and with two:\n")
     rows = []
-    for name, found in models.items():
+    for name, measured in models.items():
         for threads in (1, 2):
-            taken = found[f"threads {threads}"]["microseconds"]
+            taken = measured[f"threads {threads}"]["microseconds"]
             ours = taken["Carousel int8"]
             others = [peer for peer in taken if peer.startswith(("PyTorch", "ONNX"))]
             cells = [ratio(taken[peer], ours).show(2) for peer in others]
@@ -89,8 +89,8 @@ def ratios(models: dict[str, Any]) -> None:
     print("How far each one's log-probabilities are from PyTorch's in float32, at most:\n")
     peers = [peer for peer in taken if not peer.startswith("read")]
     rows = [
-        [name, *(f"{found['threads 1']['differs'][peer]:.1g}" for peer in peers)]
-        for name, found in models.items()
+        [name, *(f"{measured['threads 1']['differs'][peer]:.1g}" for peer in peers)]
+        for name, measured in models.items()
     ]
     table(["", *peers], rows)
 
@@ -98,11 +98,11 @@ def ratios(models: dict[str, Any]) -> None:
 def limits(models: dict[str, Any]) -> None:
     print("The limit: a plain read of as many bytes as a step reads of its weights, one thread.\n")
     rows = []
-    for name, found in models.items():
-        taken = found["threads 1"]["microseconds"]
+    for name, measured in models.items():
+        taken = measured["threads 1"]["microseconds"]
         for dtype in ("float32", "bfloat16", "int8"):
             ours, read = taken[f"Carousel {dtype}"], taken[f"read {dtype}"]
-            size = found["about"][f"Carousel {dtype}"]["bytes_read"]
+            size = measured["about"][f"Carousel {dtype}"]["bytes_read"]
             speed = Spread.of(size / np.asarray(read) / 1e3)
             rows.append(
                 [
@@ -122,8 +122,8 @@ def together(models: dict[str, Any]) -> None:
     print("Sessions that step together, one thread: thousands of words a second, and how many")
     print("times those of one session alone.\n")
     rows, counts = [], []
-    for name, found in models.items():
-        for peer, by_count in found["together"].items():
+    for name, measured in models.items():
+        for peer, by_count in measured["together"].items():
             counts = list(by_count)
             cells = [
                 f"{Spread.of(np.divide(speeds, 1e3)).show(1)}, "
@@ -138,10 +138,10 @@ def scoring(models: dict[str, Any]) -> None:
     print("Scoring a text, every word after all before it, one thread: words a second. PyTorch")
     print("runs its fused nn.LSTM over the whole text.\n")
     rows, peers = [], []
-    for name, found in models.items():
-        peers = list(found["scoring"])
-        cells = [Spread.of(speeds).show() for speeds in found["scoring"].values()]
-        times = ratio(found["scoring"]["Carousel float32"], found["scoring"]["PyTorch eager"])
+    for name, measured in models.items():
+        peers = list(measured["scoring"])
+        cells = [Spread.of(speeds).show() for speeds in measured["scoring"].values()]
+        times = ratio(measured["scoring"]["Carousel float32"], measured["scoring"]["PyTorch eager"])
         rows.append([name, *cells, times.show(2)])
     table(["", *peers, "Carousel float32 / PyTorch"], rows)
 
@@ -150,10 +150,10 @@ def memory(models: dict[str, Any]) -> None:
     print("Resident memory of a process with the model, Python and libraries: megabytes, of which")
     print("no file backs (in parentheses). Last, the bytes of a session's state in Carousel.\n")
     rows, peers = [], []
-    for name, found in models.items():
-        peers = list(found["memory"])
-        cells = [f"{all_ / 1e6:.0f} ({own / 1e6:.0f})" for all_, own in found["memory"].values()]
-        rows.append([name, *cells, f"{found['about']['Carousel int8']['state_bytes']:,}"])
+    for name, measured in models.items():
+        peers = list(measured["memory"])
+        cells = [f"{all_ / 1e6:.0f} ({own / 1e6:.0f})" for all_, own in measured["memory"].values()]
+        rows.append([name, *cells, f"{measured['about']['Carousel int8']['state_bytes']:,}"])
     table(["", *peers, "a session"], rows)
 
 

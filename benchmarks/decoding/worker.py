@@ -117,8 +117,8 @@ class _Desk:
         """Words a second of scoring a text, and the log-probabilities that came out."""
         ids = np.resize(self.ids, words)
         start = time.perf_counter()
-        found = self.peer.score(ids)
-        return words / (time.perf_counter() - start), found
+        log_probs = self.peer.score(ids)
+        return words / (time.perf_counter() - start), log_probs
 
 
 def _work(pipe: Connection, name: str, folder: Path, threads: int) -> None:

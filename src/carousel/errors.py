@@ -45,3 +45,7 @@ class UntouchedWarning(UserWarning):
 
 class SkippedWarning(UserWarning):
     """Files or folders that were not read, and why."""
+
+
+class UnspacedScriptWarning(UserWarning):
+    """A text whose script has no spaces between words, for a tokenizer that cuts into words."""

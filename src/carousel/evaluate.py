@@ -69,6 +69,7 @@ def evaluate(
     tokenizer: Tokenizer,
     files: Sequence[Path],
     *,
+    encoding: str = "utf-8",
     encoding_errors: str = "strict",
     cache: Path | None = None,
     on_progress: ProgressCallback | None = None,
@@ -82,14 +83,17 @@ def evaluate(
         model: the model.
         tokenizer: its tokenizer.
         files: text files.
-        encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+        encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
+        encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
         cache: the folder that keeps tokenized text; None for the usual one.
         on_progress: ``on_progress(done, total)`` counts tokens.
 
     Raises:
         TextError: a file can't be read, or has only unknown words.
     """
-    corpus = build_corpus(files, tokenizer, encoding_errors=encoding_errors, cache=cache)
+    corpus = build_corpus(
+        files, tokenizer, encoding=encoding, encoding_errors=encoding_errors, cache=cache
+    )
     if corpus.counts.unknown and corpus.counts.unknown + corpus.counts.lines >= len(corpus.ids):
         raise TextError("every word of the text is unknown to this model")
     return evaluate_ids(model, tokenizer, corpus.ids, corpus.counts, on_progress=on_progress)

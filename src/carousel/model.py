@@ -219,14 +219,18 @@ class LanguageModel:
         self,
         sources: str | Path | Sequence[str | Path],
         *,
+        encoding: str = "utf-8",
         encoding_errors: str = "strict",
+        skip_bad_files: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
         """Perplexity, recall of the next word and keystrokes saved on text files.
 
         Args:
             sources: files, folders, globs, or ``-`` for standard input.
-            encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+            encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
+            encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
+            skip_bad_files: go on without the files that can't be read as text, with a warning.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:
@@ -235,11 +239,17 @@ class LanguageModel:
         from carousel.evaluate import evaluate
         from carousel.text.files import find_files
 
-        files = find_files([sources] if isinstance(sources, str | Path) else sources)
+        files = find_files(
+            [sources] if isinstance(sources, str | Path) else sources,
+            encoding=encoding,
+            encoding_errors=encoding_errors,
+            skip_bad_files=skip_bad_files,
+        )
         return evaluate(
             self.model,
             self.tokenizer,
             files,
+            encoding=encoding,
             encoding_errors=encoding_errors,
             on_progress=on_progress,
         )

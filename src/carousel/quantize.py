@@ -47,6 +47,9 @@ def quantize(
     dtype: str,
     *,
     on: Sequence[str | Path] = (),
+    encoding: str = "utf-8",
+    encoding_errors: str = "strict",
+    skip_bad_files: bool = False,
     force: bool = False,
     on_progress: ProgressCallback | None = None,
 ) -> QuantizationReport:
@@ -57,6 +60,9 @@ def quantize(
         out: the folder to write.
         dtype: ``int8`` or ``bfloat16``.
         on: texts to measure perplexity on, before and after.
+        encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
+        encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
+        skip_bad_files: go on without the files that can't be read as text, with a warning.
         force: replace a model that is in ``out``.
         on_progress: ``on_progress(done, total)`` counts the tokens of both evaluations together.
 
@@ -67,7 +73,11 @@ def quantize(
     """
     if dtype not in DTYPES[1:]:
         raise SettingsError(f"a model is quantized to {' or '.join(DTYPES[1:])}, not {dtype!r}")
-    files = find_files(on) if on else []
+    files: list[Path] = []
+    if on:
+        files = find_files(
+            on, encoding=encoding, encoding_errors=encoding_errors, skip_bad_files=skip_bad_files
+        )
     before = LanguageModel.load(source)
     if before.config.dtype != DTYPES[0]:
         raise SettingsError(
@@ -88,7 +98,12 @@ def quantize(
     if files:
         for number, model in enumerate((before, after)):
             perplexities[number] = evaluate(
-                model.model, model.tokenizer, files, on_progress=_half(on_progress, number)
+                model.model,
+                model.tokenizer,
+                files,
+                encoding=encoding,
+                encoding_errors=encoding_errors,
+                on_progress=_half(on_progress, number),
             ).perplexity
     return QuantizationReport(*sizes, *measure_speed([before.model, after.model]), *perplexities)
 

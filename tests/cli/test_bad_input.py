@@ -146,7 +146,7 @@ def test_an_unwritable_folder(place, capsys, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", "new")
 
-    monkeypatch.setattr("carousel.storage.model_folder.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("carousel.storage.model_folder.os.mkdir", refuse)
     assert run(["train", "text.txt", "--out", "new", "--epochs", "1"]) == 2
     error = capsys.readouterr().err
     assert "Permission denied" in error

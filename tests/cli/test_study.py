@@ -1,36 +1,44 @@
 """``carousel study``: the table of studies, and what it says where it can't run."""
 
-import importlib
-import inspect
 import json
-import sys
-import types
 
 import pytest
 
 from carousel.cli import needs, run
-from carousel.cli.study import STUDIES
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_study_is_a_module_that_runs(name):
-    module = importlib.import_module(f"carousel.study.{name.replace('-', '_')}")
-    takes = ["model_folder", "text"] if name == "characters" else ["seeds"]
-    assert list(inspect.signature(module.run).parameters) == ["console", "out", *takes]
+from carousel.study import STUDIES, characters, context_switch
 
 
 def test_it_hands_over_what_was_asked(monkeypatch, tmp_path, capsys):
-    def found(console, out, seeds):
-        console.print("a table")
-        return {"out": str(out), "seeds": seeds}
+    drawn = []
 
-    fake = types.ModuleType("carousel.study.context_switch")
-    fake.run = found
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    def run_study(arguments, console):
+        return {"out": str(arguments.out), "seeds": arguments.seeds}
+
+    def report(result, console):
+        console.print("a table of", result["seeds"])
+
+    monkeypatch.setattr(context_switch, "run", run_study)
+    monkeypatch.setattr(context_switch, "report", report)
+    monkeypatch.setattr(context_switch, "draw", lambda result, folder: drawn.append(folder))
     assert run(["study", "context-switch", "--seeds", "2", "--out", str(tmp_path), "--json"]) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out) == {"out": str(tmp_path), "seeds": 2}
-    assert "a table" in said.err
+    folder = tmp_path / "context-switch"
+    result = {"out": str(tmp_path), "seeds": 2}
+    assert json.loads(said.out) == json.loads((folder / "results.json").read_text()) == result
+    assert "a table of 2" in said.err
+    assert drawn == [folder]
+
+
+def test_characters_gets_its_model_and_text(monkeypatch, tmp_path, capsys):
+    def run_study(arguments, console):
+        return {"model": str(arguments.model), "text": str(arguments.text)}
+
+    monkeypatch.setattr(characters, "run", run_study)
+    monkeypatch.setattr(characters, "report", lambda result, console: None)
+    monkeypatch.setattr(characters, "draw", lambda result, folder: None)
+    command = ["study", "characters", "--model", "m", "--text", "t.txt", "--out", str(tmp_path)]
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"model": "m", "text": "t.txt"}
 
 
 def test_an_unknown_study(capsys):
@@ -56,3 +64,14 @@ def test_without_torch_it_says_so_in_one_line(monkeypatch, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "torch" in line
     assert "pip install" in line
+
+
+def test_without_scipy_it_says_so_in_one_line(monkeypatch, capsys):
+    find_spec = needs.find_spec
+    monkeypatch.setattr(
+        needs, "find_spec", lambda name: None if name == "scipy" else find_spec(name)
+    )
+    assert run(["study", "going-back"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "scipy" in line
+    assert "pip install 'carousel-lstm[study]'" in line

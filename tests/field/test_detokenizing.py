@@ -48,6 +48,7 @@ SAME = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::carousel.errors.UnspacedScriptWarning")
 @pytest.mark.parametrize("text", SAME)
 def test_what_goes_in_comes_out(text):
     tokenizer = train_tokenizer("words", [text], lowercase=False)

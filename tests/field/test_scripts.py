@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
+from carousel.errors import UnspacedScriptWarning
 from carousel.text.tokenizer import FIRST_WORD, Tokenizer
 from carousel.text.vocabulary import train_tokenizer
 
@@ -26,6 +27,7 @@ WORDS = {
     "Hangul": "한국어 책",
     "Malayalam": "പുസ്തകം മലയാളം",
 }
+pytestmark = pytest.mark.filterwarnings("ignore::carousel.errors.UnspacedScriptWarning")
 scripts = pytest.mark.parametrize("script", WORDS)
 FORMS = ("NFC", "NFD")
 
@@ -129,3 +131,26 @@ def test_older_tokenizers_go_on_with_their_own_pattern():
     assert tokenizer.kind == "words"
     assert len(tokenizer.encode("می‌خواهم")) == 3
     assert tokenizer.to_json() == Tokenizer.from_json(tokenizer.to_json()).to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("我爱你。你好！", "Chinese or Japanese"),
+        ("吾輩は猫である。名前はまだ無い。", "Japanese"),
+        ("ภาษาไทย หนังสือ", "Thai"),
+        ("ភាសាខ្មែរ", "Khmer"),
+        ("ພາສາລາວ", "Lao"),
+        ("မြန်မာဘာသာ", "Burmese"),
+    ],
+)
+def test_training_says_that_words_are_not_separated(text, script):
+    with pytest.warns(UnspacedScriptWarning, match=f"^.*{script}.* chars or bpe"):
+        train_tokenizer("words", [text])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", ["한국어 책", "the 猫 sat on a mat", "किताब", "книга", "123 !"])
+def test_where_words_are_separated_nothing_is_said(text):
+    train_tokenizer("words", [text])
+    train_tokenizer("chars", ["我爱你"])

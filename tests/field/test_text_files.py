@@ -11,10 +11,11 @@ import zipfile
 
 import pytest
 
+from carousel.cli import run
 from carousel.errors import SettingsError, SkippedWarning, TextError
 from carousel.text.corpus import build_corpus
 from carousel.text.decoding import guess_encoding
-from carousel.text.files import find_files, read_pieces, skip_bad_files
+from carousel.text.files import find_files, read_pieces
 from carousel.text.vocabulary import train_tokenizer
 
 TEXT = "krish likes pizza\nand pâté for zoë\n"
@@ -86,12 +87,12 @@ def test_all_bad_files_are_named_in_a_line(mixed):
 
 def test_bad_files_are_skipped_if_so_chosen(mixed):
     with pytest.warns(SkippedWarning, match=r"skipped: 4 files.*b\.txt.*c\.txt.*e\.txt.*f\.txt"):
-        good = skip_bad_files(mixed)
+        good = find_files(mixed, skip_bad_files=True)
     assert [path.name for path in good] == ["a.txt", "d.txt"]
     assert "".join(read_pieces(good)) == TEXT + "fine\n"
-    assert skip_bad_files(good) == good
+    assert find_files(good, skip_bad_files=True) == good
     with pytest.raises(TextError, match="2 files"):
-        skip_bad_files(mixed[1:3])
+        find_files(mixed[1:3], skip_bad_files=True)
 
 
 def test_of_very_many_bad_files_some_are_named(tmp_path):
@@ -146,6 +147,19 @@ def test_an_error_names_the_likely_encoding(tmp_path, encoding):
     with pytest.raises(TextError, match=f"it looks like {encoding}: use --encoding {encoding}"):
         read(path)
     assert read(path, encoding=encoding) == SAMPLES[encoding] + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("ein schöner Tag für größere Bäume", "cp1252"),
+        ("Kerätty työ on hyvä", "cp1252"),
+        ("Это было давно", "cp1251"),
+        ("в доме never жил", "koi8-r"),
+    ],
+)
+def test_short_texts_of_few_signs(text, encoding):
+    assert guess_encoding(text.encode(encoding)) == encoding
 
 
 @pytest.mark.parametrize("noise", [bytes(range(256)) * 4, b"\xff" * 100, b"\x89PNG\r\n\x1a\n\0\0"])
@@ -284,3 +298,35 @@ def test_links_that_lead_upward_end(tmp_path):
         (tmp_path / "a" / name).symlink_to(tmp_path, target_is_directory=True)
     assert [path.name for path in find_files([str(tmp_path / "**" / "*.txt")])] == ["t.txt"]
     assert [path.name for path in find_files([tmp_path])] == ["t.txt"]
+
+
+# The flags, in every command that reads text files
+
+
+SMALL = ["--hidden-size", "4", "--embedding-size", "4", "--epochs", "1"]
+COMMANDS = {
+    "evaluate": ["evaluate", "m"],
+    "phrases": ["phrases", "m", "the cat", "--words", "1:2", "--threshold", "0", "--in"],
+    "quantize": ["quantize", "m", "--to", "int8", "--out", "q", "--force", "--on"],
+    "train": ["train", "--out", "t", "--force", *SMALL],
+}
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_the_flags_of_every_command(tmp_path, capsys, make_model, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.txt").write_bytes(b"caf\xe9")
+    text = "the cat sat on a mat\n" * 30
+    (tmp_path / "good.txt").write_text(text, encoding="utf-16")
+    (tmp_path / "le.txt").write_text(text, encoding="utf-16-le")
+    make_model(text=text).save(tmp_path / "m")
+    assert run([*command, "good.txt"]) == 0
+    assert run([*command, "le.txt", "--encoding", "utf-16-le"]) == 0
+    capsys.readouterr()
+    assert run([*command, "bad.txt"]) == 2
+    assert "it looks like cp1252: use --encoding cp1252" in capsys.readouterr().err
+    assert run([*command, "[bg]*d.txt"]) == 2
+    capsys.readouterr()
+    assert run([*command, "[bg]*d.txt", "--skip-bad-files"]) == 0
+    assert "skipped: bad.txt is not UTF-8" in capsys.readouterr().err

@@ -6,18 +6,18 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.stats import spearmanr
 
 from carousel.errors import SettingsError, TextError
-from carousel.lens.trace import trace_text
-from carousel.storage.model_folder import write_folder
 from carousel.study import characters
 from carousel.study.characters import (
-    _ranks,
     find_counters,
     label_characters,
     measure_gates,
     measure_retention,
+    rank_correlations,
 )
+from carousel.study.registry import conduct_study
 
 TEXT = 'he said\n"no, not\ntoday" and left.\n\n"never closed\n\nbut here: "yes" and no.\n' * 60
 
@@ -42,7 +42,7 @@ def test_gates_are_counted_as_a_trace_shows_them(model):
     ids = np.array(model.tokenizer.encode(TEXT))[:700]
     rows = np.arange(10, 700, 50)
     layers, samples = measure_gates(model, ids, rows)
-    trace = trace_text(model, model.tokenizer.decode(ids.tolist()))
+    trace = model.trace(model.tokenizer.decode(ids.tolist()))
     for layer, found in enumerate(layers):
         for gate in "fio":
             values = trace[gate, layer][1:]
@@ -88,20 +88,37 @@ def test_a_unit_that_counts_is_found_and_noise_is_not():
     assert found["correlation"][0] < -0.99
 
 
-def test_ranks_of_equal_values_are_shared():
-    assert _ranks(np.array([3.0, 1.0, 3.0, 2.0, 3.0])).tolist() == [4, 1, 4, 2, 4]
+def test_rank_correlations_are_spearmans_and_equal_values_share_their_rank():
+    rng = np.random.default_rng(1)
+    labels, values = rng.integers(0, 5, size=(3, 40)), rng.integers(0, 8, size=(40, 4))
+    correlations = rank_correlations(labels, values)
+    for row in range(3):
+        for unit in range(4):
+            wanted = spearmanr(labels[row], values[:, unit]).statistic
+            assert correlations[row, unit] == pytest.approx(wanted)
+    # By hand: ranks 4, 1, 4, 2, 4 against 5, 1, 3, 2, 4.
+    by_hand = rank_correlations(np.array([[3, 1, 3, 2, 3]]), np.array([[9, 1, 3, 2, 5]]).T)
+    assert by_hand[0, 0] == pytest.approx(8 / np.sqrt(8 * 10))
+
+
+def test_a_unit_that_never_moves_goes_with_nothing():
+    assert rank_correlations(np.arange(6)[None], np.ones((6, 1))).tolist() == [[0]]
 
 
 def test_the_whole_study(model, tmp_path, monkeypatch):
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
+    model.save(tmp_path / "model")
     (tmp_path / "book.txt").write_text(TEXT * 10)
     for name, value in (("GROUP", 200), ("STRIDE", 17), ("PIECES", 3), ("PIECE", 200),
                         ("DISTANCES", (1, 50, 100)), ("SHUFFLES", 19), ("SHOWN", 120),
                         ("HELD_OUT", 0.08)):  # fmt: skip
         monkeypatch.setattr(characters, name, value)
     said = io.StringIO()
-    result = characters.run(
-        Console(file=said, width=100), tmp_path, tmp_path / "model", tmp_path / "book.txt"
+    result = conduct_study(
+        "characters",
+        characters,
+        characters.Arguments(tmp_path / "model", tmp_path / "book.txt"),
+        out=tmp_path,
+        console=Console(file=said, width=100),
     )
     folder = tmp_path / "characters"
     assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(result))
@@ -115,9 +132,9 @@ def test_what_it_is_not_for(model, make_model, tmp_path):
     for kind, cell in (("words", "lstm"), ("chars", "gru")):
         other = make_model(cell, kind=kind)
         folder = tmp_path / f"{kind}-{cell}"
-        write_folder(folder, other.config, other.weights, other.tokenizer)
+        other.save(folder)
         with pytest.raises(SettingsError, match="an LSTM of characters"):
-            characters.run(Console(), tmp_path, folder, tmp_path / "book.txt")
-    write_folder(tmp_path / "model", model.config, model.weights, model.tokenizer)
+            characters.run(characters.Arguments(folder, tmp_path / "book.txt"), Console())
+    model.save(tmp_path / "model")
     with pytest.raises(TextError, match="are needed"):
-        characters.run(Console(), tmp_path, tmp_path / "model", tmp_path / "book.txt")
+        characters.run(characters.Arguments(tmp_path / "model", tmp_path / "book.txt"), Console())

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from carousel.lens.trace import trace_text
+from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
 from carousel.study import context_switch as study
 from carousel.study.pairs import places, position, tell_pairs
+from carousel.study.registry import conduct_study
 
 
 @pytest.fixture
@@ -35,13 +36,19 @@ def triple_seeds(table):
 
 def test_the_study_from_end_to_end(small, tmp_path):
     said = io.StringIO()
-    result = study.run(Console(file=said, width=80), tmp_path, 1)
+    result = conduct_study(
+        "context-switch",
+        study,
+        study.Arguments(tmp_path, seeds=1),
+        out=tmp_path,
+        console=Console(file=said, width=80),
+    )
     folder = tmp_path / "context-switch"
     assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(result))
     for name in ("gates", "belt", "decision", "held"):
         assert (folder / f"{name}.png").stat().st_size > 10_000
     triple_seeds(result)
-    study.show(Console(file=said, width=80), result, folder)
+    study.report(result, Console(file=said, width=80))
     text = said.getvalue()
     assert max(map(len, text.splitlines())) <= 80 + len(str(folder))
     assert "…" not in text
@@ -64,11 +71,11 @@ def test_the_study_from_end_to_end(small, tmp_path):
 def test_the_decision_adds_up_to_the_logits(cell):
     model = LanguageModel.load(f"stories-{cell}")
     story = tell_pairs([4])[3].switch
-    trace = trace_text(model, story.question)
+    trace = model.trace(story.question)
     parts = study._decision(story, trace)
     assert len(parts) == len(places("switch"))
     a, b = model.tokenizer.id(story.answer), model.tokenizer.id(story.rival)
-    bias = model.weights["decoder.bias"]
+    bias = model.model.weights["decoder.bias"]
     gap = trace.logits[-1, a] - trace.logits[-1, b]
     start = trace.belt().decision(story.answer, story.rival)[0]
     assert parts.sum() + start + bias[a] - bias[b] == pytest.approx(float(gap), abs=1e-3)
@@ -78,16 +85,16 @@ def test_what_counts_as_falling_back():
     pairs = tell_pairs([4])[:12]
     stories = [pair.switch for pair in pairs]
 
-    class Parrot(LanguageModel):
+    class Parrot(RecurrentLM):
         """Answers with the first food of the first story, whatever is asked."""
 
         def logits(self, hidden):
             scores = np.zeros((len(hidden), self.config.vocab_size))
-            scores[:, self.tokenizer.id(stories[0].rival)] = 1
+            scores[:, shipped.tokenizer.id(stories[0].rival)] = 1
             return scores
 
     shipped = LanguageModel.load("stories-rnn")
-    parrot = Parrot(shipped.config, shipped.weights, shipped.tokenizer)
+    parrot = LanguageModel(Parrot(shipped.config, shipped.model.weights), shipped.tokenizer)
     back, right = study.outcome(parrot, stories).T
     word = stories[0].rival
     assert back.tolist() == [story.rival == word for story in stories]

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from carousel.lens.clamp import hold
-from carousel.lens.trace import trace_texts
 from carousel.lens.units import halves
 from carousel.model import LanguageModel
 from carousel.study import going_back as study
-from carousel.study.pairs import places
+from carousel.study.pairs import places, trace_questions
+from carousel.study.registry import conduct_study
 from carousel.study.stories import tell_stories
 
 
@@ -28,7 +27,13 @@ def small(monkeypatch):
 
 def test_the_study_from_end_to_end(small, tmp_path):
     said = io.StringIO()
-    result = study.run(Console(file=said, width=80), tmp_path, 2)
+    result = conduct_study(
+        "going-back",
+        study,
+        study.Arguments(tmp_path, seeds=2),
+        out=tmp_path,
+        console=Console(file=said, width=80),
+    )
     folder = tmp_path / "going-back"
     assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(result))
     for name in ("survival", "ablation"):
@@ -53,9 +58,9 @@ def test_ablated_units_have_the_mean_of_that_word_and_others_are_left_alone():
     facts = np.array([" ".join(story.words[:8]) for story in stories])
     choosing = halves(facts, np.random.default_rng(0))
     look = study.look_inside(model, stories, stories, choosing)
-    with hold(model, study.ablation(model, look, 3)) as held:
-        after = trace_texts(held, [story.question for story in stories])
-    before = trace_texts(model, [story.question for story in stories])
+    with model.clamp(study.ablation(model, look, 3)) as held:
+        after = trace_questions(held, stories)
+    before = trace_questions(model, stories)
     at, units = places("return").index("food2") + 1, look["order"][:3]
     mean = np.mean([t["c"][at] for t, chose in zip(before, choosing, strict=True) if chose], axis=0)
     others = np.setdiff1d(np.arange(96), units)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from carousel.model import LanguageModel
 from carousel.study.last_word import (
     TEST_SEED,
     count_right,
@@ -11,6 +12,7 @@ from carousel.study.last_word import (
     measure_accuracy,
 )
 from carousel.study.stories import FOODS, tell_stories
+from front_door import read_logits
 
 VOCABULARY = " ".join({word for story in tell_stories(3000) for word in story.words})
 
@@ -19,10 +21,11 @@ VOCABULARY = " ".join({word for story in tell_stories(3000) for word in story.wo
 def parrot(make_model):
     """A model that answers "pizza" to everything."""
     model = make_model(text=VOCABULARY)
-    for weight in model.weights.values():
+    weights = model.model.weights
+    for weight in weights.values():
         weight[:] = 0
-    model.weights["decoder.bias"][model.tokenizer.id("pizza")] = 1
-    return model
+    weights["decoder.bias"][model.tokenizer.id("pizza")] = 1
+    return LanguageModel.from_weights(model.config, weights, model.tokenizer)
 
 
 def test_a_model_that_says_one_word_is_right_where_it_is_the_answer(parrot):
@@ -60,5 +63,5 @@ def test_guesses_stand_in_order_and_can_be_asked_for_before_the_end(make_model):
         found = guess_last_words(model, stories, before_end=before_end)
         for story, guess in zip(stories, found, strict=True):
             ids = model.tokenizer.encode(story.question)
-            logits, _ = model.read(ids[: len(ids) - before_end])
+            logits, _ = read_logits(model, ids[: len(ids) - before_end])
             assert guess == logits.argmax()

@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.stats import norm
 
 from carousel.model import LanguageModel
 from carousel.study import short_memory
+from carousel.study.registry import conduct_study
 from carousel.study.short_memory import decider_gradients, half_distance, summarise, wilson
 from carousel.study.stories import tell_stories
 
@@ -20,7 +22,7 @@ def test_wilson_is_the_interval_whose_ends_are_one_test_away():
     for right, count in ((0, 10), (3, 10), (95, 100), (1000, 1000)):
         for end in wilson(right, count):
             if 0 < end < 1:
-                wanted = short_memory.Z * np.sqrt(end * (1 - end) / count)
+                wanted = norm.ppf(0.975) * np.sqrt(end * (1 - end) / count)
                 assert abs(right / count - end) == pytest.approx(wanted)
     assert wilson(0, 10)[0] == 0
     assert wilson(10, 10)[1] == pytest.approx(1)
@@ -32,7 +34,7 @@ def test_half_distance_of_a_power_is_its_own():
 
 def test_a_model_without_recurrence_owes_all_to_the_last_word():
     model = LanguageModel.load("stories-rnn")
-    weights = {name: weight.copy() for name, weight in model.weights.items()}
+    weights = {name: weight.copy() for name, weight in model.model.weights.items()}
     for name in weights:
         if "weight_hh" in name:
             weights[name][:] = 0
@@ -74,7 +76,13 @@ def test_the_study_with_little_of_everything(tmp_path, monkeypatch):
                         ("REPLACEMENTS", 1), ("TESTED_GAPS", (0, 8))):  # fmt: skip
         monkeypatch.setattr(short_memory, name, count)
     said = io.StringIO()
-    result = short_memory.run(Console(file=said, width=100), tmp_path, 2)
+    result = conduct_study(
+        "short-memory",
+        short_memory,
+        short_memory.Arguments(tmp_path, seeds=2),
+        out=tmp_path,
+        console=Console(file=said, width=100),
+    )
     folder = tmp_path / "short-memory"
     told = json.loads((folder / "results.json").read_text())
     assert told == json.loads(json.dumps(result))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from carousel.cli.parameters import MODEL, as_json, encoding_errors
+from carousel.cli.parameters import MODEL, as_json, text_file_options
 
 RATES = {"unknown_rate", "keystrokes_saved", "recall_at_1", "recall_at_3", "recall_at_5"}
 """The values that are shown as per cent."""
@@ -22,9 +22,16 @@ RATES = {"unknown_rate", "keystrokes_saved", "recall_at_1", "recall_at_3", "reca
     required=True,
     help="Text: files, folders, globs, .gz, or - for standard input.",
 )
-@encoding_errors
+@text_file_options
 @as_json
-def evaluate(model: str, files: Sequence[str], encoding_errors: str, as_json: bool) -> None:
+def evaluate(
+    model: str,
+    files: Sequence[str],
+    encoding: str,
+    encoding_errors: str,
+    skip_bad_files: bool,
+    as_json: bool,
+) -> None:
     """Measure a model on text: perplexity, recall of the next word, keystrokes saved."""
     from dataclasses import asdict
 
@@ -35,7 +42,11 @@ def evaluate(model: str, files: Sequence[str], encoding_errors: str, as_json: bo
     opened = LanguageModel.load(model)
     with progress_bar("evaluating") as on_progress:
         evaluation = opened.evaluate(
-            files, encoding_errors=encoding_errors, on_progress=on_progress
+            files,
+            encoding=encoding,
+            encoding_errors=encoding_errors,
+            skip_bad_files=skip_bad_files,
+            on_progress=on_progress,
         )
     table = asdict(evaluation)
     if as_json:

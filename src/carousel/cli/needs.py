@@ -18,3 +18,15 @@ def need_torch() -> None:
             raise SettingsError(
                 f"training needs {name}, which is not installed: pip install 'carousel-lstm[train]'"
             )
+
+
+def need_scipy() -> None:
+    """Studies take their statistics from SciPy.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    if find_spec("scipy") is None:
+        raise SettingsError(
+            "studies need scipy, which is not installed: pip install 'carousel-lstm[study]'"
+        )

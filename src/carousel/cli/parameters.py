@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,35 @@ force = click.option("--force", is_flag=True, help="Replace a model that is ther
 model_option = click.option(
     "--model", type=MODEL, metavar="DIR", help="The model. All other arguments are text."
 )
-encoding_errors = click.option(
-    "--encoding-errors",
-    type=click.Choice(["strict", "replace"]),
-    default="strict",
-    show_default=True,
-    help="What to do with bytes that are not UTF-8: stop, or put U+FFFD in their place.",
+TEXT_FILE_OPTIONS = (
+    click.option(
+        "--encoding",
+        type=TEXT,
+        metavar="NAME",
+        default="utf-8",
+        show_default=True,
+        help="The encoding of the text files, such as cp1252 or utf-16.",
+    ),
+    click.option(
+        "--encoding-errors",
+        type=click.Choice(["strict", "replace"]),
+        default="strict",
+        show_default=True,
+        help="What to do with bytes that can't be read: stop, or put U+FFFD in their place.",
+    ),
+    click.option(
+        "--skip-bad-files",
+        is_flag=True,
+        help="Continue without the files that can't be read as text.",
+    ),
 )
+
+
+def text_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how text files are read."""
+    for option in reversed(TEXT_FILE_OPTIONS):
+        command = option(command)
+    return command
+
+
 text_files = click.Path(allow_dash=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carousel.cli.parameters import COUNT, MODEL, NUMBER, TEXT, WHOLE, as_json
+from carousel.cli.parameters import COUNT, MODEL, NUMBER, TEXT, WHOLE, as_json, text_file_options
 
 if TYPE_CHECKING:
     from carousel.lens.state_search import SearchResult, StateIndex
@@ -52,6 +52,7 @@ LONGEST = 120
 @click.option("--off-before", is_flag=True, help="Only units that are off just before the phrase.")
 @click.option("--off-after", is_flag=True, help="Only units that are off just after the phrase.")
 @click.option("-k", type=COUNT, default=10, show_default=True, help="Number of places to show.")
+@text_file_options
 @as_json
 def phrases(
     model: str,
@@ -64,6 +65,9 @@ def phrases(
     off_before: bool,
     off_after: bool,
     k: int,
+    encoding: str,
+    encoding_errors: str,
+    skip_bad_files: bool,
     as_json: bool,
 ) -> None:
     """Find where the units that are on over a few words are on together elsewhere.
@@ -81,11 +85,14 @@ def phrases(
     text = check_text(text)
     stretch = parse_stretch(words)
     opened = LanguageModel.load(model)
-    found_files = find_files(files)
+    found_files = find_files(
+        files, encoding=encoding, encoding_errors=encoding_errors, skip_bad_files=skip_bad_files
+    )
     with progress_bar("reading") as on_progress:
         index = index_states(
             opened.model, opened.tokenizer, found_files, name=name, layer=layer,
-            threshold=threshold, on_progress=on_progress,
+            threshold=threshold, encoding=encoding, encoding_errors=encoding_errors,
+            on_progress=on_progress,
         )  # fmt: skip
     matches = index.find_phrase(text, stretch, off_before=off_before, off_after=off_after, k=k)
     if as_json:

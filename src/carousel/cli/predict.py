@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, model_option
-
-if TYPE_CHECKING:
-    from carousel.model import LanguageModel
 
 
 @click.command()
@@ -61,6 +57,8 @@ def predict(
 
         run_prompt(opened, k)
         return
+    from carousel.cli.predictions import predict_text
+
     answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete)
     if as_json:
         from carousel.cli.output import print_json
@@ -70,24 +68,6 @@ def predict(
         print("no known word starts so")
     else:
         show_predictions([(row["word"], row["probability"]) for row in answer["predictions"]])
-
-
-def predict_text(
-    model: LanguageModel, text: str, *, k: int, prefix: str | None, complete: bool
-) -> dict[str, Any]:
-    """Return the predictions after a text, and its unknown words, as plain data."""
-    from dataclasses import asdict
-
-    from carousel.cli.output import note_unknown_words
-
-    predictions = model.next_words(text, k, prefix, complete=complete)
-    known_part = model.tokenizer.split_prefix(text)[0] if complete else text
-    unknown = note_unknown_words(model.tokenizer, known_part)
-    return {
-        "text": text,
-        "predictions": [{"word": word, "probability": p} for word, p in predictions],
-        "unknown": [asdict(word) for word in unknown],
-    }
 
 
 def show_predictions(predictions: Sequence[tuple[str, float]]) -> None:

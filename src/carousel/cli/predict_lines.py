@@ -9,7 +9,7 @@ from typing import Any
 
 from carousel.cli.arguments import read_text
 from carousel.cli.output import print_json
-from carousel.cli.predict import predict_text
+from carousel.cli.predictions import predict_text
 from carousel.errors import PredictionError
 from carousel.model import LanguageModel
 from carousel.text.files import find_files, read_pieces

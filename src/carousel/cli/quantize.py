@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carousel.cli.parameters import MODEL, PATH, as_json, force
+from carousel.cli.parameters import MODEL, PATH, as_json, force, text_file_options
 
 if TYPE_CHECKING:
     from carousel.quantize import QuantizationReport
@@ -35,9 +35,18 @@ NUMBER_FORMATS = {"int8": "int8", "bf16": "bfloat16"}
     help="Measure perplexity before and after on this text.",
 )
 @force
+@text_file_options
 @as_json
 def quantize(
-    model: str, number_format: str, out: Path, on: Sequence[str], force: bool, as_json: bool
+    model: str,
+    number_format: str,
+    out: Path,
+    on: Sequence[str],
+    force: bool,
+    encoding: str,
+    encoding_errors: str,
+    skip_bad_files: bool,
+    as_json: bool,
 ) -> None:
     """Write a model with fewer bits a weight, and report what that costs and gains."""
     from contextlib import nullcontext
@@ -53,6 +62,9 @@ def quantize(
             out,
             NUMBER_FORMATS[number_format],
             on=on,
+            encoding=encoding,
+            encoding_errors=encoding_errors,
+            skip_bad_files=skip_bad_files,
             force=force,
             on_progress=on_progress,
         )

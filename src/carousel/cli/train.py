@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carousel.cli.parameters import RUN_FOLDER, TEXT, as_json, encoding_errors, force
+from carousel.cli.parameters import RUN_FOLDER, TEXT, as_json, force, text_file_options
 from carousel.cli.setting_options import setting_options
 from carousel.errors import SettingsError
 
@@ -59,7 +59,7 @@ INTERRUPTED = 130
     help="A setting, as a recipe writes it: --set batch_size=64. May be repeated.",
 )
 @force
-@encoding_errors
+@text_file_options
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs beside the model.")
 @as_json
 @setting_options
@@ -75,7 +75,9 @@ def train(
     recipe: str | None,
     pairs: Sequence[str],
     force: bool,
+    encoding: str,
     encoding_errors: str,
+    skip_bad_files: bool,
     tensorboard: bool,
     as_json: bool,
     **settings: Any,
@@ -100,7 +102,9 @@ def train(
         "recipe": recipe,
         "settings": given | parse_settings(pairs),
         "force": force,
+        "encoding": encoding,
         "encoding_errors": encoding_errors,
+        "skip_bad_files": skip_bad_files,
         "tensorboard": tensorboard,
     }
     need_torch()

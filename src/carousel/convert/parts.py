@@ -92,12 +92,7 @@ def find_ends(
     )
     if middle is not None:
         notes.append(f"{middle} is taken as a linear projection, with nothing before or after it")
-    left = sorted(rest.keys() - taken - {middle, middle_bias})
-    if left:
-        raise ConvertError(
-            f"there is more than embedding, recurrent layers and decoder: {list_names(left)}; if "
-            f"the model does not use it, take it out of the state dict"
-        )
+    _check_none_left(rest.keys() - taken - {middle, middle_bias})
     return Ends(
         table,
         None if tied else reader,
@@ -155,6 +150,15 @@ def _decoder(
     if chosen is None and embedding is None:
         raise ConvertError(f"no decoder of {tokens} rows among the weights: {list_names(rest)}")
     return chosen
+
+
+def _check_none_left(names: set[str]) -> None:
+    if names:
+        raise ConvertError(
+            f"there is more than embedding, recurrent layers and decoder: "
+            f"{list_names(sorted(names))}; if the model does not use it, take it out of the state "
+            f"dict"
+        )
 
 
 def _check_rows(table: np.ndarray, name: str | None, tokens: int) -> None:

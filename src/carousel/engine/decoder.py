@@ -69,7 +69,7 @@ class Decoder:
 
     Args:
         config: the shape of the model.
-        weights: its weights by their names on disk, as ``storage.number_formats.store`` makes them.
+        weights: its weights by their names on disk, as ``cast_weights`` makes them.
         threads: how many threads may share a product, 1 to 64; None for as many as there are CPUs.
             More than one is used only where a short trial is faster. A system that refuses threads
             gets fewer.

@@ -75,7 +75,7 @@ class Clamp:
         fields = {
             name: value
             for name, value in vars(self).items()
-            if value is not type(self).__dataclass_fields__[name].default
+            if not _is_default(value, type(self).__dataclass_fields__[name].default)
         }
         return f"Clamp({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
@@ -196,6 +196,11 @@ class Clamp:
     ) -> Clamp:
         """The gate is what ``function`` makes of ``[b, n]``: the texts and units that are held."""
         return cls(name, function, "function", layer, at, units)
+
+
+def _is_default(value: object, default: object) -> bool:
+    # Arrays and traces are no defaults, and have an equality of their own.
+    return value is default or (type(value) is type(default) is float and value == default)
 
 
 @contextmanager

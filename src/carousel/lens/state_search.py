@@ -215,6 +215,7 @@ def index_states(
     name: str = "h",
     layer: int = -1,
     threshold: float = 0.3,
+    encoding: str = "utf-8",
     encoding_errors: str = "strict",
     cache: Path | None = None,
     on_progress: ProgressCallback | None = None,
@@ -237,7 +238,10 @@ def index_states(
         raise LensError(f"a threshold must be a number, not {threshold}")
     if model.interventions:
         raise LensError("an index is of a model as it is: give the model without its clamps")
-    ids = build_corpus(files, tokenizer, encoding_errors=encoding_errors, cache=cache).ids
+    corpus = build_corpus(
+        files, tokenizer, encoding=encoding, encoding_errors=encoding_errors, cache=cache
+    )
+    ids = corpus.ids
     folder = cache or default_cache()
     path = folder / f"{_key(model, tokenizer, point, threshold, ids)}.bits"
     width = -(-model.config.hidden_size // 8)

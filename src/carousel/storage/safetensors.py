@@ -53,20 +53,7 @@ def read_weights(
     Raises:
         FolderError: anything in the file that differs from that, values that are not finite too.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            if size < 8 or not 2 <= header_size <= min(MAX_HEADER_BYTES, size - 8):
-                raise FolderError(f"{path} is not a safetensors file, or is cut short")
-            header = parse_json(file.read(header_size), str(path))
-    except FileNotFoundError:
-        raise FolderError(f"{path} is missing") from None
-    except OSError as error:
-        raise FolderError(f"{path} can't be read: {error.strerror or error}") from None
-    if not isinstance(header, dict):
-        raise FolderError(f"{path} is not a safetensors file: its header is no table")
-    header.pop("__metadata__", None)
+    header, size, header_size = _read_header(path)
     tensors = _tensors(shapes, dtype, [name for name in tiled_names if _in_tiles(header.get(name))])
     if header.keys() != tensors.keys():
         missing, extra = (
@@ -106,6 +93,25 @@ def read_weights(
             raise FolderError(f"{path}: {name} holds {wrong}")
         weights[name] = weight
     return weights
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header of a safetensors file, the file's size and the header's, in bytes."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header_size = int.from_bytes(file.read(8), "little")
+            if size < 8 or not 2 <= header_size <= min(MAX_HEADER_BYTES, size - 8):
+                raise FolderError(f"{path} is not a safetensors file, or is cut short")
+            header = parse_json(file.read(header_size), str(path))
+    except FileNotFoundError:
+        raise FolderError(f"{path} is missing") from None
+    except OSError as error:
+        raise FolderError(f"{path} can't be read: {error.strerror or error}") from None
+    if not isinstance(header, dict):
+        raise FolderError(f"{path} is not a safetensors file: its header is no table")
+    header.pop("__metadata__", None)
+    return header, size, header_size
 
 
 def write_weights(

@@ -7,31 +7,31 @@ Everything is measured on the last tenth of the text, which the ``characters`` r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
 
-from carousel.cells import CELLS, LSTM
 from carousel.draw.plots.memory import characters_figure
-from carousel.draw.terminal.tables import facts
 from carousel.errors import SettingsError, TextError
 from carousel.lens.corpus_states import read_states
 from carousel.lens.trace import trace_texts
 from carousel.lens.units import find_units, halves
 from carousel.model import LanguageModel
-from carousel.storage.atomic import write_file
+from carousel.study.characters_report import OPEN, SHUT, report
 from carousel.text.corpus import build_corpus
 from carousel.text.files import find_files
+
+__all__ = ["Arguments", "draw", "report", "run"]
 
 HELD_OUT = 0.1
 """The share of the text, at its end, that is measured on."""
 GATES = ("f", "i", "o")
-OPEN, SHUT = 0.9, 0.1
-"""Karpathy et al.'s right- and left-saturated: a gate above, a gate below."""
 ALWAYS = 0.95
 """The share of characters from which on a gate counts as always open or always closed."""
 PIECES, PIECE = 16, 1024
@@ -47,28 +47,39 @@ SHOWN = 240
 """Characters of the text along which the two best units are drawn."""
 
 
-def run(console: Console, out: Path, model_folder: Path, text: Path) -> dict[str, Any]:
-    """Measure a character model on the end of the text it was trained on; print, draw, write.
+@dataclass(frozen=True)
+class Arguments:
+    """What the study needs to know."""
+
+    model: Path
+    """The folder of an LSTM of characters."""
+    text: Path
+    """The text that it was trained on; the last tenth of it was held out."""
+
+
+def run(arguments: Arguments, console: Console) -> dict[str, Any]:
+    """Measure a character model on the end of the text that it was trained on.
 
     Raises:
-        SettingsError: not an LSTM of characters.
-        TextError: too little text, or one without quotation marks.
+        SettingsError: the model is not an LSTM of characters.
+        TextError: the text is too short, or has no quotation marks.
     """
-    model = LanguageModel.load(model_folder)
-    if model.tokenizer.kind != "chars" or not isinstance(CELLS[model.config.cell], LSTM):
+    model = LanguageModel.load(arguments.model)
+    # The measures below name an LSTM's gates, so they are asked for and not the kind of cell.
+    if model.tokenizer.kind != "chars" or not {*GATES, "g", "c"} <= set(model.model.cell.names):
         raise SettingsError(
-            f"this study is of an LSTM of characters; {model_folder} is a {model.config.cell} "
-            f"of {model.tokenizer.kind}: carousel train BOOK --recipe characters --out {{folder}}"
+            f"this study is of an LSTM of characters; {arguments.model} is a {model.config.cell} "
+            f"of {model.tokenizer.kind}: carousel train BOOK --recipe characters --out FOLDER"
         )
-    ids = build_corpus(find_files([text]), model.tokenizer).ids
+    ids = build_corpus(find_files([arguments.text]), model.tokenizer).ids
     ids = np.asarray(ids[-round(HELD_OUT * len(ids)) :])
     if len(ids) < 4 * GROUP:
         raise TextError(
-            f"the last tenth of {text} has {len(ids)} characters; {4 * GROUP} are needed"
+            f"the last tenth of {arguments.text} has {len(ids)} characters; {4 * GROUP} are needed"
         )
     labels = label_characters(ids, model.tokenizer.id('"'), model.tokenizer.eol_id)
     if not 0 < labels["inside"].mean() < 1:
-        raise TextError(f'the last tenth of {text} has no text inside ", or none outside')
+        raise TextError(f'the last tenth of {arguments.text} has no text inside ", or none outside')
     rows = np.arange(STRIDE, len(ids), STRIDE)
     column, inside, groups = labels["column"][rows], labels["inside"][rows], rows // GROUP
     layers, samples = measure_gates(model, ids, rows)
@@ -79,21 +90,22 @@ def run(console: Console, out: Path, model_folder: Path, text: Path) -> dict[str
         }
         for cells in samples
     ]
-    folder = out / "characters"
-    result = {
-        "model": str(model_folder),
+    return {
+        "study": "characters",
+        "model": str(arguments.model),
         "characters": len(ids),
         "inside_quotation": float(labels["inside"].mean()),
         "rows": len(rows),
         "layers": layers,
         "retention": measure_retention(model, ids),
         "tracked": tracked,
-        "figure": str(folder / "characters.png"),
+        "stretch": _stretch(model, ids, labels, tracked),
     }
-    characters_figure(result, _stretch(model, ids, labels, tracked), folder / "characters.png")
-    write_file(folder / "results.json", json.dumps(result, indent=1) + "\n")
-    show(console, result)
-    return result
+
+
+def draw(result: Mapping[str, Any], folder: Path) -> None:
+    """Draw gates, half-lives, luggage and the best units along a text: ``characters.png``."""
+    characters_figure(result, result["stretch"], folder / "characters.png")
 
 
 def label_characters(ids: np.ndarray, quote: int | None, eol: int) -> dict[str, np.ndarray]:
@@ -103,14 +115,14 @@ def label_characters(ids: np.ndarray, quote: int | None, eol: int) -> dict[str, 
     anew and was never closed. ``column`` is 0 at a line's end.
     """
     inside, column = np.zeros(len(ids), dtype=bool), np.zeros(len(ids), dtype=np.int64)
-    now, at = False, 0
+    is_open, position = False, 0
     for number, token in enumerate(ids.tolist()):
-        at = 0 if token == eol else at + 1
+        position = 0 if token == eol else position + 1
         if token == quote:
-            now = not now
+            is_open = not is_open
         elif token == eol and number and ids[number - 1] == eol:
-            now = False
-        inside[number], column[number] = now, at
+            is_open = False
+        inside[number], column[number] = is_open, position
     return {"inside": inside, "column": column}
 
 
@@ -126,7 +138,7 @@ def measure_gates(
     logs = np.zeros((model.config.layers, H))
     samples = [np.empty((len(rows), H), dtype=np.float32) for _ in layers]
     points = [f"layers.{layer}.{name}" for layer in layers for name in (*GATES, "c")]
-    for start, values in read_states(model, ids, points):
+    for start, values in read_states(model.model, ids, points):
         for layer in layers:
             for gate in GATES:
                 gates = values[f"layers.{layer}.{gate}"]
@@ -135,20 +147,21 @@ def measure_gates(
             cells = values[f"layers.{layer}.c"]
             low, high = np.searchsorted(rows, [start, start + len(cells)])
             samples[layer][low:high] = cells[rows[low:high] - start]
-    made = []
+    by_layer = []
     for layer in layers:
         mean = np.minimum(logs[layer] / len(ids), -1e-12)
-        gates_found = {}
+        gates_of_layer = {}
         for gate in GATES:
             right, left = counts[layer, gate] / len(ids)
-            gates_found[gate] = {
+            gates_of_layer[gate] = {
                 "right_saturated": right.tolist(),
                 "left_saturated": left.tolist(),
                 "always_open": float((right >= ALWAYS).mean()),
                 "always_closed": float((left >= ALWAYS).mean()),
             }
-        made.append({"gates": gates_found, "half_life": (np.log(0.5) / mean).tolist()})
-    return made, samples
+        half_life = (np.log(0.5) / mean).tolist()
+        by_layer.append({"gates": gates_of_layer, "half_life": half_life})
+    return by_layer, samples
 
 
 def measure_retention(model: LanguageModel, ids: np.ndarray) -> list[dict[str, list[float]]]:
@@ -158,19 +171,20 @@ def measure_retention(model: LanguageModel, ids: np.ndarray) -> list[dict[str, l
     """
     starts = np.linspace(0, len(ids) - PIECE, PIECES).astype(int)
     texts = [model.tokenizer.decode(ids[start : start + PIECE].tolist()) for start in starts]
-    made = []
+    by_layer = []
     for layer in range(model.config.layers):
         points = [f"layers.{layer}.{name}" for name in "fig"]
         left, put_in = np.zeros(len(DISTANCES)), np.zeros(len(DISTANCES))
-        for trace in trace_texts(model, texts, only=points, logits=False):
-            put = np.abs(trace["write", layer].astype(np.float64))
+        for trace in trace_texts(model.model, model.tokenizer, texts, only=points, logits=False):
+            put = np.abs((trace["i", layer] * trace["g", layer]).astype(np.float64))
             kept = np.cumsum(np.log(np.maximum(trace["f", layer], 1e-12), dtype=np.float64), axis=0)
             for number, distance in enumerate(DISTANCES):
                 stays = np.exp(kept[distance:] - kept[:-distance])
                 left[number] += (put[:-distance] * stays).sum()
                 put_in[number] += put[:-distance].sum()
-        made.append({"distance": list(map(float, DISTANCES)), "left": (left / put_in).tolist()})
-    return made
+        share = (left / put_in).tolist()
+        by_layer.append({"distance": list(map(float, DISTANCES)), "left": share})
+    return by_layer
 
 
 def find_counters(values: np.ndarray, column: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
@@ -178,97 +192,36 @@ def find_counters(values: np.ndarray, column: np.ndarray, groups: np.ndarray) ->
 
     Rank correlations (Spearman 1904) on the other half, as cells may have a few very large values;
     and what shuffled positions give: the largest of all units in 95 of 100 shuffles.
+
+    Args:
+        values: cell states ``[N, H]``.
+        column: ``[N]``: the position in the line at each.
+        groups: ``[N]``: rows of one group stay in one half.
     """
     rng = np.random.default_rng(0)
     first = halves(groups, rng)
-
-    def ranked(x: np.ndarray) -> np.ndarray:
-        ranks = np.apply_along_axis(_ranks, 0, x)
-        ranks -= ranks.mean(0)
-        made: np.ndarray = ranks / np.maximum(np.linalg.norm(ranks, axis=0), 1e-12)
-        return made
-
-    chosen = np.argsort(-np.abs(ranked(column[first]) @ ranked(values[first])))[:FOUND]
-    units, places = ranked(values[~first]), ranked(column[~first])
-    judged = places @ units
-    largest = [np.abs(rng.permutation(places) @ units).max() for _ in range(SHUFFLES)]
+    on_first = rank_correlations(column[None, first], values[first])[0]
+    chosen = np.argsort(-np.abs(on_first))[:FOUND]
+    judged = column[~first]
+    columns = np.stack([judged, *(rng.permutation(judged) for _ in range(SHUFFLES))])
+    correlations = rank_correlations(columns, values[~first])
+    largest = np.abs(correlations[1:]).max(1)
     return {
         "units": chosen.tolist(),
-        "correlation": judged[chosen].tolist(),
+        "correlation": correlations[0, chosen].tolist(),
         "shuffled_95": float(np.quantile(largest, 0.95)),
     }
 
 
-def _ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks ``[n]`` from 1; equal values share the mean of theirs."""
-    _, which, counts = np.unique(x, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[which]
-    return ranks
+def rank_correlations(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Spearman's ``ρ`` of each row of ``labels [S, N]`` with each unit of ``values [N, H]``.
 
-
-def show(console: Console, result: Mapping[str, Any]) -> None:
-    """Print what came out."""
-    names = {"f": "forget", "i": "input", "o": "output"}
-    console.print(
-        f"\n{result['characters']:,} characters held out, {result['inside_quotation']:.0%} of them "
-        f"inside quotation marks",
-        highlight=False,
-    )
-    for layer, found in enumerate(result["layers"]):
-        half = np.array(found["half_life"])
-        kept = result["retention"][layer]
-        rows = []
-        for gate, table in found["gates"].items():
-            right, left = (np.mean(table[f"{side}_saturated"]) for side in ("right", "left"))
-            rows.append(
-                (
-                    f"{names[gate]} gates",
-                    f"above {OPEN} {right:.1%} of the time, below {SHUT} {left:.1%}; "
-                    f"always open {table['always_open']:.1%} of units, "
-                    f"always closed {table['always_closed']:.1%}",
-                )
-            )
-        quantiles = np.quantile(half, [0.1, 0.5, 0.9])
-        rows.append(
-            (
-                "half-life",
-                "10%, 50%, 90% of units: {:.1f}, {:.1f}, {:.1f} characters; the longest {:.0f}; "
-                "{:d} units above 100".format(*quantiles, half.max(), int((half > 100).sum())),
-            )
-        )
-        rows.append(
-            (
-                "luggage left",
-                ", ".join(
-                    f"{left:.1%} after {distance:.0f}"
-                    for distance, left in zip(kept["distance"], kept["left"], strict=True)
-                    if distance in (1, 5, 10, 50, 100, 500)
-                ),
-            )
-        )
-        quotation = result["tracked"][layer]["quotation"]
-        rows.append(
-            (
-                "inside quotation",
-                f"unit {quotation['units'][0]}: AUC {quotation['auc'][0]:.3f}, "
-                f"p {quotation['p_units'][0]:.3f}; mean of {FOUND} units "
-                f"{quotation['separation']:.3f}, with shuffled labels "
-                f"{quotation['shuffled_95'][0]:.3f} to {quotation['shuffled_95'][2]:.3f}, "
-                f"random units {quotation['random_95'][0]:.3f} to {quotation['random_95'][2]:.3f}",
-            )
-        )
-        line = result["tracked"][layer]["line"]
-        rows.append(
-            (
-                "position in line",
-                f"unit {line['units'][0]}: rank correlation {line['correlation'][0]:+.3f}; "
-                f"next {', '.join(f'{r:+.3f}' for r in line['correlation'][1:])}; "
-                f"shuffled, largest of all units {line['shuffled_95']:.3f}",
-            )
-        )
-        console.print(f"\n[bold]Layer {layer}[/bold], {len(half)} units", highlight=False)
-        console.print(facts(rows))
-    console.print(f"\nFigure: {result['figure']}", highlight=False, soft_wrap=True)
+    Returns:
+        ``[S, H]``; 0 for a unit that never moves.
+    """
+    distances = cdist(rankdata(labels, axis=1), rankdata(values, axis=0).T, "correlation")
+    correlations: np.ndarray = np.nan_to_num(1 - distances)
+    return correlations
 
 
 def _stretch(
@@ -284,8 +237,9 @@ def _stretch(
     sums = np.concatenate([[0], np.cumsum(changes)])
     start = int(starts[np.argmax(sums[starts + SHOWN] - sums[starts])])
     text = model.tokenizer.decode(ids[start - PIECE : start + SHOWN].tolist())
-    made: dict[str, Any] = {"inside": labels["inside"][start : start + SHOWN].tolist()}
-    made["column"] = labels["column"][start : start + SHOWN].tolist()
+    stretch: dict[str, Any] = {
+        name: labels[name][start : start + SHOWN].tolist() for name in ("inside", "column")
+    }
     best = {
         "quotation": max(
             range(len(tracked)), key=lambda layer: tracked[layer]["quotation"]["separation"]
@@ -297,10 +251,10 @@ def _stretch(
     }
     for name, layer in best.items():
         unit = tracked[layer][name]["units"][0]
-        (trace,) = trace_texts(model, [text], only=[f"layers.{layer}.c"], logits=False)
-        made[name] = {
+        trace = model.trace(text, only=[f"layers.{layer}.c"], logits=False)
+        stretch[name] = {
             "layer": layer,
             "unit": unit,
             "values": trace["c", layer][-SHOWN:, unit].tolist(),
         }
-    return made
+    return stretch

@@ -8,28 +8,29 @@ the context switches, and count how often the answer falls back to the first foo
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from carousel.lens.clamp import Clamp, hold
-from carousel.lens.names import memory_of
-from carousel.lens.trace import Trace, trace_texts
-from carousel.lens.units import ablate_units, find_units
+from carousel.inference.model import RecurrentLM
+from carousel.lens.clamp import Clamp
+from carousel.lens.trace import Trace
+from carousel.lens.units import Ablation, ablate_units, find_units
 from carousel.model import LanguageModel
-from carousel.storage.atomic import write_file
-from carousel.study.context_switch_report import draw, show
+from carousel.study.context_switch_report import draw, report
 from carousel.study.intervals import summarize
 from carousel.study.last_word import TEST_SEED, guess_last_words
-from carousel.study.pairs import Pair, by_place, places, position, tell_pairs
+from carousel.study.pairs import Pair, by_place, places, position, tell_pairs, trace_questions
 from carousel.study.readout import read_out
 from carousel.study.stories import Story, tell_stories
-from carousel.study.story_models import story_models
+from carousel.study.story_models import StoryArguments, story_models
 
+__all__ = ["Arguments", "draw", "report", "run"]
+
+Arguments = StoryArguments
 KINDS = ("same", "switch")
 GATES = {"lstm": "f", "gru": "z"}
 GAPS = (4, 8)
@@ -46,6 +47,9 @@ BEST = 10
 """Units that are found: about a tenth of all."""
 COUNTS = (1, 2, 5, 10, 20, 40)
 """Units that are held, for the curve."""
+RANDOM_DRAWS, CURVE_DRAWS = 20, 3
+"""How often as many other units are drawn at random: for ``BEST`` units, for a point of the curve.
+"""
 STRETCH = {"switch": (5, 6, 7, 8), "same": (5, 6, 7, 8, 9)}
 """Positions from the word after "but" to the second food."""
 TEST_STORIES = 400
@@ -54,19 +58,14 @@ KNOWN_STORIES = 800
 """
 
 
-def run(console: Console, out: Path, seeds: int) -> dict[str, Any]:
-    """Measure the LSTM and the GRU of every seed; print, draw and write what comes out."""
-    models = story_models(console, out, seeds)
-    result: dict[str, Any] = {
+def run(arguments: Arguments, console: Console) -> dict[str, Any]:
+    """Measure the LSTM and the GRU of every seed."""
+    models = story_models(console, arguments.out, arguments.seeds)
+    return {
         "study": "context-switch",
         "seeds": sorted(models),
         "cells": {cell: study_cell([models[s][cell] for s in sorted(models)]) for cell in GATES},
     }
-    folder = out / "context-switch"
-    write_file(folder / "results.json", json.dumps(result, indent=1) + "\n")
-    draw(result, folder)
-    show(console, result, folder)
-    return result
 
 
 def study_cell(models: Sequence[LanguageModel]) -> dict[str, Any]:
@@ -74,15 +73,15 @@ def study_cell(models: Sequence[LanguageModel]) -> dict[str, Any]:
     pairs = tell_pairs(GAPS)
     looks = [look_inside(model, pairs) for model in models]
     facts = np.array([pair.facts for pair in pairs])
-    made: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for name in ("gate", "best", "left", "read", "decision"):
         # The best units are shown on the pairs that did not choose them.
         rows = looks[0]["judged"] if name == "best" else np.ones(len(pairs), dtype=bool)
-        made[name] = {
+        summary[name] = {
             kind: summarize(np.stack([look[kind][name][rows] for look in looks]), facts[rows])
             for kind in KINDS
         }
-    made["difference"] = {
+    summary["difference"] = {
         name: summarize(
             np.stack(
                 [
@@ -95,11 +94,11 @@ def study_cell(models: Sequence[LanguageModel]) -> dict[str, Any]:
         )
         for name, (there, here) in CONTRASTS.items()
     }
-    made["units"] = {name: [look["units"][name].table() for look in looks] for name in CONTRASTS}
+    summary["units"] = {name: [look["units"][name].table() for look in looks] for name in CONTRASTS}
     judged = looks[0]["judged"]
     chosen = {_facts(pair.switch) for pair, mine in zip(pairs, judged, strict=True) if not mine}
-    made["held"] = hold_gates(models, pairs, chosen)
-    return made
+    summary["held"] = hold_gates(models, pairs, chosen)
+    return summary
 
 
 def look_inside(model: LanguageModel, pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -109,14 +108,14 @@ def look_inside(model: LanguageModel, pairs: Sequence[Pair]) -> dict[str, Any]:
     units, judged = {}, np.ones(len(pairs), dtype=bool)
     for name, (there, here) in CONTRASTS.items():
         rows = _told_apart(pairs)
-        found = find_units(
+        selected = find_units(
             *_contrast(pairs, traces, gate, rows, there, here),
             BEST,
             groups=np.tile(rows, 2),
             falling=True,
         )
-        units[name] = found
-        chose = {_prefix(pairs[row]) for row in np.tile(rows, 2)[~found.judged]}
+        units[name] = selected
+        chose = {_prefix(pairs[row]) for row in np.tile(rows, 2)[~selected.judged]}
         judged &= np.array([_prefix(pair) not in chose for pair in pairs])
     look: dict[str, Any] = {"units": units, "judged": judged}
     best = units["friend / he"].units
@@ -140,7 +139,10 @@ def hold_gates(
 ) -> dict[str, Any]:
     """How often the answer falls back to the first food while gates are held, and is still right.
 
-    Units are those found by each contrast on one half of the pairs; the stories are others.
+    Args:
+        models: the models of one cell, a seed each.
+        pairs: one half of these chooses the units of each contrast.
+        chosen: the facts of that half: the stories that are asked about tell others.
     """
     stories = [
         story
@@ -149,52 +151,68 @@ def hold_gates(
         )
         if _facts(story) not in chosen
     ]
-    told = np.array([_facts(story) for story in stories])
-
-    def rates(outcomes: Sequence[np.ndarray]) -> dict[str, Any]:
-        return summarize(np.stack(outcomes), told)
-
-    made: dict[str, Any] = {
-        "nothing": {"all": rates([outcome(model, stories) for model in models])}
-    }
-    everywhere = [read_pairs(model, pairs) for model in models]
+    groups = np.array([_facts(story) for story in stories])
+    unheld = np.stack([outcome(model, stories) for model in models])
+    rates: dict[str, Any] = {"nothing": {"all": summarize(unheld, groups)}}
+    traces = [read_pairs(model, pairs) for model in models]
     for name, clamps in _holds(models[0].config.cell).items():
-        whole, found, random, curve, p = [], [], [], [], []
-        for model, traces in zip(models, everywhere, strict=True):
-            with hold(model, *clamps) as held:
-                whole.append(outcome(held, stories))
-            if len(clamps) > 1:
-                continue
-            clamp = clamps[0]
-            order = _order(pairs, traces, clamp)
+        outcomes = []
+        for model in models:
+            with model.clamp(clamps) as held:
+                outcomes.append(outcome(held, stories))
+        rates[name] = {"all": summarize(np.stack(outcomes), groups)}
+        if len(clamps) == 1:
+            rates[name] |= _hold_units(models, pairs, traces, clamps[0], stories)
+    return rates
 
-            def held_units(count: int, clamp: Clamp = clamp, order: np.ndarray = order) -> Clamp:
-                return Clamp(clamp.name, clamp.value, at=clamp.at, units=order[:count].tolist())
 
-            def measure(held: LanguageModel) -> np.ndarray:
-                return np.asarray(outcome(held, stories).mean(0))
+def _hold_units(
+    models: Sequence[LanguageModel],
+    pairs: Sequence[Pair],
+    traces: Sequence[dict[str, list[Trace]]],
+    clamp: Clamp,
+    stories: Sequence[Story],
+) -> dict[str, Any]:
+    """The same outcomes while the selected units alone are held, and while random units are."""
+    selected_outcomes, random, p_values, curve = [], [], [], []
+    for model, model_traces in zip(models, traces, strict=True):
+        order = _order(pairs, model_traces, clamp)
 
-            with hold(model, held_units(BEST)) as held:
-                found.append(outcome(held, stories))
-            against = ablate_units(model, held_units(BEST), measure)
-            random.append(against.random)
-            p.append(against.p_random[0])
-            few = [ablate_units(model, held_units(n), measure, draws=3) for n in COUNTS]
-            curve.append([[f.found[0], f.random[:, 0].mean()] for f in few])
-        made[name] = {"all": rates(whole)}
-        if found:
-            made[name] |= {
-                "found": rates(found),
-                "random": np.mean(random, axis=(0, 1)).tolist(),
-                "random_highest": np.max(random, axis=(0, 1)).tolist(),
-                "p_random": [float(x) for x in p],
-                "curve": {
-                    "counts": list(COUNTS),
-                    "found": np.mean(curve, axis=0)[:, 0].tolist(),
-                    "random": np.mean(curve, axis=0)[:, 1].tolist(),
-                },
-            }
-    return made
+        def clamp_units(count: int, order: np.ndarray = order) -> Clamp:
+            return dataclasses.replace(clamp, units=order[:count].tolist())
+
+        def ablate(
+            count: int,
+            draws: int,
+            model: LanguageModel = model,
+            clamp_units: Callable[[int], Clamp] = clamp_units,
+        ) -> Ablation:
+            def measure(held: RecurrentLM) -> np.ndarray:
+                mean: np.ndarray = outcome(LanguageModel(held, model.tokenizer), stories).mean(0)
+                return mean
+
+            selected = clamp_units(count)
+            return ablate_units(model.model, model.tokenizer, selected, measure, draws=draws)
+
+        with model.clamp(clamp_units(BEST)) as held:
+            selected_outcomes.append(outcome(held, stories))
+        ablation = ablate(BEST, RANDOM_DRAWS)
+        random.append(ablation.random)
+        p_values.append(float(ablation.p_random[0]))
+        by_count = [ablate(count, CURVE_DRAWS) for count in COUNTS]
+        curve.append([[a.found[0], a.random[:, 0].mean()] for a in by_count])
+    groups = np.array([_facts(story) for story in stories])
+    return {
+        "found": summarize(np.stack(selected_outcomes), groups),
+        "random": np.mean(random, axis=(0, 1)).tolist(),
+        "random_highest": np.max(random, axis=(0, 1)).tolist(),
+        "p_random": p_values,
+        "curve": {
+            "counts": list(COUNTS),
+            "found": np.mean(curve, axis=0)[:, 0].tolist(),
+            "random": np.mean(curve, axis=0)[:, 1].tolist(),
+        },
+    }
 
 
 def outcome(model: LanguageModel, stories: Sequence[Story]) -> np.ndarray:
@@ -207,10 +225,7 @@ def outcome(model: LanguageModel, stories: Sequence[Story]) -> np.ndarray:
 
 def read_pairs(model: LanguageModel, pairs: Sequence[Pair]) -> dict[str, list[Trace]]:
     """The traces of all pairs' questions, by kind of story."""
-    return {
-        kind: trace_texts(model, [s.question for s in _stories(pairs, kind)], logits=False)
-        for kind in KINDS
-    }
+    return {kind: trace_questions(model, _stories(pairs, kind)) for kind in KINDS}
 
 
 def _holds(cell: str) -> dict[str, tuple[Clamp, ...]]:
@@ -252,7 +267,7 @@ def _order(pairs: Sequence[Pair], traces: dict[str, list[Trace]], clamp: Clamp) 
         there = places("switch")[int(clamp.at) - 1]  # type: ignore[arg-type]
         here = dict(CONTRASTS.values())[there]
         values, labels = _contrast(pairs, traces, clamp.name, rows, there, here)
-    found: SelectedUnits = find_units(
+    selected = find_units(
         values,
         labels,
         max(COUNTS),
@@ -261,7 +276,7 @@ def _order(pairs: Sequence[Pair], traces: dict[str, list[Trace]], clamp: Clamp) 
         shuffles=1,
         draws=1,
     )
-    return found.units
+    return selected.units
 
 
 def _contrast(
@@ -318,16 +333,16 @@ def _readable(
     model: LanguageModel, kind: str, stories: Sequence[Story], traces: Sequence[Trace]
 ) -> np.ndarray:
     """``[pairs, places]``: whether the first food can be read linearly from the memory there."""
-    memory = memory_of(model.config)
+    memory = model.model.cell.memory
     known = list(tell_stories(KNOWN_STORIES, seed=TEST_SEED, kinds=[kind], gaps=GAPS))
-    told = trace_texts(model, [s.question for s in known], only=[memory], logits=False)
+    known_traces = trace_questions(model, known, only=[memory])
     food = np.array([story.words[2] for story in known])
     asked = np.array([story.words[2] for story in stories])
     columns = []
     for place in places(kind):
         x, y = (
             np.stack([t[memory, -1][position(s, place)] for s, t in zip(ss, ts, strict=True)])
-            for ss, ts in ((known, told), (stories, traces))
+            for ss, ts in ((known, known_traces), (stories, traces))
         )
         columns.append(read_out(x, food, y) == asked)
     return np.column_stack(columns).astype(np.float64)

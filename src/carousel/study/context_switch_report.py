@@ -16,7 +16,7 @@ AXIS = (
     "krish", "likes", "pizza", "but", "he\nhis", "does\nfriend", "not\n", "like\nlikes", "burger",
     "filler", "so", "he\nhis", "\nfriend", "orders",
 )  # fmt: skip
-AT = {
+AXIS_POSITIONS = {
     "same": (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13),
     "switch": (0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13),
 }
@@ -28,15 +28,15 @@ def draw(result: dict[str, Any], folder: Path) -> None:
     """The four figures of the study."""
     cells = result["cells"]
     gates, belts, decisions, held = [], [], [], []
-    for cell, made in cells.items():
+    for cell, summary in cells.items():
         name, gate = NAMES[cell]
         gates.append(
             Panel(
                 name,
                 gate,
                 [
-                    *_lines(made["gate"], "mean of all units: "),
-                    *_lines(made["best"], "the 10 units found: ", (0, (2, 1.5))),
+                    *_lines(summary["gate"], "mean of all units: "),
+                    *_lines(summary["best"], "the 10 units found: ", (0, (2, 1.5))),
                 ],
                 words=AXIS,
                 y_range=(0, 1.02),
@@ -47,8 +47,8 @@ def draw(result: dict[str, Any], folder: Path) -> None:
                 name,
                 "the first food",
                 [
-                    *_lines(made["left"], "its luggage left: ", first=2),
-                    *_lines(made["read"], "can be read: ", (0, (2, 1.5)), first=2),
+                    *_lines(summary["left"], "its luggage left: ", first=2),
+                    *_lines(summary["read"], "can be read: ", (0, (2, 1.5)), first=2),
                 ],
                 words=AXIS,
                 y_range=(0, 1.04),
@@ -59,12 +59,12 @@ def draw(result: dict[str, Any], folder: Path) -> None:
             Panel(
                 name,
                 "for the right food (logits)",
-                _lines(made["decision"], "through each word's luggage: "),
+                _lines(summary["decision"], "through each word's luggage: "),
                 words=AXIS,
                 zero=True,
             )
         )
-        held.append(_held_panel(name, made["held"]))
+        held.append(_held_panel(name, summary["held"]))
     size = (8.2, 6.2)
     panels(gates, folder / "gates.png", size=size)
     panels(belts, folder / "belt.png", size=size)
@@ -72,9 +72,9 @@ def draw(result: dict[str, Any], folder: Path) -> None:
     panels(held, folder / "held.png", columns=2, size=(8.2, 4.0))
 
 
-def show(console: Console, result: dict[str, Any], folder: Path) -> None:
-    """Print the tables, and where the figures are."""
-    for cell, made in result["cells"].items():
+def report(result: dict[str, Any], console: Console) -> None:
+    """Print the tables of each cell."""
+    for cell, summary in result["cells"].items():
         name, gate = NAMES[cell]
 
         def say(text: str, name: str = name) -> None:
@@ -90,16 +90,16 @@ def show(console: Console, result: dict[str, Any], folder: Path) -> None:
             for number, place in enumerate(places(kind)):
                 if number < 2:
                     continue
-                stays = made["left"][kind]["mean"]
+                stays = summary["left"][kind]["mean"]
                 rows.append(
                     (
                         f"{kind}: {place}",
-                        _at(made["gate"][kind], number, ".3f"),
-                        f"{made['best'][kind]['mean'][number]:.2f}",
+                        _interval(summary["gate"][kind], number, ".3f"),
+                        f"{summary['best'][kind]['mean'][number]:.2f}",
                         f"{stays[number]:.0%}",
                         "" if number == 2 else f"{stays[number] / stays[number - 1]:.0%}",
-                        f"{made['read'][kind]['mean'][number]:.0%}",
-                        f"{made['decision'][kind]['mean'][number]:+.1f}",
+                        f"{summary['read'][kind]['mean'][number]:.0%}",
+                        f"{summary['decision'][kind]['mean'][number]:+.1f}",
                     )
                 )
         console.print(
@@ -113,17 +113,17 @@ def show(console: Console, result: dict[str, Any], folder: Path) -> None:
             "half, a seed each; the highest 97.5% of random units and of shuffled labels"
         )
         apart = []
-        for contrast, difference in made["difference"].items():
-            found = made["units"][contrast]
+        for contrast, difference in summary["difference"].items():
+            by_seed = summary["units"][contrast]
             mean, low, high = (difference[end] for end in ("mean", "low", "high"))
             apart.append(
                 (
                     contrast.replace(" / ", "/"),
                     with_interval(mean, low, high, "+.2f"),
-                    each([f["separation"] for f in found], ".2f"),
-                    f"{max(f['random_95'][2] for f in found):.2f}",
-                    f"{max(f['shuffled_95'][2] for f in found):.2f}",
-                    f"{max(max(f['p_shuffled'], f['p_random']) for f in found):.3f}",
+                    each([units["separation"] for units in by_seed], ".2f"),
+                    f"{max(units['random_95'][2] for units in by_seed):.2f}",
+                    f"{max(units['shuffled_95'][2] for units in by_seed):.2f}",
+                    f"{max(max(units['p_shuffled'], units['p_random']) for units in by_seed):.3f}",
                 )
             )
         console.print(numbers(("at", "mean of all", "AUC", "random", "shuffled", "p"), apart))
@@ -132,14 +132,14 @@ def show(console: Console, result: dict[str, Any], folder: Path) -> None:
             "(the 10 found, 10 at random, all units), and with all held is still right"
         )
         fell = []
-        for hold, rates in made["held"].items():
-            found = rates.get("found")
+        for hold, rates in summary["held"].items():
+            selected = rates.get("found")
             fell.append(
                 (
                     hold,
-                    _at(found, 0, ".0%") if found else "",
-                    each([seed[0] for seed in found["seeds"]]) if found else "",
-                    f"{rates['random'][0]:.0%}" if found else "",
+                    _interval(selected, 0, ".0%") if selected else "",
+                    each([seed[0] for seed in selected["seeds"]]) if selected else "",
+                    f"{rates['random'][0]:.0%}" if selected else "",
                     each([seed[0] for seed in rates["all"]["seeds"]]),
                     f"{rates['all']['mean'][1]:.0%}",
                 )
@@ -150,10 +150,9 @@ def show(console: Console, result: dict[str, Any], folder: Path) -> None:
                 fell,
             )
         )
-    console.print(f"Figures and results.json: {folder}", highlight=False, soft_wrap=True)
 
 
-def _at(summary: dict[str, Any], number: int, form: str) -> str:
+def _interval(summary: dict[str, Any], number: int, form: str) -> str:
     mean, low, high = (summary[end][number] for end in ("mean", "low", "high"))
     return with_interval(mean, low, high, form)
 
@@ -164,7 +163,7 @@ def _lines(
     return [
         Line(
             label + kind,
-            AT[kind][first:],
+            AXIS_POSITIONS[kind][first:],
             summaries[kind]["mean"][first:],
             *LOOK[kind],
             dash,

@@ -19,7 +19,6 @@ from carousel.draw.plots.figure import accuracy_by_distance
 from carousel.draw.terminal.tables import accuracy_table, side_by_side
 from carousel.errors import CarouselError, FolderError
 from carousel.model import LanguageModel
-from carousel.predict.next_words import predict_next
 from carousel.storage.atomic import write_file
 from carousel.storage.model_folder import check_replaceable
 from carousel.study.last_word import Accuracy, measure_accuracy
@@ -82,7 +81,7 @@ def run_demo(
         "accuracy": rows,
         "predictions": {
             sentence: {
-                cell: [prediction._asdict() for prediction in predict_next(model, sentence, k=4)]
+                cell: [prediction._asdict() for prediction in model.next_words(sentence, k=4)]
                 for cell, model in models.items()
             }
             for sentence in SENTENCES
@@ -98,11 +97,11 @@ def run_demo(
 def write_stories(out: Path, seed: int) -> tuple[Path, Path]:
     """Tell the stories that train and those that validate, one a line."""
     train, valid = out / "stories-train.txt", out / "stories-valid.txt"
-    for path, count, told in (
+    for path, count, story_seed in (
         (train, STORIES, 2 * seed),
         (valid, VALIDATION_STORIES, 2 * seed + 1),
     ):
-        lines = (story.text + "\n" for story in tell_stories(count, seed=told, kinds=TOLD))
+        lines = (story.text + "\n" for story in tell_stories(count, seed=story_seed, kinds=TOLD))
         write_file(path, "".join(lines))
     return train, valid
 
@@ -232,12 +231,12 @@ def show_demo(
     longest = max(TRAINED_GAPS)
 
     def share(cell: str, kind: str | None = None, gaps: Any = TESTED_GAPS) -> float:
-        found = [
+        accuracies = [
             row["accuracy"]
             for row in rows
             if row["model"] == cell and kind in (None, row["kind"]) and row["gap"] in gaps
         ]
-        return sum(found) / len(found)
+        return sum(accuracies) / len(accuracies)
 
     trained = [gap for gap in TESTED_GAPS if gap <= longest]
     beyond = [gap for gap in TESTED_GAPS if gap > longest]

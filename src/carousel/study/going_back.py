@@ -8,28 +8,28 @@ read, and both answers are asked for: the friend's and, after the return, the fi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from carousel.lens.clamp import Clamp, hold
-from carousel.lens.names import has_belt, memory_of
-from carousel.lens.trace import Trace, trace_texts
-from carousel.lens.units import ablate_units, halves
+from carousel.inference.model import RecurrentLM
+from carousel.lens.clamp import Clamp
+from carousel.lens.trace import Trace
+from carousel.lens.units import Ablation, ablate_units, halves
 from carousel.model import LanguageModel
-from carousel.storage.atomic import write_file
-from carousel.study.going_back_report import draw, show
+from carousel.study.going_back_report import draw, report
 from carousel.study.intervals import summarize
 from carousel.study.last_word import TEST_SEED, guess_last_words
-from carousel.study.pairs import by_place, places, position
+from carousel.study.pairs import by_place, places, position, trace_questions
 from carousel.study.readout import explained, read_out
 from carousel.study.stories import Story, tell_stories
-from carousel.study.story_models import story_models
+from carousel.study.story_models import StoryArguments, story_models
 
+__all__ = ["Arguments", "draw", "report", "run"]
+
+Arguments = StoryArguments
 CELLS = ("rnn", "gru", "lstm")
 GAPS = (4, 8)
 """Words of filler: distances that training had, so that no failure is one of distance."""
@@ -37,6 +37,9 @@ BEST = 10
 """Units that are found: about a tenth of all (of the RNN's a twentieth)."""
 COUNTS = (1, 2, 5, 10, 20, 40)
 """Units that are ablated, for the curve."""
+RANDOM_DRAWS, CURVE_DRAWS = 20, 3
+"""How often as many other units are drawn at random: for ``BEST`` units, for a point of the curve.
+"""
 TEST_STORIES = 600
 KNOWN_STORIES = 800
 """Stories that fit the readout: training told their facts, so that it is judged on others."""
@@ -46,19 +49,14 @@ FRIEND_ASKED = 4
 """The friend's order is asked for this many words before the last question's end."""
 
 
-def run(console: Console, out: Path, seeds: int) -> dict[str, Any]:
-    """Measure the three cells of every seed; print, draw and write what comes out."""
-    models = story_models(console, out, seeds)
-    result: dict[str, Any] = {
+def run(arguments: Arguments, console: Console) -> dict[str, Any]:
+    """Measure the three cells of every seed."""
+    models = story_models(console, arguments.out, arguments.seeds)
+    return {
         "study": "going-back",
         "seeds": sorted(models),
         "cells": {cell: study_cell([models[s][cell] for s in sorted(models)]) for cell in CELLS},
     }
-    folder = out / "going-back"
-    write_file(folder / "results.json", json.dumps(result, indent=1) + "\n")
-    draw(result, folder)
-    show(console, result, folder)
-    return result
 
 
 def study_cell(models: Sequence[LanguageModel]) -> dict[str, Any]:
@@ -70,60 +68,85 @@ def study_cell(models: Sequence[LanguageModel]) -> dict[str, Any]:
     facts = np.array([" ".join(story.words[:8]) for story in stories])
     choosing = halves(facts, np.random.default_rng(0))
     judged = [story for story, chooses in zip(stories, choosing, strict=True) if not chooses]
-    told = facts[~choosing]
+    groups = facts[~choosing]
     looks = [look_inside(model, stories, known, choosing) for model in models]
 
-    def gathered(name: str) -> dict[str, Any]:
-        return summarize(np.stack([look[name] for look in looks]), told)
+    def over_seeds(name: str) -> dict[str, Any]:
+        return summarize(np.stack([look[name] for look in looks]), groups)
 
-    made: dict[str, Any] = {
-        "read": gathered("read"),
-        "read_second": gathered("read_second"),
+    summary: dict[str, Any] = {
+        "read": over_seeds("read"),
+        "read_second": over_seeds("read_second"),
         "units": [look["units"].tolist() for look in looks],
         "explained": [look["explained"] for look in looks],
     }
-    if has_belt(models[0].config):
-        made |= {"left": gathered("left"), "left_found": gathered("left_found")}
-    before = [answers(model, judged) for model in models]
-    found, random, p, curve = [], [], [], []
+    if models[0].model.cell.has_belt:
+        summary |= {"left": over_seeds("left"), "left_found": over_seeds("left_found")}
+    return summary | ablate_found(models, looks, judged, groups)
+
+
+def ablate_found(
+    models: Sequence[LanguageModel],
+    looks: Sequence[dict[str, Any]],
+    stories: Sequence[Story],
+    groups: np.ndarray,
+) -> dict[str, Any]:
+    """The answers before and after the selected units, or as many random ones, are ablated.
+
+    Args:
+        models: the models of one cell, a seed each.
+        looks: what ``look_inside`` gave for each.
+        stories: stories ``N`` that had no part in selecting the units.
+        groups: ``[N]``: the facts of each.
+    """
+    before = [answers(model, stories) for model in models]
+    after, random, p_values, curve = [], [], [], []
     for model, look in zip(models, looks, strict=True):
-        with hold(model, ablation(model, look, BEST)) as held:
-            found.append(answers(held, judged))
 
-        def measure(held: LanguageModel) -> np.ndarray:
-            return np.asarray(answers(held, judged).mean(0))
+        def ablate(
+            count: int, draws: int, model: LanguageModel = model, look: dict[str, Any] = look
+        ) -> Ablation:
+            def measure(held: RecurrentLM) -> np.ndarray:
+                mean: np.ndarray = answers(LanguageModel(held, model.tokenizer), stories).mean(0)
+                return mean
 
-        against = ablate_units(model, ablation(model, look, BEST), measure)
-        random.append(against.random)
-        p.append(against.p_random.tolist())
-        few = [ablate_units(model, ablation(model, look, n), measure, draws=3) for n in COUNTS]
-        curve.append([[one.found[:2], one.random.mean(0)[:2]] for one in few])
-    drawn = np.stack(random)
-    made["before"] = summarize(np.stack(before), told)
-    made["found"] = summarize(np.stack(found), told)
-    made["random"] = {
-        "mean": drawn.mean((0, 1)).tolist(),
-        "low": drawn.min((0, 1)).tolist(),
-        "high": drawn.max((0, 1)).tolist(),
-        "p": p,
-    }
+            clamp = ablation(model, look, count)
+            return ablate_units(model.model, model.tokenizer, clamp, measure, draws=draws)
+
+        with model.clamp(ablation(model, look, BEST)) as held:
+            after.append(answers(held, stories))
+        against_random = ablate(BEST, RANDOM_DRAWS)
+        random.append(against_random.random)
+        p_values.append(against_random.p_random.tolist())
+        by_count = [ablate(count, CURVE_DRAWS) for count in COUNTS]
+        curve.append([[a.found[:2], a.random.mean(0)[:2]] for a in by_count])
+    draws = np.stack(random)
     means = np.mean(curve, axis=0)
-    made["curve"] = {
-        "counts": list(COUNTS),
-        "found": means[:, 0].T.tolist(),
-        "random": means[:, 1].T.tolist(),
+    return {
+        "before": summarize(np.stack(before), groups),
+        "found": summarize(np.stack(after), groups),
+        "random": {
+            "mean": draws.mean((0, 1)).tolist(),
+            "low": draws.min((0, 1)).tolist(),
+            "high": draws.max((0, 1)).tolist(),
+            "p": p_values,
+        },
+        "curve": {
+            "counts": list(COUNTS),
+            "found": means[:, 0].T.tolist(),
+            "random": means[:, 1].T.tolist(),
+        },
     }
-    return made
 
 
 def look_inside(
     model: LanguageModel, stories: Sequence[Story], known: Sequence[Story], choosing: np.ndarray
 ) -> dict[str, Any]:
     """What the traces of one model show; arrays are of the judged half, ``[stories, places]``."""
-    memory = memory_of(model.config)
-    traces = trace_texts(model, [story.question for story in stories], logits=False)
-    told = trace_texts(model, [story.question for story in known], only=[memory], logits=False)
-    first, second = (np.array([story.words[at] for story in stories]) for at in (2, 7))
+    memory = model.model.cell.memory
+    traces = trace_questions(model, stories)
+    known_traces = trace_questions(model, known, only=[memory])
+    first, second = (np.array([story.words[index] for story in stories]) for index in (2, 7))
     # Carried is what tells the first food and not the second: no place for "some food".
     states = _states(stories, traces, memory, AFTER)
     carried = explained(states[choosing], first[choosing])
@@ -152,7 +175,7 @@ def look_inside(
         look[name] = np.column_stack(
             [
                 read_out(
-                    _states(known, told, memory, place),
+                    _states(known, known_traces, memory, place),
                     labels,
                     _states(asked, asked_traces, memory, place),
                 )
@@ -160,7 +183,7 @@ def look_inside(
                 for place in places("return")
             ]
         ).astype(np.float64)
-    if has_belt(model.config):
+    if model.model.cell.has_belt:
         look["left"] = np.stack([_left(s, t, slice(None)) for s, t in rest])
         look["left_found"] = np.stack([_left(s, t, best) for s, t in rest])
     return look
@@ -168,10 +191,11 @@ def look_inside(
 
 def ablation(model: LanguageModel, look: dict[str, Any], count: int) -> Clamp:
     """The memory of the ``count`` units found set to its mean, where the second food was read."""
-    memory = memory_of(model.config)
+    memory = model.model.cell.memory
     # Every story has it at the same position, as all facts are of eight words.
-    at = places("return").index(AFTER) + 1
-    return Clamp(memory, look["chosen_on"], "mean", at=at, units=look["order"][:count].tolist())
+    index = places("return").index(AFTER) + 1
+    units = look["order"][:count].tolist()
+    return Clamp.mean(memory, look["chosen_on"], at=index, units=units)
 
 
 def answers(model: LanguageModel, stories: Sequence[Story]) -> np.ndarray:
@@ -197,10 +221,11 @@ def _states(
     )
 
 
-def _moment(trace: Trace, at: int) -> Trace:
+def _moment(trace: Trace, position: int) -> Trace:
     """The trace of one word alone, so that a mean over traces is of that word."""
-    values = {point: array[at : at + 1] for point, array in trace.values.items()}
-    return Trace(trace.config, trace.words[at : at + 1], trace.ids[at : at + 1], values, None)
+    here = slice(position, position + 1)
+    values = {name: array[here] for name, array in trace.values.items()}
+    return Trace(trace.config, trace.words[here], trace.ids[here], values, None)
 
 
 def _left(story: Story, trace: Trace, units: Any) -> np.ndarray:

@@ -24,15 +24,17 @@ LOOK = {"rnn": (RED, "s"), "gru": (BLUE, "^"), "lstm": (GREEN, "o")}
 def draw(result: dict[str, Any], folder: Path) -> None:
     """The two figures of the study."""
     cells = result["cells"]
-    read = [_line(NAMES[cell], made["read"], *LOOK[cell], first=2) for cell, made in cells.items()]
+    read = [
+        _line(NAMES[cell], summary["read"], *LOOK[cell], first=2) for cell, summary in cells.items()
+    ]
     left = [
-        _line(NAMES[cell] + what, made[name], *LOOK[cell], dash, first=2)
-        for cell, made in cells.items()
+        _line(NAMES[cell] + what, summary[name], *LOOK[cell], dash, first=2)
+        for cell, summary in cells.items()
         for what, name, dash in (
             ("", "left", "solid"),
             (", the 10 units found", "left_found", DASHED),
         )
-        if name in made
+        if name in summary
     ]
     panels(
         [
@@ -57,27 +59,27 @@ def draw(result: dict[str, Any], folder: Path) -> None:
         size=(8.6, 6.4),
     )
     panels(
-        [_curve(NAMES[cell], made["curve"]) for cell, made in cells.items()],
+        [_curve(NAMES[cell], summary["curve"]) for cell, summary in cells.items()],
         folder / "ablation.png",
         columns=len(cells),
         size=(8.6, 3.8),
     )
 
 
-def show(console: Console, result: dict[str, Any], folder: Path) -> None:
-    """Print the tables, and where the figures are."""
+def report(result: dict[str, Any], console: Console) -> None:
+    """Print the tables."""
     cells = result["cells"]
 
     def say(text: str) -> None:
         console.print(f"\n[bold]{text}[/bold]", highlight=False)
 
-    belts = [cell for cell, made in cells.items() if "left" in made]
+    belts = [cell for cell, summary in cells.items() if "left" in summary]
     say("The first food: read from the memory; its luggage left, in all units / in the 10 found")
     rows = []
     for number, place in enumerate(places("return")):
         if number < 2:
             continue
-        shares = [f"{made['read']['mean'][number]:.0%}" for made in cells.values()]
+        shares = [f"{summary['read']['mean'][number]:.0%}" for summary in cells.values()]
         left = [
             " / ".join(f"{cells[cell][name]['mean'][number]:.0%}" for name in LEFT)
             for cell in belts
@@ -87,8 +89,8 @@ def show(console: Console, result: dict[str, Any], folder: Path) -> None:
     console.print(numbers(["place", *columns], rows))
     say("The 10 units found, on the other half: share of their variance that a food explains")
     rows = []
-    for cell, made in cells.items():
-        of = made["explained"]
+    for cell, summary in cells.items():
+        of = summary["explained"]
         first, second = (
             each([sum(seed[food]) / len(seed[food]) for seed in of], ".2f")
             for food in ("first_food", "second_food")
@@ -98,24 +100,23 @@ def show(console: Console, result: dict[str, Any], folder: Path) -> None:
     console.print(numbers(("", "first food", "second food", "first food, all units"), rows))
     say("Answers right after 10 units are set to their mean at the second food")
     rows = []
-    for cell, made in cells.items():
+    for cell, summary in cells.items():
         for number, asked in enumerate(("return", "friend")):
-            low, mean, high = (made["random"][end][number] for end in ("low", "mean", "high"))
+            low, mean, high = (summary["random"][end][number] for end in ("low", "mean", "high"))
             rows.append(
                 (
                     f"{NAMES[cell]}: {asked}",
-                    f"{made['before']['mean'][number]:.0%}",
-                    _at(made["found"], number),
-                    each([seed[number] for seed in made["found"]["seeds"]]),
+                    f"{summary['before']['mean'][number]:.0%}",
+                    _interval(summary["found"], number),
+                    each([seed[number] for seed in summary["found"]["seeds"]]),
                     with_interval(mean, low, high),
-                    f"{max(seed[number] for seed in made['random']['p']):.2f}",
+                    f"{max(seed[number] for seed in summary['random']['p']):.2f}",
                 )
             )
     console.print(numbers(("asked", "before", "10 found", "seeds", "10 random (range)", "p"), rows))
-    console.print(f"Figures and results.json: {folder}", highlight=False, soft_wrap=True)
 
 
-def _at(summary: dict[str, Any], number: int) -> str:
+def _interval(summary: dict[str, Any], number: int) -> str:
     mean, low, high = (summary[end][number] for end in ("mean", "low", "high"))
     return with_interval(mean, low, high)
 

@@ -54,9 +54,9 @@ def measure_accuracy(
 
 def count_right(model: LanguageModel, stories: Iterable[Story]) -> int:
     """How many stories' last words are the model's likeliest next token, among all tokens."""
-    told = list(stories)
-    answers = [model.tokenizer.id(story.answer) for story in told]
-    guesses = guess_last_words(model, told)
+    asked = list(stories)
+    answers = [model.tokenizer.id(story.answer) for story in asked]
+    guesses = guess_last_words(model, asked)
     return sum(bool(guess == answer) for guess, answer in zip(guesses, answers, strict=True))
 
 
@@ -71,12 +71,16 @@ def guess_last_words(
     guesses = np.empty(len(questions), dtype=np.int64)
     for numbers in by_length.values():
         ids = np.array([questions[number] for number in numbers]).T
-        hidden, _ = model.hidden(ids, model.initial_state(len(numbers)))
-        guesses[numbers] = model.logits(hidden[-1 - before_end]).argmax(axis=1)
+        hidden = model.model.read(ids, model.model.initial_state(len(numbers))).hidden
+        guesses[numbers] = model.model.logits(hidden[-1 - before_end]).argmax(axis=1)
     return guesses
 
 
 def mean_accuracy(rows: Iterable[Accuracy], **where: str) -> float:
     """The mean over the cells that fit ``where`` (``kind="same"``)."""
-    found = [row["accuracy"] for row in rows if all(row[k] == v for k, v in where.items())]  # type: ignore[literal-required]
-    return float(np.mean(found))
+    accuracies = [
+        row["accuracy"]
+        for row in rows
+        if all(row[k] == v for k, v in where.items())  # type: ignore[literal-required]
+    ]
+    return float(np.mean(accuracies))

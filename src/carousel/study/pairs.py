@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from carousel.lens.trace import Trace, trace_texts
+from carousel.model import LanguageModel
 from carousel.study.stories import FOODS, NAMES, POSSESSIVE, Story, fill, is_held_out
 
 FILLER = "filler"
@@ -70,8 +72,22 @@ def position(story: Story, place: str) -> int:
     Of the filler it is the last word.
     """
     names = places(story.kind)
-    at = names.index(place)
-    return at + 1 if at < names.index(FILLER) else at + story.gap
+    index = names.index(place)
+    return index + 1 if index < names.index(FILLER) else index + story.gap
+
+
+def trace_questions(
+    model: LanguageModel, stories: Sequence[Story], *, only: Sequence[str] | None = None
+) -> list[Trace]:
+    """The traces of the stories' questions, without next-word distributions.
+
+    Args:
+        model: the model that reads them.
+        stories: the stories.
+        only: the gates and states to record; all by default.
+    """
+    questions = [story.question for story in stories]
+    return trace_texts(model.model, model.tokenizer, questions, only=only, logits=False)
 
 
 def by_place(story: Story, values: np.ndarray, *, total: bool = False) -> np.ndarray:

@@ -9,26 +9,30 @@ any one word is replaced.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich import box
 from rich.console import Console
+from rich.table import Table
+from scipy.stats import binomtest
 
 from carousel.draw.plots.memory import short_memory_figure
 from carousel.draw.terminal.tables import facts
+from carousel.inference.model import RecurrentLM
 from carousel.lens.saliency import embedding_gradients, replacement_changes
 from carousel.model import LanguageModel
-from carousel.storage.atomic import write_file
 from carousel.study.last_word import TEST_SEED, measure_accuracy
 from carousel.study.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, Story, tell_stories
-from carousel.study.story_models import story_models
+from carousel.study.story_models import StoryArguments, story_models
 from carousel.training.nn.network import Network
 
+__all__ = ["Arguments", "draw", "report", "run"]
+
+Arguments = StoryArguments
 STORIES = 200
 """Of each kind and gap, for each model."""
 GRADIENT_STORIES = 100
@@ -36,14 +40,11 @@ GRADIENT_STORIES = 100
 REPLACED_STORIES = 40
 """In which every word is replaced in turn."""
 REPLACEMENTS = 5
-Z = 1.959963984540054
-"""The normal quantile of a 95% interval."""
 
 
-def run(console: Console, out: Path, seeds: int) -> dict[str, Any]:
-    """Train or find the models, measure them, print, draw and write what came out."""
-    models = story_models(console, out, seeds)
-    folder = out / "short-memory"
+def run(arguments: Arguments, console: Console) -> dict[str, Any]:
+    """Measure the three cells of every seed."""
+    models = story_models(console, arguments.out, arguments.seeds)
     rows: list[dict[str, Any]] = []
     profiles: dict[str, dict[str, list[Any]]] = {}
     for seed, cells in models.items():
@@ -53,21 +54,25 @@ def run(console: Console, out: Path, seeds: int) -> dict[str, Any]:
             for name, values in profile.items():
                 profiles.setdefault(cell, {}).setdefault(name, []).append(values)
     summary = [summarise(rows, cell, gap) for cell in profiles for gap in TESTED_GAPS]
-    result = {
+    return {
+        "study": "short-memory",
         "seeds": list(models),
         "parameters": {cell: model.config.parameters for cell, model in models[1].items()},
         "stories_per_kind_and_gap": STORIES,
         "by_gap": summary,
         "by_seed": rows,
         "profile": profiles,
-        "figure": str(folder / "short-memory.png"),
     }
+
+
+def draw(result: Mapping[str, Any], folder: Path) -> None:
+    """Draw accuracy, gradients and changes over distance: ``short-memory.png``."""
     short_memory_figure(
-        summary, profiles, folder / "short-memory.png", trained_to=max(TRAINED_GAPS)
+        result["by_gap"],
+        result["profile"],
+        folder / "short-memory.png",
+        trained_to=max(TRAINED_GAPS),
     )
-    write_file(folder / "results.json", json.dumps(result, indent=1) + "\n")
-    show(console, result)
-    return result
 
 
 def measure_distances(model: LanguageModel, cell: str, seed: int) -> list[dict[str, Any]]:
@@ -76,15 +81,15 @@ def measure_distances(model: LanguageModel, cell: str, seed: int) -> list[dict[s
     Each seed's models are asked about stories of their own, so that those of all seeds together
     count as so many stories.
     """
-    told = TEST_SEED + seed
-    accuracy = measure_accuracy(model, per_cell=STORIES, gaps=TESTED_GAPS, seed=told)
+    story_seed = TEST_SEED + seed
+    accuracy = measure_accuracy(model, per_cell=STORIES, gaps=TESTED_GAPS, seed=story_seed)
     rows = []
     for gap in TESTED_GAPS:
         stories = [
             story
             for kind in KINDS
             for story in tell_stories(
-                GRADIENT_STORIES, seed=told, kinds=[kind], gaps=[gap], held_out=True
+                GRADIENT_STORIES, seed=story_seed, kinds=[kind], gaps=[gap], held_out=True
             )
         ]
         reach, share = decider_gradients(model, stories)
@@ -133,7 +138,7 @@ def measure_profile(model: LanguageModel, seed: int) -> dict[str, list[float]]:
     reach = _reach(model, ids, stories).mean(1)
     rng = np.random.default_rng(seed)
     changes = [
-        replacement_changes(model, ids[:, column], REPLACEMENTS, rng)
+        replacement_changes(model.model, model.tokenizer, ids[:, column], REPLACEMENTS, rng)
         for column in range(REPLACED_STORIES)
     ]
     change = np.mean(changes, axis=0)
@@ -146,12 +151,13 @@ def measure_before(model: LanguageModel, seed: int) -> list[float]:
     Relative to the word read last.
     """
     torch.manual_seed(seed)
-    fresh = LanguageModel(model.config, Network(model.config).export(), model.tokenizer)
+    network = Network(model.config)
+    fresh = LanguageModel(RecurrentLM(model.config, network.export()), model.tokenizer)
     stories = _switch_stories(seed)
     ((_, ids),) = _by_length(fresh, stories)
     reach = _reach(fresh, ids, stories).mean(1)
-    made: list[float] = (reach[:0:-1] / reach[-1]).tolist()
-    return made
+    relative: list[float] = (reach[:0:-1] / reach[-1]).tolist()
+    return relative
 
 
 def half_distance(profile: Sequence[float]) -> float:
@@ -182,38 +188,32 @@ def summarise(rows: Sequence[Mapping[str, Any]], cell: str, gap: int) -> dict[st
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """The 95% interval of a share, ``right`` of ``count`` (Wilson 1927)."""
-    share = right / count
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z * math.sqrt(share * (1 - share) / count + (Z / (2 * count)) ** 2) / (1 + Z**2 / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    ends = binomtest(right, count).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(ends.low), float(ends.high)
 
 
-def show(console: Console, result: Mapping[str, Any]) -> None:
+def report(result: Mapping[str, Any], console: Console) -> None:
     """Print the tables."""
-    from rich import box
-    from rich.table import Table
-
     cells = list(result["profile"])
     longest = max(TRAINED_GAPS)
 
-    def table(title: str, entry: Any) -> None:
+    def table(title: str, entry: Callable[[Mapping[str, Any]], str]) -> None:
         console.print(f"\n[bold]{title}[/bold]", highlight=False)
-        made = Table(box=box.SIMPLE_HEAD)
-        made.add_column("filler")
+        columns = Table(box=box.SIMPLE_HEAD)
+        columns.add_column("filler")
         for cell in cells:
-            made.add_column(cell.upper(), justify="right")
+            columns.add_column(cell.upper(), justify="right")
         for gap in TESTED_GAPS:
-            at = {row["cell"]: row for row in result["by_gap"] if row["gap"] == gap}
-            made.add_row(
-                f"{gap}" if gap <= longest else f"{gap}*", *(entry(at[cell]) for cell in cells)
-            )
-        console.print(made)
+            by_cell = {row["cell"]: row for row in result["by_gap"] if row["gap"] == gap}
+            name = f"{gap}" if gap <= longest else f"{gap}*"
+            columns.add_row(name, *(entry(by_cell[cell]) for cell in cells))
+        console.print(columns)
 
     sizes = ", ".join(f"{cell.upper()} {n:,}" for cell, n in result["parameters"].items())
     several = len(result["seeds"]) > 1
     console.print(f"\nParameters: {sizes}; seeds: {len(result['seeds'])}; * beyond training.")
 
-    def spread(name: str, form: str) -> Any:
+    def spread(name: str, form: str) -> Callable[[Mapping[str, Any]], str]:
         """The mean, and from which to which seed it goes."""
 
         def entry(row: Mapping[str, Any]) -> str:
@@ -234,20 +234,27 @@ def show(console: Console, result: Mapping[str, Any]) -> None:
     seeds = " (lowest to highest seed)" if several else ""
     table(f"Gradient at the deciding word, logits{seeds}", spread("reach", ".3g"))
     table(f"Its share of the gradient at all words{seeds}", spread("share", ".1%"))
+    _report_profiles(result["profile"], console)
+
+
+def _report_profiles(
+    profiles: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], console: Console
+) -> None:
     console.print(
         "\n[bold]Before training, the gradient halves every ... words[/bold] (by seed)",
         highlight=False,
     )
-    halves = {cell: [half_distance(one) for one in result["profile"][cell]["before"]]
-              for cell in cells}  # fmt: skip
-    console.print(facts([(cell.upper(), ", ".join(f"{half:.2f}" for half in halves[cell]))
-                         for cell in cells]))  # fmt: skip
+    half_distances = [
+        (cell.upper(), ", ".join(f"{half_distance(seed):.2f}" for seed in profile["before"]))
+        for cell, profile in profiles.items()
+    ]
+    console.print(facts(half_distances))
     console.print("\n[bold]Replacing a word of a switch story, nats[/bold]", highlight=False)
-    console.print(facts([(cell.upper(), _told(result["profile"][cell])) for cell in cells]))
-    console.print(f"\nFigure: {result['figure']}", highlight=False, soft_wrap=True)
+    changes = [(cell.upper(), _replaced_words(profile)) for cell, profile in profiles.items()]
+    console.print(facts(changes))
 
 
-def _told(profile: Mapping[str, Sequence[Sequence[float]]]) -> str:
+def _replaced_words(profile: Mapping[str, Sequence[Sequence[float]]]) -> str:
     """The deciding word against the filler, from the profiles of switch stories."""
     gap = max(TESTED_GAPS)
     change = np.mean(profile["change"], axis=0)
@@ -278,18 +285,18 @@ def _reach(model: LanguageModel, ids: np.ndarray, stories: Sequence[Story]) -> n
         np.array([model.tokenizer.id(word) for word in words])
         for words in ([story.answer for story in stories], [story.rival for story in stories])
     )
-    _, gradient = embedding_gradients(model, ids, answers, rivals)
-    step = np.linalg.norm(model.weights["embedding.weight"], axis=1)
-    made: np.ndarray = np.linalg.norm(gradient, axis=2) * step[ids]
-    return made
+    _, gradient = embedding_gradients(model.model, ids, answers, rivals)
+    step = np.linalg.norm(model.model.weights["embedding.weight"], axis=1)
+    lengths: np.ndarray = np.linalg.norm(gradient, axis=2) * step[ids]
+    return lengths
 
 
 def _by_length(
     model: LanguageModel, stories: Sequence[Story]
 ) -> list[tuple[list[int], np.ndarray]]:
     """Questions of one length side by side: the stories' numbers, and ids ``[T, B]``."""
-    found: dict[int, list[int]] = {}
+    by_length: dict[int, list[int]] = {}
     rows = [[model.tokenizer.eol_id, *model.tokenizer.encode(story.question)] for story in stories]
     for number, row in enumerate(rows):
-        found.setdefault(len(row), []).append(number)
-    return [(numbers, np.array([rows[n] for n in numbers]).T) for numbers in found.values()]
+        by_length.setdefault(len(row), []).append(number)
+    return [(numbers, np.array([rows[n] for n in numbers]).T) for numbers in by_length.values()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,16 @@ RECORD = "trained.json"
 """Written last: a folder without it was left half trained."""
 
 
+@dataclass(frozen=True)
+class StoryArguments:
+    """What the studies of story models need to know."""
+
+    out: Path
+    """The folder in which trained models are kept, in ``models``."""
+    seeds: int = 3
+    """How many models of each cell, with seeds 1, 2, ..."""
+
+
 def story_models(
     console: Console, out: Path, seeds: int, overrides: dict[str, Any] | None = None
 ) -> dict[int, dict[str, LanguageModel]]:
@@ -36,7 +48,7 @@ def story_models(
     which the demo trained, as long as the recipe is still theirs. ``overrides`` are settings that
     replace the recipe's (fewer epochs, say).
     """
-    made: dict[int, dict[str, LanguageModel]] = {}
+    by_seed: dict[int, dict[str, LanguageModel]] = {}
     for seed in range(1, seeds + 1):
         folder = out / "models" / f"seed-{seed}"
         recipe = _recipe(seed, overrides or {})
@@ -49,8 +61,8 @@ def story_models(
             train_side_by_side(console, folders, train_file, valid_file, seed, overrides or {})
             write_file(folder / RECORD, json.dumps(recipe, indent=1) + "\n")
             models = {cell: LanguageModel.load(path) for cell, path in folders.items()}
-        made[seed] = models
-    return made
+        by_seed[seed] = models
+    return by_seed
 
 
 def _recipe(seed: int, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +78,9 @@ def _recipe(seed: int, overrides: dict[str, Any]) -> dict[str, Any]:
 def _shipped(recipe: dict[str, Any]) -> dict[str, LanguageModel] | None:
     """The package's own models, if they are what this recipe gives: its settings have the seed."""
     for cell, settings in recipe["settings"].items():
-        if (PRETRAINED / f"stories-{cell}" / "recipe.toml").read_text(encoding="utf-8") != settings:
+        shipped = (PRETRAINED / f"stories-{cell}" / "recipe.toml").read_text(encoding="utf-8")
+        # Compared as settings, not as text: a saved recipe may use the old name of a setting.
+        if Settings.merged(tomllib.loads(shipped)) != Settings.merged(tomllib.loads(settings)):
             return None
     return {cell: LanguageModel.load(f"stories-{cell}") for cell in recipe["settings"]}
 

@@ -233,6 +233,12 @@ def _plausibility(sample: bytes, encoding: str) -> float:
     if encoding == "shift_jis":
         # Japanese is full of hiragana; other languages' bytes hardly ever are.
         return min(1.0, 5 * scripts.count("HIRAGANA") / len(foreign))
+    # A lone sign between Latin letters is an accent of another encoding.
+    near = zip(f" {text}", text, f"{text[1:]} ", strict=False)
+    lone = sum(c > "\x7f" and (before + after).isascii() for before, c, after in near)
+    right *= 1 - lone / len(foreign)
     # Half-width katakana is what other languages' bytes become.
     half = sum("\uff61" <= c <= "\uff9f" for c in foreign) / len(foreign)
-    return right * (0.0 if half > 0.3 else 0.95)
+    if half > 0.3 or ascii_letters > len(foreign):
+        return 0.0  # two bytes of a Latin word may be one Chinese character
+    return right * 0.95

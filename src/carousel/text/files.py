@@ -35,16 +35,26 @@ _names_of_copies: dict[Path, str] = {}
 """What was copied to a temporary file, because it can be read only once, by that file."""
 
 
-def find_files(sources: Sequence[str | Path]) -> list[Path]:
+def find_files(
+    sources: Sequence[str | Path],
+    *,
+    encoding: str = UTF_8,
+    encoding_errors: str = "strict",
+    skip_bad_files: bool = False,
+) -> list[Path]:
     """The files that ``sources`` name, in order.
 
     Args:
         sources: each a file, a folder (all text files in it, sorted), a glob pattern, a named pipe,
             or ``-`` for standard input. What can be read only once is copied to a temporary file.
             Model folders and runs that lie in a folder are left out, with a warning.
+        encoding: as in ``read_pieces``; only bad files are told by it here.
+        encoding_errors: as in ``read_pieces``.
+        skip_bad_files: read all files once, and leave out those that can't be read as text, with a
+            warning.
 
     Raises:
-        TextError: nothing is there, or a folder holds no text.
+        TextError: nothing is there, a folder holds no text, or all files are bad.
     """
     files: list[Path] = []
     copies: dict[tuple[int, int], Path] = {}
@@ -68,7 +78,7 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
             files += matches
         else:
             raise TextError(f"{source} is not there: no such file or folder")
-    return files
+    return _without_bad_files(files, encoding, encoding_errors) if skip_bad_files else files
 
 
 def read_pieces(
@@ -127,25 +137,14 @@ def find_bad_files(
     return bad
 
 
-def skip_bad_files(
-    files: Sequence[Path], *, encoding: str = UTF_8, encoding_errors: str = "strict"
-) -> list[Path]:
-    """The files that can be read as text. A warning names the others.
-
-    Args:
-        files: the files, which are read once for this.
-        encoding: as in ``read_pieces``.
-        encoding_errors: as in ``read_pieces``.
-
-    Raises:
-        TextError: all of them are bad.
-    """
+def _without_bad_files(files: Sequence[Path], encoding: str, encoding_errors: str) -> list[Path]:
+    """The files that can be read as text. A warning names the others."""
     check_encoding(encoding)
     bad = find_bad_files(files, encoding, encoding_errors)
     if len(bad) == len(set(files)):
         raise _together(list(bad.values()))
     if bad:
-        warnings.warn(f"skipped: {_together(list(bad.values()))}", SkippedWarning, stacklevel=2)
+        warnings.warn(f"skipped: {_together(list(bad.values()))}", SkippedWarning, stacklevel=3)
     return [path for path in files if path not in bad]
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+import unicodedata
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from carousel.errors import SettingsError, TextError
+from carousel.errors import SettingsError, TextError, UnspacedScriptWarning
 from carousel.text.tokenizer import (
     END_OF_LINE,
     KINDS,
@@ -29,6 +31,17 @@ BPE_VOCAB_SIZE = 8000
 SMALLEST_BPE_VOCAB = 258
 """All 256 bytes and the two special tokens."""
 MAX_VOCAB_SIZE = 2**24
+UNSPACED = {
+    "CJK": "Chinese or Japanese",
+    "HIRAGANA": "Japanese",
+    "KATAKANA": "Japanese",
+    "THAI": "Thai",
+    "LAO": "Lao",
+    "KHMER": "Khmer",
+    "MYANMAR": "Burmese",
+    "TIBETAN": "Tibetan",
+}
+"""Scripts without spaces between words, as Unicode's names of characters call them."""
 
 
 def train_tokenizer(
@@ -56,6 +69,9 @@ def train_tokenizer(
         SettingsError: an unknown kind, or a size that can't be.
         TextError: a text without a single token.
 
+    Warns:
+        UnspacedScriptWarning: the text is of a script without spaces, and ``kind`` is ``words``.
+
     >>> train_tokenizer("words", ["the cat saw the dog"]).tokens()
     ['<unk>', '<eos>', 'the', 'cat', 'dog', 'saw']
     """
@@ -70,6 +86,8 @@ def train_tokenizer(
         tokens = _most_frequent_characters(pieces, lowercase, min_count, size)
     else:
         tokens = _most_frequent_words(pieces, kind, lowercase, min_count, size)
+    if kind == "words":
+        _warn_of_unspaced_script(tokens)
     # Text that spells a special token out (WikiText's own <unk>) means that token.
     tokens = [token for token in tokens if token not in (UNKNOWN, END_OF_LINE)]
     if not tokens:
@@ -78,6 +96,21 @@ def train_tokenizer(
             + (f": none is seen {min_count} times; lower min_count" if min_count > 1 else "")
         )
     return make_tokenizer(kind, [UNKNOWN, END_OF_LINE, *tokens], lowercase=lowercase)
+
+
+def _warn_of_unspaced_script(tokens: Sequence[str]) -> None:
+    """Say so where most words are of scripts that put no spaces between words."""
+    words = [token for token in tokens if token[0].isalpha()]
+    scripts = Counter(unicodedata.name(word[0], "?").split(" ")[0] for word in words)
+    unspaced = {script: scripts[script] for script in UNSPACED if scripts[script]}
+    if sum(unspaced.values()) > len(words) / 2:
+        script = UNSPACED[max(unspaced, key=unspaced.__getitem__)]
+        warnings.warn(
+            f"{script} is written without spaces, so that words are not separated here: choose "
+            f"the tokenizer chars or bpe",
+            UnspacedScriptWarning,
+            stacklevel=3,
+        )
 
 
 def _most_frequent_words(

@@ -27,7 +27,9 @@ def train(
     test: Sequence[str | Path] = (),
     recipe: str | None = None,
     force: bool = False,
+    encoding: str = "utf-8",
     encoding_errors: str = "strict",
+    skip_bad_files: bool = False,
     tensorboard: bool = False,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -72,7 +74,9 @@ def train(
         test: files to test on when all is over; else a share of the text's end, if set.
         recipe: a TOML file of settings, or the name of one that comes with Carousel.
         force: replace a model that is in ``out``.
-        encoding_errors: ``strict``, or ``replace`` to go on where bytes are not UTF-8.
+        encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
+        encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
+        skip_bad_files: go on without the files that can't be read as text, with a warning.
         tensorboard: write TensorBoard logs beside ``out``.
         progress: show how training goes, on standard error or in the notebook.
         callbacks: told of the run's progress; see ``carousel.training.run.callbacks.Callback``.
@@ -142,7 +146,9 @@ def train(
             recipe=recipe,
             settings=settings,
             force=force,
+            encoding=encoding,
             encoding_errors=encoding_errors,
+            skip_bad_files=skip_bad_files,
             tensorboard=tensorboard,
             reporter=reporter,
             callbacks=callbacks,
@@ -176,8 +182,8 @@ def resume(
 
 
 ARGUMENTS = (
-    "sources", "out", "valid", "test", "recipe", "force", "encoding_errors", "tensorboard",
-    "progress", "callbacks",
+    "sources", "out", "valid", "test", "recipe", "force", "encoding", "encoding_errors",
+    "skip_bad_files", "tensorboard", "progress", "callbacks",
 )  # fmt: skip
 """The arguments of ``train`` that are no settings."""
 

@@ -47,7 +47,9 @@ def train_model(
     recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
     force: bool = False,
+    encoding: str = "utf-8",
     encoding_errors: str = "strict",
+    skip_bad_files: bool = False,
     tensorboard: bool = False,
     reporter: ProgressReporter | None = None,
     callbacks: Sequence[Callback] = (),
@@ -64,7 +66,9 @@ def train_model(
         recipe: a TOML file of settings, or the name of one that comes with Carousel.
         settings: settings by name, which override the recipe's. ``Settings`` lists them.
         force: replace a model that is in ``out``.
-        encoding_errors: ``strict``, or ``replace`` for bytes that are not UTF-8.
+        encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
+        encoding_errors: ``strict``, or ``replace`` for bytes that can't be read.
+        skip_bad_files: go on without the files that can't be read as text, with a warning.
         tensorboard: write TensorBoard logs beside ``out``.
         reporter: shows the job to a person; by default nothing is shown.
         callbacks: told of the run's progress, after Carousel's own callbacks.
@@ -92,7 +96,14 @@ def train_model(
             run.check_free(force=force)
             check_replaceable(run.model, force=force)
         device = prepare_device(chosen, group)
-        files = find_sources(sources, valid, test, encoding_errors)
+        files = find_sources(
+            sources,
+            valid,
+            test,
+            encoding_errors,
+            encoding=encoding,
+            skip_bad_files=skip_bad_files,
+        )
         splits = prepare_splits(files, chosen, reporter)
         replaces = run is not None and run.model.exists()
         record = RunRecord(chosen, files, splits.cached, replaces, tensorboard)

@@ -42,7 +42,7 @@ def test_elsewhere_than_on_a_terminal_there_are_only_lines():
     report(ConsoleReporter(plain))
     lines = plain.file.getvalue().splitlines()
     assert lines[0] == "Goes on at step 30, 25% of the run"
-    message = "25% epoch 1.50 train 2.0000 valid 3.0000 perplexity 20.09 1,234 tokens/s best so far"
+    message = "25% epoch 1.50 train 2.000 valid 3.000 ppl 20.1 best 1,234 tokens/s"
     assert lines[1].split() == message.split()
     assert lines[2:] == ["back to step 3"]
 
@@ -64,7 +64,7 @@ def test_on_a_terminal_there_are_bars_beside_the_lines():
     terminal = console(terminal=True)
     report(ConsoleReporter(terminal))
     shown = terminal.file.getvalue()
-    for part in ("tokenizing", "25%", "loss 2.000", "ppl 7.4", "1,234 tokens/s", "best so far"):
+    for part in ("tokenizing", "25%", "loss 2.000", "ppl 7.4", "1,234 tokens/s", "best"):
         assert part in shown
 
 

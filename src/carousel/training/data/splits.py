@@ -42,7 +42,9 @@ class Sources:
     """Empty if the end of the training text is used for validation."""
     test: tuple[Path, ...] = ()
     encoding_errors: str = "strict"
-    """``strict``, or ``replace`` for bytes that are not UTF-8."""
+    """``strict``, or ``replace`` for bytes that can't be read."""
+    encoding: str = "utf-8"
+    """The files' encoding."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,9 @@ def find_sources(
     valid: Sequence[str | Path] = (),
     test: Sequence[str | Path] = (),
     encoding_errors: str = "strict",
+    *,
+    encoding: str = "utf-8",
+    skip_bad_files: bool = False,
 ) -> Sources:
     """Find the files of a run. Their paths are absolute, so it can be resumed from any folder.
 
@@ -85,18 +90,31 @@ def find_sources(
         train: files, folders or globs to train on; ``-`` for standard input.
         valid: files to validate on.
         test: files to test on.
-        encoding_errors: ``strict``, or ``replace`` for bytes that are not UTF-8.
+        encoding_errors: ``strict``, or ``replace`` for bytes that can't be read.
+        encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
+        skip_bad_files: go on without the files that can't be read as text, with a warning.
 
     Raises:
         TextError: a file does not exist, or a folder holds no text.
     """
 
     def find(names: Sequence[str | Path]) -> tuple[Path, ...]:
-        return tuple(path.absolute() for path in find_files(names)) if names else ()
+        files = find_files(
+            names,
+            encoding=encoding,
+            encoding_errors=encoding_errors,
+            skip_bad_files=skip_bad_files,
+        )
+        return tuple(path.absolute() for path in files)
 
     # If nothing is named to train on, it is find_files that raises the error.
-    train_files = tuple(path.absolute() for path in find_files(train))
-    return Sources(train_files, find(valid), find(test), encoding_errors)
+    return Sources(
+        find(train),
+        find(valid) if valid else (),
+        find(test) if test else (),
+        encoding_errors,
+        encoding,
+    )
 
 
 def prepare_splits(sources: Sources, settings: Settings, bars: ProgressBars) -> Splits:
@@ -118,6 +136,7 @@ def prepare_splits(sources: Sources, settings: Settings, bars: ProgressBars) -> 
     def read(description: str) -> Iterator[str]:
         return read_pieces(
             sources.train,
+            encoding=sources.encoding,
             encoding_errors=sources.encoding_errors,
             on_progress=bars.progress_bar(description),
         )
@@ -231,6 +250,7 @@ def _tokenize(
     ids = build_corpus(
         files,
         tokenizer,
+        encoding=sources.encoding,
         encoding_errors=sources.encoding_errors,
         on_progress=bars.progress_bar("tokenizing"),
     ).ids

@@ -18,6 +18,7 @@ from typing import IO, Self
 from carousel.errors import FolderError, SettingsError
 from carousel.storage.atomic import remove_leftovers, write_file
 from carousel.storage.strict_json import parse_json
+from carousel.text.decoding import check_encoding
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import CachedIds, Sources
 from carousel.training.run.checkpoint import find_checkpoints, remove_partial_files
@@ -86,12 +87,14 @@ class RunRecord:
                 _check_cached(ids)
             if sources["encoding_errors"] not in ("strict", "replace"):
                 raise ValueError("encoding_errors")
+            encoding = sources.get("encoding", "utf-8")  # older runs have none
+            check_encoding(encoding)
             replaces, tensorboard = table["replaces"], table["tensorboard"]
             if not isinstance(replaces, bool) or not isinstance(tensorboard, bool):
                 raise ValueError("replaces or tensorboard")
             return cls(
                 Settings.merged(table["settings"]),
-                Sources(**files, encoding_errors=sources["encoding_errors"]),
+                Sources(**files, encoding_errors=sources["encoding_errors"], encoding=encoding),
                 cached,
                 replaces,
                 tensorboard,

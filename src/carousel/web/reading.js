@@ -1,0 +1,301 @@
+/**
+ * From the state to everything that is shown: the text read as it is and as it is held. Views get
+ * plain numbers from here and know nothing of the model.
+ */
+
+import { Belt } from './lens/belt.js';
+import { align, distances } from './lens/align.js';
+import { atStrength, interpolate } from './lens/sweep.js';
+import { gatesOf, hasBelt, keepGateOf, namesOf } from './lens/points.js';
+import { MOST_POSITIONS } from './state.js';
+
+/** @typedef {import('./state.js').State} State */
+/** @typedef {import('./types.js').Reader} Reader */
+/** @typedef {import('./types.js').Token} Token */
+/** @typedef {import('./types.js').Prediction} Prediction */
+/** @typedef {import('./types.js').Sweep} Sweep */
+/** @typedef {import('./lens/trace.js').Trace} Trace */
+
+/**
+ * One way to read the text.
+ * @typedef {object} Side
+ * @property {Trace} trace
+ * @property {Belt | null} belt
+ * @property {(t: number) => Float64Array} amounts what is left of each word at position `t`
+ * @property {Record<string, Float64Array>} means by gate, `[T]`
+ * @property {Float64Array} changed `[T]`: the share of the state that each word made anew
+ * @property {Prediction[]} next the likeliest words after the cursor
+ * @property {number} difference `logit(first) - logit(second)` after the cursor; NaN without a pair
+ * @property {Prediction[]} likeliest by position, where it was asked for
+ */
+
+const MANY = 8;
+/** The strengths of a response curve: every 5%. */
+const STRENGTHS = Float64Array.from({ length: 41 }, (_, index) => (index - 20) / 20);
+/** Milliseconds for one reading above which a drag follows the curve instead. */
+const SLOW = 80;
+
+/** A model that is open, under its name. @typedef {{name: string, reader: Reader, config: import('./types.js').Config}} Model */
+
+/**
+ * What the text is for the model: its tokens, without a half-typed word at its end.
+ * @param {Reader} reader @param {string} text @param {boolean} typing
+ */
+export function tokensOf(reader, text, typing) {
+  const { tokenizer } = reader;
+  const all = tokenizer.encode(text);
+  const last = all.at(-1);
+  const half = typing && last && !last.known && last.end === text.length && tokenizer.wholeWords;
+  const tokens = half && startsSome(tokenizer, text.slice(last.start)) ? all.slice(0, -1) : all;
+  /** @type {Token[]} */
+  const shown = [{ id: tokenizer.eolId, start: 0, end: 0, known: true }, ...tokens.slice(0, MOST_POSITIONS)];
+  return { tokens: shown, count: tokens.length };
+}
+
+/** @param {Reader['tokenizer']} tokenizer @param {string} typed */
+function startsSome(tokenizer, typed) {
+  const start = tokenizer.normalize(typed);
+  return tokenizer.tokens.some((token, id) => tokenizer.isWord(id) && token.startsWith(start));
+}
+
+/** The holds that the cell and the text have a place for. @param {State} state @param {Model} model @param {number} length of the text */
+export function holdsFor(state, model, length) {
+  const gates = gatesOf(model.config);
+  return state.holds.filter((hold) => gates.includes(hold.gate) && hold.layer < model.config.layers && hold.from < length &&
+    !hold.units?.some((unit) => unit >= model.config.hidden_size));
+}
+
+/** @param {import('./state.js').Hold} hold @returns {import('./types.js').Hold} */
+function lensHold({ gate, layer, units, from, to, amount }) {
+  return atStrength({ gate, layer, units: units && [...units], from, to, kind: 'toward', value: 1, strength: 0 }, amount);
+}
+
+/** Reads one state after the other; only what changed is read again. */
+export class Readings {
+  constructor() {
+    /** @type {{key: string, sweep: Sweep} | null} */
+    this.curve = null;
+    /** The text as it is, while only holds change. @type {{key: string, side: Side, pair: readonly [string, string] | null, suggestions: any[]} | null} */
+    this.plain = null;
+    /** Milliseconds that the last held reading took. */
+    this.took = 0;
+  }
+
+  /**
+   * @param {State} state @param {Model} model
+   * @param {{typing: boolean, dragging: boolean, everyWord: boolean}} options
+   */
+  async read(state, model, { typing, dragging, everyWord }) {
+    const { reader, config } = model;
+    const { tokens, count } = tokensOf(reader, state.text, typing);
+    const ids = tokens.slice(1).map((token) => token.id);
+    const layer = state.layer < 0 || state.layer >= config.layers ? config.layers - 1 : state.layer;
+    const T = ids.length && tokens.some((token, t) => t && token.known) ? tokens.length : 0;
+    const cursor = Math.max(0, Math.min(state.cursor ?? tokens.length - 1, tokens.length - 1));
+    const { side: before, pair, suggestions } = await this.#asItIs(state, model, { tokens, ids, layer, cursor, T });
+    const gates = gatesOf(config);
+    const gate = gates.includes(state.gate) ? state.gate : keepGateOf(config) ?? '';
+    const holds = holdsFor(state, model, tokens.length);
+    const words = tokens.map((token) => (token.known ? reader.tokenizer.show(token.id) : state.text.slice(token.start, token.end)));
+    const base = { tokens, count, layer, T, cursor, before, pair, suggestions, gates, gate, holds, words, belted: hasBelt(config), keeper: keepGateOf(config) };
+    if (everyWord) await allLikeliest(reader, before);
+    if (!holds.length) return { ...base, now: before, following: false };
+    const sweep = this.curve?.sweep;
+    if (dragging && this.took > SLOW && sweep) return { ...base, now: await this.#follow(reader, before, state, sweep), following: true };
+    const start = performance.now();
+    const now = await this.#side(reader, await reader.trace(ids, holds.map(lensHold)), layer, cursor, T);
+    this.took = performance.now() - start;
+    await this.#compare(reader, now, pair, cursor);
+    if (everyWord) await allLikeliest(reader, now);
+    return { ...base, now, following: false };
+  }
+
+  /**
+   * The text without holds: read once for as long as it stays the same.
+   * @param {State} state @param {Model} model
+   * @param {{tokens: Token[], ids: number[], layer: number, cursor: number, T: number}} text
+   */
+  async #asItIs(state, model, { tokens, ids, layer, cursor, T }) {
+    const { reader } = model;
+    const key = JSON.stringify([model.name, state.text, ids, layer, cursor, state.compare]);
+    if (this.plain?.key !== key) {
+      const side = await this.#side(reader, await reader.trace(ids), layer, cursor, T);
+      const pair = await pairOf(reader, state, side, tokens);
+      await this.#compare(reader, side, pair, cursor);
+      this.plain = { key, side, pair, suggestions: await suggestions(model, state, tokens, side.trace) };
+    }
+    return this.plain;
+  }
+
+  /**
+   * The response curve of the gate that is selected, over the stretch that is chosen.
+   * @param {State} state @param {Model} model
+   * @param {{gate: string, layer: number, cursor: number, now: Side, pair: readonly [string, string] | null, tokens: Token[]}} frame
+   */
+  async sweep(state, model, { gate, layer, cursor, now, pair, tokens }) {
+    if (!pair || !gate || !state.span || tokens.length < 2) return null;
+    const { reader } = model;
+    const hold = lensHold({ gate, layer, units: state.units, from: state.span[0], to: state.span[1], amount: 1 });
+    const others = state.holds.filter((one) => !(one.gate === gate && one.layer === layer && one.from === hold.from && one.to === hold.to && String(one.units) === String(state.units)));
+    const key = JSON.stringify([model.name, tokens.map((token) => token.id), hold, others, pair, cursor]);
+    if (this.curve?.key !== key) {
+      const [first, second] = pair.map((word) => idOf(reader, word) ?? 0);
+      this.curve = { key, sweep: await reader.sweep(now.trace, hold, STRENGTHS, first, second, cursor) };
+    }
+    return this.curve.sweep;
+  }
+
+  /** @param {Reader} reader @param {Trace} trace @param {number} layer @param {number} cursor @param {number} T @returns {Promise<Side>} */
+  async #side(reader, trace, layer, cursor, T) {
+    const { config } = trace;
+    const belt = hasBelt(config) && T ? new Belt(trace, layer) : null;
+    /** @type {Map<number, Float64Array>} */
+    const rows = new Map();
+    const amounts = (/** @type {number} */ t) => {
+      let row = rows.get(t);
+      if (!row) rows.set(t, (row = belt ? belt.amountsAt(t) : new Float64Array(t + 1)));
+      return row;
+    };
+    const means = Object.fromEntries(gatesOf(config).map((gate) => [gate, trace.means(gate, layer)]));
+    const next = T ? await reader.nextWords(trace, cursor, { k: MANY }) : [];
+    return { trace, belt, amounts, means, changed: changedShares(trace, layer), next, difference: NaN, likeliest: [] };
+  }
+
+  /** @param {Reader} reader @param {Side} side @param {readonly [string, string] | null} pair @param {number} cursor */
+  async #compare(reader, side, pair, cursor) {
+    const [first, second] = pair?.map((word) => idOf(reader, word)) ?? [];
+    if (first === undefined || first === null || second === null) return;
+    const logits = await reader.logits(side.trace.hiddenAt(cursor));
+    side.difference = logits[first] - logits[second];
+  }
+
+  /** What a large model would say, along the curve. @param {Reader} reader @param {Side} before @param {State} state @param {Sweep} sweep */
+  async #follow(reader, before, state, sweep) {
+    const hold = state.holds.find((one) => state.span && one.from === state.span[0] && one.to === state.span[1] && one.gate === state.gate);
+    const { difference, hidden } = interpolate(sweep, hold?.amount ?? 0);
+    const logits = await reader.logits(hidden);
+    const shares = softmax(logits);
+    const best = Array.from(logits.keys()).filter((id) => reader.tokenizer.isWord(id)).sort((a, b) => logits[b] - logits[a]).slice(0, MANY);
+    return { ...before, difference, next: best.map((id) => ({ word: reader.tokenizer.show(id), probability: shares[id] })) };
+  }
+}
+
+/** The id of a word that can be compared, or null. @param {Reader} reader @param {string} word */
+export function idOf(reader, word) {
+  const { tokenizer } = reader;
+  const id = tokenizer.id(tokenizer.normalize(word)) ?? tokenizer.id(word);
+  return id === null || id === tokenizer.unknownId ? null : id;
+}
+
+/**
+ * The two next words to tell apart: those that were chosen, or else the likeliest at the text's
+ * end and the likeliest other one that stands in the text.
+ * @param {Reader} reader @param {State} state @param {Side} side @param {Token[]} tokens
+ * @returns {Promise<readonly [string, string] | null>}
+ */
+async function pairOf(reader, state, side, tokens) {
+  if (!side.next.length) return null;
+  if (state.compare) {
+    const [a, b] = state.compare;
+    if (a !== b && idOf(reader, a) !== null && idOf(reader, b) !== null) return [reader.tokenizer.normalize(a), reader.tokenizer.normalize(b)];
+  }
+  const last = tokens.length - 1;
+  const next = await reader.nextWords(side.trace, last, { k: MANY });
+  const words = tokens.map((token) => reader.tokenizer.show(token.id));
+  const candidates = next.filter((one) => idOf(reader, one.word) !== null);
+  if (candidates.length < 2) return null;
+  const [best, ...rest] = candidates;
+  const other = rest.find((one) => words.includes(one.word)) ?? rest[0];
+  const inOrder = words.includes(other.word) && words.indexOf(other.word) < words.indexOf(best.word);
+  return inOrder ? [other.word, best.word] : [best.word, other.word];
+}
+
+/** `Σ|h_t - h_(t-1)| / (Σ|h_t| + Σ|h_(t-1)|)`, 0 to 1. @param {Trace} trace @param {number} layer */
+function changedShares(trace, layer) {
+  const h = trace.get('h', layer), H = trace.config.hidden_size;
+  return Float64Array.from({ length: trace.length }, (_, t) => {
+    let moved = 0, size = 0;
+    for (let u = 0; u < H; u++) {
+      const now = h[t * H + u], was = t ? h[(t - 1) * H + u] : 0;
+      moved += Math.abs(now - was);
+      size += Math.abs(now) + Math.abs(was);
+    }
+    return size ? moved / size : 0;
+  });
+}
+
+/** @param {Reader} reader @param {Side} side */
+async function allLikeliest(reader, side) {
+  if (side.likeliest.length) return;
+  for (let t = 0; t < side.trace.length; t++) side.likeliest.push((await reader.nextWords(side.trace, t, { k: 1 }))[0]);
+}
+
+/**
+ * What may come next, and what the text would be with it.
+ * @param {Model} model @param {State} state @param {Token[]} tokens @param {Trace} trace
+ */
+async function suggestions({ reader }, state, tokens, trace) {
+  const { tokenizer } = reader;
+  const typed = state.text;
+  const [head, half] = tokenizer.splitPrefix(typed);
+  const ended = half === '' || !tokenizer.wholeWords || tokens.at(-1)?.end === typed.length;
+  const prefix = ended ? '' : half;
+  const next = await reader.nextWords(trace, trace.length - 1, { k: 5, prefix });
+  return next.map((one) => {
+    const space = prefix || !typed || typed.endsWith(' ') || !tokenizer.wholeWords ? '' : ' ';
+    const text = prefix ? head + one.word : typed + space + one.word;
+    return { ...one, text, rest: text.startsWith(typed) ? text.slice(typed.length) : '' };
+  });
+}
+
+/** @param {any} frame @param {Model} model @returns {Promise<Float64Array | null>} */
+export async function readDirection({ pair }, { reader }) {
+  const [first, second] = pair?.map((/** @type {string} */ word) => idOf(reader, word)) ?? [null, null];
+  return first === null || second === null ? null : reader.direction(first, second);
+}
+
+/** The second sentence, aligned with the first one. @param {any} frame @param {State} state @param {Model} model */
+export async function readOther(frame, state, { reader }) {
+  const { tokens } = tokensOf(reader, state.other, false);
+  if (tokens.length < 2) return null;
+  const trace = await reader.trace(tokens.slice(1).map((token) => token.id));
+  const pairs = align(frame.tokens.map((/** @type {Token} */ token) => token.id), tokens.map((token) => token.id));
+  const apart = distances(frame.now.trace, trace, pairs, frame.layer);
+  const labels = namesOf(trace.config);
+  return {
+    pairs, words: tokens.map((token) => reader.tokenizer.show(token.id)), best: (await reader.nextWords(trace, tokens.length - 1, { k: 1 }))[0],
+    gates: Object.entries(apart).map(([name, values]) => ({ name, label: `${labels[name]} ${name}`, values })),
+  };
+}
+
+/**
+ * The same text in another model: how likely each of the two words is after each word.
+ * @param {string} name @param {Promise<Model>} opening @param {any} frame @param {State} state
+ */
+export async function readModel(name, opening, frame, state) {
+  try {
+    const model = await opening;
+    const { reader } = model;
+    const { tokens } = tokensOf(reader, state.text, false);
+    const [first, second] = (frame.pair ?? []).map((/** @type {string} */ word) => idOf(reader, word));
+    const trace = await reader.trace(tokens.slice(1).map((token) => token.id), holdsFor(state, model, tokens.length).map(lensHold));
+    const likely = { name, error: '', first: new Float64Array(trace.length), second: new Float64Array(trace.length), best: /** @type {Prediction[]} */ ([]) };
+    for (let t = 0; t < trace.length; t++) {
+      const shares = softmax(await reader.logits(trace.hiddenAt(t)));
+      likely.first[t] = first === null ? 0 : shares[first];
+      likely.second[t] = second === null ? 0 : shares[second];
+      likely.best.push((await reader.nextWords(trace, t, { k: 1 }))[0]);
+    }
+    return likely;
+  } catch (error) {
+    return { name, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** @param {Float32Array} logits */
+function softmax(logits) {
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const shares = Float64Array.from(logits, (logit) => Math.exp(logit - most));
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  return shares.map((share) => share / total);
+}

@@ -1,0 +1,32 @@
+/** Tabs under the belt: the cell, gates, units, decision, two sentences, three models. */
+
+import { h, show, View } from '../dom.js';
+import { VIEWS } from '../state.js';
+import { cellPanel } from './cell.js';
+import { modelsPanel, twoPanel } from './comparison.js';
+import { decisionPanel, gatesPanel, unitsPanel } from './panels.js';
+
+const PANELS = /** @type {Record<string, (r: any) => any>} */ ({ cell: cellPanel, gates: gatesPanel, units: unitsPanel, decision: decisionPanel, two: twoPanel, models: modelsPanel });
+
+export class LowerView extends View {
+  /** @param {any} r */
+  render(r) {
+    const { view } = r.state;
+    // The turned belt's columns are rows; the panels have columns of their own.
+    const frame = r.turned ? { ...r, columns: r.wideColumns, gutter: 92 } : r;
+    show(this, h('div', { class: 'lower' },
+      h('div', { class: 'tabs', role: 'tablist', onkeydown: (/** @type {KeyboardEvent} */ event) => onKey(r, event) },
+        VIEWS.map((one) => h('button', { key: one, id: `tab-${one}`, type: 'button', role: 'tab', 'aria-selected': String(one === view), 'aria-controls': 'panel',
+          tabindex: one === view ? '0' : '-1', onclick: () => r.store.look({ view: one }) }, r.text.views[one]))),
+      h('div', { id: 'panel', key: view, role: 'tabpanel', 'aria-labelledby': `tab-${view}`, tabindex: '-1' }, r.T ? PANELS[view](frame) : null)));
+  }
+}
+
+/** @param {any} r @param {KeyboardEvent} event */
+function onKey(r, event) {
+  const by = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+  if (!by) return;
+  const view = VIEWS[(VIEWS.indexOf(r.state.view) + by + VIEWS.length) % VIEWS.length];
+  r.store.look({ view });
+  requestAnimationFrame(() => document.getElementById(`tab-${view}`)?.focus());
+}
