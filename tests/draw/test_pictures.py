@@ -74,3 +74,15 @@ def test_the_page_s_numbers(pictures):
     assert f"the output gate do {share('o', 12)} each" in PAGE
     assert share("f", 12) == share("o", 12) == f"{np.nanmax(patched[:4]):.0%}"
     assert f'carries {share("c", 8)} of it after "burger" and {share("c", 12)} at the end' in PAGE
+
+
+def test_the_page_s_clamp_changes_the_answer(pictures):
+    lm = carousel.load()
+    (clamp,) = re.findall(r"--clamp (\S+)", PAGE)
+    effect = lm.effect(pictures.SWITCH, clamp)
+    change = {word: (before, after) for word, before, after in effect.changes}
+    before, after = (f"{share:.1%}" for share in change["burger"])
+    assert f"burger falls from {before} to {after}, and pizza rises to" in PAGE
+    assert f"pizza rises to {change['pizza'][1]:.1%}" in PAGE
+    assert effect.before.words[5:8] == ["his", "friend", "likes"]
+    assert f'words 5 to 7, the first "{" ".join(effect.before.words[5:8])}"' in PAGE

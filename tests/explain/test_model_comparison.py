@@ -8,6 +8,7 @@ import pytest
 import carousel
 from carousel.errors import LensError, PredictionError
 from carousel.explain.model_comparison import ModelComparison
+from carousel.explain.visualization import MAX_NOTEBOOK_WORDS
 from drawn import assert_tidy, parse
 from front_door import parts
 
@@ -75,3 +76,30 @@ def test_models_that_read_differently(make_model):
         compare({"a": words, "b": words}, "the " * 2001)
     with pytest.raises(PredictionError):
         compare({"a": words, "b": words}, "zyx")
+
+
+def test_the_page_names_every_model_and_its_size(shipped):
+    text = "".join(parse(compare(shipped, A).to_html()).itertext())
+    assert "Models: stories-rnn (RNN, 1 layer of" in text
+    for name, lm in shipped.items():
+        assert f"{name} ({lm.config.cell.upper()}, 1 layer of {lm.config.hidden_size} units" in text
+        assert f"{lm.config.parameters:,} parameters" in text
+
+
+def test_a_notebook_shows_the_first_words_of_a_long_text(make_model):
+    models = {"a": make_model(), "b": make_model("rnn")}
+    found = compare(models, "the cat sat on a mat " * 30, compare=("pizza", "cat"))
+    html = found._repr_html_()
+    parse(html)
+    assert f"Only the first {MAX_NOTEBOOK_WORDS} of 181 words" in html
+    assert "Only the first" not in compare(models, "the cat sat")._repr_html_()
+    assert len(html) < len(found.draw().to_string())
+
+
+def test_a_phone_s_width(shipped):
+    drawing = compare(shipped, A).draw(358)
+    assert drawing.width <= 358
+    assert_tidy(drawing)
+    words = [label.words for label in drawing.labels]
+    assert "stories-lstm" in words
+    assert not any(word.endswith("…") for word in words)

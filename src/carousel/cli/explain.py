@@ -79,7 +79,12 @@ def explain(
         warnings.simplefilter("error", UntouchedWarning)
         try:
             explanation = Explanation.of(
-                opened.model, opened.tokenizer, texts, clamps=clamps, compare=pair
+                opened.model,
+                opened.tokenizer,
+                texts,
+                clamps=clamps,
+                compare=pair,
+                name="" if opened.path is None else opened.path.name,
             )
         except UntouchedWarning as warning:
             raise LensError(str(warning)) from None

@@ -261,10 +261,11 @@ class Explanation(Visualization):
             full = full_belt(traces, layer)
             where = f", layer {layer}" if config.layers > 1 else ""
             for name, trace in zip(self.names, traces, strict=True):
+                which = where + self.suffix(name)
                 drawings.append(
                     partial(
                         _draw_belt, trace, layer, focus=self.focus, colours=colours, full=full,
-                        heading=f"The belt{where}{self.suffix(name)}",
+                        heading=f"The belt{which}" if which else "",
                     )
                 )  # fmt: skip
         return drawings

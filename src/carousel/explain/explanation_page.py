@@ -36,7 +36,7 @@ MAX_CELLS = 60
 def render_explanation(explanation: Explanation) -> str:
     """The whole page of an explanation; see ``html_report`` for what such a page is."""
     config = explanation.traces[0].config
-    about = describe_model(explanation.model_name, config)
+    about = f"Model: {describe_model(printable_word(explanation.model_name), config)}"
     return page(explanation.title, about, _sections(explanation))
 
 
@@ -137,7 +137,7 @@ def _comparison(explanation: Explanation) -> Iterator[str]:
     def draw(width: float) -> Canvas:
         return draw_comparison(comparison, explanation.patched, explanation.compare, width=width)
 
-    yield section("Where the two texts part ways", "" if tried else TOO_LONG, figure(draw))
+    yield section("The two texts, gate by gate", "" if tried else TOO_LONG, figure(draw))
 
 
 def _cells(explanation: Explanation, layer: int) -> str:

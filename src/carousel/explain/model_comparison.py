@@ -156,7 +156,7 @@ class ModelComparison(Visualization):
 
     def to_html(self) -> str:
         """One whole page: the curves, each model's cell at every word, and what the signs mean."""
-        about = "; ".join(
+        about = "Models: " + "; ".join(
             describe_model(printable_word(name), trace.config)
             for name, trace in self.traces.items()
         )

@@ -73,13 +73,13 @@ def legend(config: Config, words: list[str], *, decision: bool, effect: bool) ->
 
 
 def describe_model(name: str, config: Config) -> str:
-    """Which model this is, in one line: its name, its cell and its size."""
+    """A model in a few words: its name, if it has one, its cell and its size."""
     layers = "1 layer" if config.layers == 1 else f"{config.layers} layers"
     size = (
         f"{config.cell.upper()}, {layers} of {config.hidden_size} units, "
         f"{config.vocab_size:,} known tokens, {config.parameters:,} parameters"
     )
-    return f"Model: {name} ({size})" if name else f"Model: {size}"
+    return f"{name} ({size})" if name else size
 
 
 def only_first_words(shown: int, total: int) -> str:

@@ -119,3 +119,13 @@ def test_nothing_on_the_belt():
     canvas = draw_belt(trace, focus=("pizza",))
     assert not np.isnan(canvas.height)
     assert "nan" not in canvas.to_string()
+
+
+def test_a_phone_s_width_has_whole_labels():
+    canvas = draw_belt(make_trace(SENTENCE), focus=("pizza", "burger"), width=358)
+    assert canvas.width <= 358
+    assert_tidy(canvas)
+    shown = texts(canvas)
+    assert {"f keeps", "i adds", "burger", "pizza"} <= set(shown)
+    # There is no room for "burger left", so that both words stand alone beside their shares.
+    assert not any(text.endswith(" left") for text in shown)

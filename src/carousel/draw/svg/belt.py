@@ -11,7 +11,7 @@ import numpy as np
 from carousel.draw.palette import text_colour_on, word_colours
 from carousel.draw.svg.canvas import Canvas
 from carousel.draw.svg.columns import ColumnLayout
-from carousel.draw.svg.text_width import fit
+from carousel.draw.svg.text_width import fit, text_width
 from carousel.lens.belt import Belt
 from carousel.lens.names import cell_of
 from carousel.lens.tokens import display_words, likeliest_tokens
@@ -97,6 +97,7 @@ class _Picture:
         self.words = display_words(trace)
         self.layout = ColumnLayout.fit(self.words, width, left=LEFT, min_size=70, font_size=14)
         self.label_width = self.layout.left - 32
+        self.label_size = min(12, self.layout.font_size - 0.5)
         self.amounts = belt.amounts()
         by_word = word_colours(self.words, focus) | dict(colours or {})
         self.colours = [by_word[word] for word in self.words]
@@ -120,8 +121,10 @@ class _Picture:
             ("f keeps" if lstm else "z keeps", "forget", ["", *(f"{k:.2f}" for k in kept[1:])]),
             ("i adds" if lstm else "1−z adds", "input", [f"{a:.2f}" for a in added]),
         ]
-        for s in self.focus:
-            name = f"{fit(self.words[s], self.label_width - 34, 12)} left"
+        names = [f"{self.words[s]} left" for s in self.focus]
+        if any(text_width(name, self.label_size) > self.label_width for name in names):
+            names = [fit(self.words[s], self.label_width, self.label_size) for s in self.focus]
+        for s, name in zip(self.focus, names, strict=True):
             left = [f"{share[t, s]:.0%}" if t >= s else "" for t in range(len(trace))]
             table.append((name, self.colours[s], left))
         guesses = likeliest_tokens(trace, 1)
@@ -151,7 +154,7 @@ class _Picture:
             y = self.below + (number + 1) * LINE
             if colour:
                 canvas.rect(12, y - 9, 9, 9, colour, radius=2)
-            canvas.text(26, y, name, size=12, fill="dim", within=self.label_width)
+            canvas.text(26, y, name, size=self.label_size, fill="dim", within=self.label_width)
             for t in row:
                 canvas.text(layout.middle(row, t), y, entries[t], anchor="middle", size=12,
                             within=layout.size - 6)  # fmt: skip

@@ -95,8 +95,8 @@ def _draw_row(
     canvas.text(12, y + LINE, "next word", size=12, fill="dim")
     for name, best in guesses.items():
         y += LINE
-        canvas.text(layout.left - 8, y + LINE, printable_word(name), size=12, anchor="end",
-                    within=layout.left - 16)  # fmt: skip
+        canvas.text(layout.left - 8, y + LINE, printable_word(name), anchor="end",
+                    size=min(12, layout.font_size - 0.5), within=layout.left - 16)  # fmt: skip
         for t in row:
             canvas.text(layout.middle(row, t), y + LINE, best[t], size=12, anchor="middle",
                         within=layout.size - 6)  # fmt: skip
