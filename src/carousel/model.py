@@ -114,8 +114,6 @@ class LanguageModel:
         """The shape of the model."""
         return self.model.config
 
-    # -- predicting ------------------------------------------------------------------------------
-
     def next_words(
         self, text: str, k: int = 5, prefix: str | None = None, *, complete: bool = False
     ) -> list[Prediction]:
@@ -253,8 +251,6 @@ class LanguageModel:
             encoding_errors=encoding_errors,
             on_progress=on_progress,
         )
-
-    # -- looking inside --------------------------------------------------------------------------
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
         """Every gate, cell and hidden state at every word of ``text``.
