@@ -373,10 +373,7 @@ class LanguageModel:
 
 
 def load(
-    path: str | Path | None = None,
-    *,
-    backend: BackendName = "auto",
-    threads: int | None = 1,
+    path: str | Path | None = None, *, backend: BackendName = "auto", threads: int | None = 1
 ) -> LanguageModel:
     """Open a model folder, or by its name a model that comes with the package.
 

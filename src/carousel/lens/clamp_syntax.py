@@ -25,8 +25,9 @@ def parse_clamp(text: str, words: Sequence[str] = ()) -> Clamp:
     Raises:
         LensError: it is not written so.
 
-    >>> parse_clamp("forget=1@friend")
-    Clamp(name='forget', value=1.0, how='set', at=['friend'])
+    >>> clamp = parse_clamp("forget=1@friend")
+    >>> clamp.name, clamp.value, clamp.how, clamp.at
+    ('forget', 1.0, 'set', ['friend'])
     >>> parse_clamp("forget~1:0.5@5-8").at
     [5, 6, 7, 8]
     """
