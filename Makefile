@@ -37,6 +37,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@# The types of the page's JavaScript, where TypeScript is installed.
+	@if command -v tsc >/dev/null; then tsc --project jsconfig.json; fi
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
