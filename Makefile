@@ -40,6 +40,8 @@ lint: $(READY)
 	$(BIN)/mypy
 	@if command -v clang-format >/dev/null; then clang-format --dry-run --Werror $(CPP); \
 	  else echo "clang-format is not installed: the C++ is not checked"; fi
+	@# The types of the page's JavaScript, where TypeScript is installed.
+	@if command -v tsc >/dev/null; then tsc --project jsconfig.json; fi
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -27,6 +27,7 @@ FLOORS = [
     "web",
     "explain",
     "pretrained",
+    "web.one_file",
     "model",
     "quantize",
     "training.settings",

@@ -26,7 +26,7 @@ from carousel.errors import (
     TrainingError,
     UntouchedWarning,
 )
-from carousel.model import LanguageModel, load
+from carousel.model import LanguageModel
 
 if TYPE_CHECKING:
     from carousel.evaluate import Evaluation
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from carousel.training.api import resume, train
 
 __version__ = "0.1.0"
+load = LanguageModel.load
 __all__ = [
     "Belt",
     "CarouselError",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from carousel.predict.score import Score
     from carousel.predict.session import Session
     from carousel.text.files import ProgressCallback
+    from carousel.web.one_file import OneFilePage
 
 
 class LanguageModel:
@@ -371,25 +372,36 @@ class LanguageModel:
         show_in_notebooks()
         return compare_texts(self.model, self.tokenizer, first, second)
 
+    def page(
+        self,
+        text: str,
+        *,
+        other: str = "",
+        clamps: Sequence[str] = (),
+        compare: tuple[str, str] | None = None,
+    ) -> OneFilePage:
+        """The page with this model inside, as one HTML file that needs no network.
 
-def load(
-    path: str | Path | None = None, *, backend: BackendName = "auto", threads: int | None = 1
-) -> LanguageModel:
-    """Open a model folder, or by its name a model that comes with the package.
+        It opens on ``text``, and one can type another one and hold gates. In a notebook it shows
+        itself; ``save`` writes it.
 
-    Args:
-        path: a model folder; ``stories-rnn``, ``stories-gru`` or ``stories-lstm``; None for the
-            last of these.
-        backend: ``"engine"`` for the C++ kernels, ``"numpy"`` for NumPy, ``"auto"`` for the kernels
-            where they are on this machine.
-        threads: how many threads may share a product; None for as many as there are cores, where
-            that is faster.
+        Args:
+            text: what the page reads first.
+            other: a second text to compare it with.
+            clamps: gates that are held, as the page holds them: all the way or in part, at
+                positions (``"forget=1@5-8"``, ``"layers.1.output~0:0.5@3"``).
+            compare: two next words that are weighed against each other.
 
-    Raises:
-        FolderError: no model there, or a damaged one.
-        EngineError: an unknown backend.
+        Raises:
+            LensError: a clamp of another kind.
 
-    >>> load("stories-gru").config.cell
-    'gru'
-    """
-    return LanguageModel.load(path, backend=backend, threads=threads)
+        >>> import carousel
+        >>> page = carousel.load("stories-lstm").page("krish likes pizza so he orders")
+        >>> page.save("memory.html")  # doctest: +SKIP
+        """
+        from carousel.web.one_file import make_page
+
+        name = "model" if self.path is None else self.path.resolve().name
+        return make_page(
+            self.model, self.tokenizer, name, text, other=other, clamps=clamps, compare=compare
+        )

@@ -1,12 +1,8 @@
 """A model in a worker of a real browser answers as one in the page's own thread does."""
 
-import shutil
-from threading import Thread
-
 import pytest
 
-from carousel.web.static_server import StaticServer
-from web.fixtures import STORIES, SWITCH, load
+from web.browser import STORIES, SWITCH
 
 ASK = """
 async ([model, text, inWorker]) => {
@@ -52,26 +48,15 @@ async (model) => {
 """
 
 
-@pytest.fixture(scope="module")
-def page():
-    """A blank page of the server's origin in Chromium; any error in it fails."""
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium here: the worker is not tested")
-    models = {name: load(name).path for name in STORIES}
-    server = StaticServer(models)
-    Thread(target=server.serve_forever, daemon=True).start()
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        # A browser asks for a page's icon once, and a script shown as text has none.
-        page.route("**/favicon.ico", lambda route: route.fulfill(body=b""))
-        page.goto(server.address + "types.js")
-        yield page
-        browser.close()
-    server.shutdown()
-    server.server_close()
+@pytest.fixture
+def page(browser, address):
+    """A blank page of the server's origin in Chromium."""
+    page = browser.new_page()
+    # A browser asks for a page's icon once, and a script shown as text has none.
+    page.route("**/favicon.ico", lambda route: route.fulfill(body=b""))
+    page.goto(address + "types.js")
+    yield page
+    page.close()
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     help="How many of the units that change most the terminal shows.",
 )
 @click.option("--html", type=PATH, metavar="FILE", help="Write one HTML page that works offline.")
+@click.option(
+    "--live",
+    type=PATH,
+    metavar="FILE",
+    help="Write the page with the model inside: one HTML file to type into, which works offline.",
+)
 @click.option("--svg", type=PATH, metavar="FILE", help="Write the belt as SVG.")
 @click.option("--png", type=PATH, metavar="FILE", help="Write the belt as PNG.")
 @as_json
@@ -56,6 +62,7 @@ def explain(
     compare: str | None,
     units: int,
     html: Path | None,
+    live: Path | None,
     svg: Path | None,
     png: Path | None,
     as_json: bool,
@@ -68,7 +75,7 @@ def explain(
     import warnings
 
     from carousel.cli.arguments import open_texts
-    from carousel.cli.output import note_unknown_words
+    from carousel.cli.output import note_unknown_words, print_line
     from carousel.errors import LensError, UntouchedWarning
     from carousel.explain.explanation import Explanation
 
@@ -89,7 +96,12 @@ def explain(
         except UntouchedWarning as warning:
             raise LensError(str(warning)) from None
     unknown = {text: note_unknown_words(opened.tokenizer, text) for text in texts}
+    if live is not None:
+        text, other = [*texts, ""][:2]
+        opened.page(text, other=other, clamps=clamps, compare=pair).save(live)
     show_report(explanation, html, svg, png, as_json=as_json, units=units, unknown=unknown)
+    if live is not None and not as_json:
+        print_line(f"Written: {live}")
 
 
 def parse_pair(words: str) -> tuple[str, str]:

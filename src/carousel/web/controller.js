@@ -5,7 +5,7 @@ import { openReader } from './lens/reader.js';
 import { nearestWords } from './model/nearest.js';
 import { fill, placeName, printable, stretchName, whole } from './phrasing.js';
 import { readDirection, readModel, readOther, Readings } from './reading.js';
-import { loadJson } from './resources.js';
+import { isOneFile, loadJson, modelSource } from './resources.js';
 import { noticeOf, sayFrame } from './said.js';
 import { change, decode, fromHash, INITIAL, Store, toHash } from './state.js';
 import { actionsOf } from './actions.js';
@@ -47,7 +47,8 @@ export class App {
   static async start(views) {
     applyAddress();
     const [text, tour, { models }] = await Promise.all(['words.json', 'tour.json', 'models.json'].map(loadJson));
-    const app = new App(views, text, tour, models, await fromHash(location.hash));
+    const hash = location.hash || (isOneFile() ? `#${(await loadJson('start.json')).link}` : '');
+    const app = new App(views, text, tour, models, await fromHash(hash));
     if (models.length) app.#listen();
     else app.#message(text.no_models);
   }
@@ -77,7 +78,7 @@ export class App {
   #changed() {
     this.paint();
     this.read();
-    this.#later('link', LINK_AFTER, async () => history.replaceState(null, '', await toHash(this.store.present)));
+    this.#later('link', LINK_AFTER, async () => showLink(await toHash(this.store.present)));
   }
 
   /** @param {string} name @param {number} after @param {() => void} run */
@@ -90,7 +91,8 @@ export class App {
   model(name) {
     let opening = this.opened.get(name);
     if (!opening) {
-      opening = openReader(new URL(`models/${encodeURIComponent(name)}/`, document.baseURI))
+      // A page that is one file has no other file to start a worker from.
+      opening = openReader(modelSource(name), isOneFile() ? { worker: false } : {})
         .then((reader) => ({ name, reader, config: reader.config }));
       opening.catch(() => this.opened.delete(name));
       this.opened.set(name, opening);
@@ -328,6 +330,15 @@ export class App {
       else this.#later('play', PLAY_EVERY, step);
     };
     step();
+  }
+}
+
+/** Put the state into the address; a page inside of another one (a notebook's) may not. @param {string} hash */
+function showLink(hash) {
+  try {
+    history.replaceState(null, '', hash);
+  } catch {
+    // The page goes on without.
   }
 }
 

@@ -1,6 +1,8 @@
 /** Taking something along: pictures, tables, numbers, and the commands that print the same. */
 
-import { clampText } from './state.js';
+import { writePage } from './one_file.js';
+import { isOneFile } from './resources.js';
+import { change, clampText, encode } from './state.js';
 import { fill } from './phrasing.js';
 
 /** @param {any} r */
@@ -133,13 +135,25 @@ async function copy(r, what) {
   }
 }
 
+/** The page with the models that are open in one file, which opens as this page is now. @param {any} r */
+async function saveHtml(r) {
+  const page = await writePage([...r.app.opened.keys()], encode(change(r.store.present, { step: 0 })));
+  save(r, 'carousel.html', new Blob([page], { type: 'text/html' }));
+}
+
 /** What the menu offers: the name in `words.json`, and what it does. @type {{name: string, run: (r: any) => void}[]} */
-export const exporters = [
+const EXPORTERS = [
   { name: 'copy_link', run: async (r) => copy(r, await r.app.link()) },
   { name: 'copy_command', run: (r) => copy(r, commandOf(r)) },
   { name: 'copy_python', run: (r) => copy(r, pythonOf(r)) },
+  { name: 'save_html', run: saveHtml },
   { name: 'save_svg', run: (r) => save(r, 'carousel.svg', new Blob([svgOf()], { type: 'image/svg+xml' })) },
   { name: 'save_png', run: (r) => savePng(r) },
   { name: 'save_csv', run: (r) => save(r, 'carousel.csv', new Blob([csvOf(r)], { type: 'text/csv' })) },
   { name: 'save_json', run: (r) => save(r, 'carousel.json', new Blob([JSON.stringify(dataOf(r), null, 1)], { type: 'application/json' })) },
 ];
+
+/** What can be taken along here: a page that is one file is at hand already. */
+export function exporters() {
+  return EXPORTERS.filter(({ name }) => name !== 'save_html' || !isOneFile());
+}

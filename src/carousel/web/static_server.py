@@ -11,8 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
-"""The files of a model folder that the page reads; no other file of it is handed out."""
+from carousel.web.one_file import MODEL_FILES
 
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -128,6 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_model(self, name: str, file: str) -> bytes | None:
         folder = self.models.get(name)
+        # No other file of the folder is handed out.
         if folder is None or file not in MODEL_FILES:
             return None
         try:

@@ -4,7 +4,10 @@
  */
 
 /** Where in its column a word lets go of luggage, puts its own on, and where that is done. */
-export const LET_GO = 0.06, GONE = 0.3, PUT_ON = 0.36, THERE = 0.6;
+export const LET_GO = 0.06;
+export const GONE = 0.3;
+export const PUT_ON = 0.36;
+export const THERE = 0.6;
 
 /** @typedef {import('./columns.js').Columns} Columns */
 /** @typedef {[number, number]} Point along, across (0 on the ground, growing with what lies there) */

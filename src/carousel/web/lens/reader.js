@@ -34,7 +34,6 @@ const PATIENCE = 40;
  */
 export async function openReader(source, { worker } = {}) {
   const config = parseConfig(toText(await readFile(source, 'config.json'), 'config.json'));
-  // A page that is one file has no other file to start a worker from.
   const separate = import.meta.url.startsWith('http');
   if (worker ?? (separate && parameterCount(config) > LARGE)) return RemoteReader.open(source);
   return new LocalReader(await RecurrentLM.load(source));

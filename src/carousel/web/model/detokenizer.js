@@ -169,7 +169,7 @@ class Detokenizer {
   }
 
   /**
-   * Whether the token there is the first mark of https://example.com or www.example.com.
+   * Whether the token there is the first mark of an address: that of a scheme, or of www.example.com.
    * @param {number} position
    */
   beginsUrl(position) {

@@ -22,6 +22,6 @@ export class TopView extends View {
         iconButton('share', text.share, () => r.setUi({ sharing: !r.ui.sharing }), { 'aria-expanded': String(Boolean(r.ui.sharing)) }),
         iconButton('theme', text.theme, () => r.setTheme()),
         r.ui.sharing ? h('div', { class: 'menu', onkeydown: (/** @type {KeyboardEvent} */ event) => { if (event.key === 'Escape') r.setUi({ sharing: false }); } },
-          exporters.map(({ name, run }) => h('button', { key: name, type: 'button', onclick: () => { r.setUi({ sharing: false }); run(r); } }, text[name]))) : null));
+          exporters().map(({ name, run }) => h('button', { key: name, type: 'button', onclick: () => { r.setUi({ sharing: false }); run(r); } }, text[name]))) : null));
   }
 }

@@ -1,0 +1,185 @@
+"""The page as one HTML file, opened from disk."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+import carousel
+from carousel.cli import run
+from carousel.errors import LensError
+from carousel.web.one_file import MODEL_FILES, write_page, write_script
+from web.browser import SWITCH, Visit
+
+SENTENCE = "krish likes pizza but he does not like burger so he orders"
+
+
+def files_of(name):
+    folder = carousel.load(name).path
+    return {file: (folder / file).read_bytes() for file in MODEL_FILES}
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("one") / "memory.html"
+    link = urlencode({"model": "stories-lstm", "text": SWITCH})
+    path.write_text(write_page({"stories-lstm": files_of("stories-lstm")}, link), "utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser, page_file):
+    """The file in a browser without a network; any complaint of the browser fails the test."""
+    visit = Visit(browser, page_file.as_uri())
+    visit.page.context.set_offline(True)
+    visit.page.goto(page_file.as_uri())
+    visit.page.wait_for_selector(".word")
+    visit.settle()
+    yield visit
+    visit.page.close()
+    assert visit.complaints == []
+
+
+class Elements(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.all = []
+
+    def handle_starttag(self, tag, attributes):
+        self.all.append((tag, dict(attributes)))
+
+
+def elements(page):
+    parser = Elements()
+    parser.feed(page)
+    return parser.all
+
+
+def save(visit, name):
+    """What the page saves under an entry of its menu."""
+    visit.page.click("[aria-label='Save and share']")
+    with visit.page.expect_download() as download:
+        visit.page.click(f".menu button:has-text('{name}')")
+    return Path(download.value.path()).read_text("utf-8")
+
+
+def assert_pythons(data, text):
+    model = carousel.load("stories-lstm")
+    trace = model.trace(text)
+    amounts = trace.belt().amounts()
+    assert data["text"] == text
+    for t, row in enumerate(data["before"]["left"]):
+        assert row == pytest.approx(amounts[t, : t + 1].tolist(), abs=1e-4)
+    means = data["before"]["gates"]["f"]
+    assert means == pytest.approx(trace["forget"].mean(1).tolist(), abs=1e-4)
+    best = {one.word: one.probability for one in model.next_words(text, k=3)}
+    shown = {one["word"]: one["probability"] for one in data["before"]["next"]}
+    for word, probability in best.items():
+        assert shown[word] == pytest.approx(probability, abs=1e-4)
+
+
+def test_the_file_opens_from_disk_as_it_was_saved(opened):
+    assert opened.best()[0] == "burger"
+    assert_pythons(json.loads(save(opened, "Numbers (JSON)")), SWITCH)
+
+
+def test_one_can_type_into_the_file(opened):
+    opened.page.fill("#sentence", SENTENCE)
+    opened.until("document.querySelector('carousel-top').reading.tokens.length === 13")
+    opened.settle()
+    assert opened.best()[0] == "pizza"
+    assert_pythons(json.loads(save(opened, "Numbers (JSON)")), SENTENCE)
+
+
+def test_a_gate_can_be_held_in_the_file(opened):
+    opened.page.goto(opened.address + "#" + urlencode({"text": SWITCH, "hold": "forget=1@5-8"}))
+    opened.until("document.querySelector('carousel-top').reading.holds.length === 1")
+    opened.settle()
+    with carousel.load("stories-lstm").clamp("forget", 1.0, at=range(5, 9)) as held:
+        best = held.next_words(SWITCH, k=1)[0]
+    data = json.loads(save(opened, "Numbers (JSON)"))
+    assert (data["now"]["next"][0]["word"], best.word) == ("pizza", "pizza")
+    assert data["now"]["next"][0]["probability"] == pytest.approx(best.probability, abs=1e-4)
+
+
+def test_the_policy_allows_nothing_but_the_files_own_script_and_style(page_file):
+    text = page_file.read_text("utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "connect-src" not in policy
+    for _, attributes in elements(text):
+        for name in ("src", "href"):
+            assert attributes.get(name, "data:").startswith(("data:", "#"))
+
+
+def test_the_page_saves_the_file_that_python_writes(visit):
+    link = urlencode({"model": "stories-lstm", "text": SENTENCE})
+    visit.open(link, words=12)
+    saved = save(visit, "This page as one file")
+    start = re.search(r'id="file:start.json">([^<]+)<', saved)[1]
+    opened_with = json.loads(start)["link"]
+    assert opened_with == link
+    assert saved == write_page({"stories-lstm": files_of("stories-lstm")}, opened_with)
+
+
+def test_names_and_links_are_text():
+    name = 'a"><script>alert(1)</script>'
+    page = write_page({name: files_of("stories-rnn")}, "text=</script><b>")
+    usual = write_page({"stories-rnn": files_of("stories-rnn")}, "text=x")
+    assert [tag for tag, _ in elements(page)] == [tag for tag, _ in elements(usual)]
+
+
+def test_the_script_holds_every_module_once():
+    script = write_script()
+    names = re.findall(r"^// (\S+\.js)$", script, re.MULTILINE)
+    assert len(names) == len(set(names)) > 30
+    assert names[-1] == "app.js"
+    assert not re.search(r"^(?:import|export) ", script, re.MULTILINE)
+    exported = dict(re.findall(r"^const (m\d+) = .*?^return \{ (.*?) \};$", script, re.M | re.S))
+    imported = re.findall(r"^const \{([^}]*)\} = (m\d+);$", script, re.MULTILINE)
+    assert len(imported) > 50
+    for wanted, module in imported:
+        for one in filter(None, map(str.strip, wanted.split(","))):
+            assert one.split(":")[0] in exported[module].split(", ")
+
+
+def test_a_model_makes_the_page_with_itself_inside(tmp_path):
+    model = carousel.load("stories-gru")
+    page = model.page(SWITCH, clamps=["update=1@5-8"], compare=("pizza", "burger"))
+    page.save(tmp_path / "memory.html")
+    text = (tmp_path / "memory.html").read_text("utf-8")
+    link = [("model", "stories-gru"), ("text", SWITCH), ("hold", "update=1@5-8")]
+    link += [("word", "pizza"), ("word", "burger")]
+    assert text == write_page({"stories-gru": files_of("stories-gru")}, urlencode(link))
+
+
+def test_clamps_without_a_handle_are_refused():
+    for clamp in ("forget=0.5@3", "forget=1@friend", "forget=1", "candidate=1@3"):
+        with pytest.raises(LensError, match="the page can't show"):
+            carousel.load().page(SWITCH, clamps=[clamp])
+
+
+def test_the_command_writes_the_file(tmp_path, capsys):
+    path = tmp_path / "memory.html"
+    assert run(["explain", SWITCH, "--live", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"Written: {path}"
+    assert path.read_text("utf-8") == carousel.load().page(SWITCH).html
+
+
+def test_a_notebooks_frame_is_alive(browser, tmp_path):
+    shown = carousel.load().page(SWITCH)._repr_html_()
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><p>out</p>{shown}", "utf-8")
+    visit = Visit(browser, (tmp_path / "notebook.html").as_uri())
+    visit.page.goto(visit.address)
+    frame = visit.page.frame_locator("iframe")
+    frame.locator(".big-word", has_text="burger").wait_for()
+    frame.locator("#sentence").fill(SENTENCE)
+    frame.locator(".big-word", has_text="pizza").wait_for()
+    visit.page.close()
+    assert [one for one in visit.complaints if "about:srcdoc" not in one] == []
