@@ -27,7 +27,6 @@ FLOORS = [
     "web",
     "explain",
     "pretrained",
-    "web.one_file",
     "model",
     "quantize",
     "training.settings",

@@ -146,15 +146,8 @@ class LanguageModel:
         stop: Sequence[str] = (),
     ) -> str:
         """``text`` continued; the arguments are those of ``stream``."""
-        pieces = self.stream(
-            text,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-        )
+        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        pieces = self.stream(text, max_tokens=max_tokens, stop=stop, **sampling)  # type: ignore[arg-type]
         return text + "".join(pieces)
 
     def stream(
