@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from carousel.predict.score import Score
     from carousel.predict.session import Session
     from carousel.text.files import ProgressCallback
-    from carousel.web.one_file import OneFilePage
+    from carousel.web.live_page import LivePage
 
 
 class LanguageModel:
@@ -360,53 +360,15 @@ class LanguageModel:
 
         return compare_texts(self.model, self.tokenizer, first, second)
 
-    def page(
-        self,
-        text: str,
-        *,
-        other: str = "",
-        clamps: Sequence[str] = (),
-        compare: tuple[str, str] | None = None,
-    ) -> OneFilePage:
-        """The page with this model inside, as one HTML file that needs no network.
+    def page(self, text: str, **shown: Any) -> LivePage:
+        """The page as one HTML file with this model inside, opened on ``text``; see ``LivePage.of``.
 
-        It opens on ``text``, and one can type another one and hold gates. In a notebook it shows
-        itself; ``save`` writes it.
-
-        Args:
-            text: what the page reads first.
-            other: a second text to compare it with.
-            clamps: gates that are held, as the page holds them: all the way or in part, at
-                positions (``"forget=1@5-8"``, ``"layers.1.output~0:0.5@3"``).
-            compare: two next words that are weighed against each other.
-
-        Raises:
-            LensError: a clamp of another kind.
-
-        >>> import carousel
-        >>> page = carousel.load("stories-lstm").page("krish likes pizza so he orders")
-        >>> page.save("memory.html")  # doctest: +SKIP
+        >>> load("stories-lstm").page("krish likes").save("memory.html")  # doctest: +SKIP
         """
-        from urllib.parse import urlencode
+        from carousel.web.live_page import LivePage
 
-        from carousel.storage.safetensors import write_weights
-        from carousel.web.one_file import OneFilePage, check_clamp, write_page
-
-        for clamp in clamps:
-            check_clamp(clamp)
         name = "model" if self.path is None else self.path.resolve().name
-        link = [("model", name), ("text", text)]
-        link += [("other", other), ("view", "two")] if other else []
-        link += [("hold", clamp) for clamp in clamps]
-        link += [("word", word) for word in compare or ()]
-        shapes, tiled = self.config.weight_shapes(), self.config.tiled_matrices()
-        weights = {key: self.model.stored[key] for key in shapes}
-        files = {
-            "config.json": self.config.to_json().encode(),
-            "model.safetensors": write_weights(weights, shapes, self.config.dtype, tiled),
-            "tokenizer.json": self.tokenizer.to_json().encode(),
-        }
-        return OneFilePage(write_page({name: files}, urlencode(link)))
+        return LivePage.of(self.model, self.tokenizer, text, name=name, **shown)
 
 
 def load(

@@ -17,10 +17,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
-
-from carousel.errors import LensError
-from carousel.storage.atomic import write_file
+from pathlib import PurePosixPath
 
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 """The files of a model folder that the page reads."""
@@ -28,40 +25,7 @@ DATA_FILES = ("words.json", "tour.json")
 
 IMPORT = re.compile(r"^import \{([^}]*)\} from '(\.[^']+)';\n", re.MULTILINE)
 EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
-CLAMP = re.compile(
-    r"(layers\.\d{1,2}\.)?(forget|input|output|update|reset)(:[\d,-]+)?"
-    r"(=[01]|~[01]:(0?\.\d+|[01]))@\d+(-\d+)?"
-)
-"""The clamps that the page has handles for; as ``state.js`` reads them."""
 PRELOAD = re.compile(r' *<link rel="modulepreload" href="[^"]+">\n')
-
-
-class OneFilePage:
-    """The page with a model inside, as one HTML file; ``LanguageModel.page`` makes it.
-
-    A notebook shows it in a frame of its own.
-
-    Args:
-        html: the text of the file.
-    """
-
-    def __init__(self, html: str) -> None:
-        self.html = html
-        """The text of the file."""
-
-    def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all.
-
-        Raises:
-            FolderError: it can't be written.
-        """
-        write_file(path, self.html)
-
-    def _repr_html_(self) -> str:
-        return (
-            '<iframe title="Carousel" style="width:100%;height:900px;border:0" '
-            f'srcdoc="{html.escape(self.html)}"></iframe>'
-        )
 
 
 def write_page(models: Mapping[str, Mapping[str, bytes]], link: str) -> str:
@@ -105,19 +69,6 @@ def write_page(models: Mapping[str, Mapping[str, bytes]], link: str) -> str:
         assert found, f"index.html has no {old}"
         whole = before + new + after
     return whole
-
-
-def check_clamp(text: str) -> None:
-    """Check that the page can show a clamp: its handles move gates toward 0 or 1, at positions.
-
-    Raises:
-        LensError: a clamp of another kind.
-    """
-    if not CLAMP.fullmatch(text):
-        raise LensError(
-            f"the page can't show {text!r}: it holds a gate toward 0 or 1 at positions, as in "
-            "forget=1@5-8 or output~0:0.5@3"
-        )
 
 
 def write_script() -> str:
