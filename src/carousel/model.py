@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from carousel.predict.score import Score
     from carousel.predict.session import Session
     from carousel.text.files import ProgressCallback
-    from carousel.web.one_file import OneFilePage
+    from carousel.web.live_page import LivePage
 
 
 class LanguageModel:
@@ -372,29 +372,20 @@ class LanguageModel:
         other: str = "",
         clamps: Sequence[str] = (),
         compare: tuple[str, str] | None = None,
-    ) -> OneFilePage:
-        """The page with this model inside, as one HTML file that needs no network.
-
-        It opens on ``text``, and one can type another one and hold gates. In a notebook it shows
-        itself; ``save`` writes it.
+    ) -> LivePage:
+        """The page as one HTML file with this model inside, opened on ``text``.
 
         Args:
             text: what the page reads first.
             other: a second text to compare it with.
-            clamps: gates that are held, as the page holds them: all the way or in part, at
-                positions (``"forget=1@5-8"``, ``"layers.1.output~0:0.5@3"``).
+            clamps: gates that are held, like ``"forget=1@5-8"``.
             compare: two next words that are weighed against each other.
 
         Raises:
-            LensError: a clamp of another kind.
-
-        >>> import carousel
-        >>> page = carousel.load("stories-lstm").page("krish likes pizza so he orders")
-        >>> page.save("memory.html")  # doctest: +SKIP
+            LensError: a clamp that the page can't hold.
         """
-        from carousel.web.one_file import make_page
+        from carousel.web.live_page import LivePage
 
         name = "model" if self.path is None else self.path.resolve().name
-        return make_page(
-            self.model, self.tokenizer, name, text, other=other, clamps=clamps, compare=compare
-        )
+        shown = {"other": other, "clamps": clamps, "compare": compare}
+        return LivePage.of(self.model, self.tokenizer, text, name=name, **shown)  # type: ignore[arg-type]

@@ -97,7 +97,8 @@ def check_shown(shown):
 
 
 def test_every_command_is_walked():
-    assert {name for name, _ in WALKS} == set(COMMANDS)
+    # The page shows texts in a browser, whose tests bring hostile ones of their own.
+    assert {name for name, _ in WALKS} | {"page"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The page as one HTML file, opened from disk."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -153,10 +154,19 @@ def test_a_model_makes_the_page_with_itself_inside(tmp_path):
     model = carousel.load("stories-gru")
     page = model.page(SWITCH, clamps=["update=1@5-8"], compare=("pizza", "burger"))
     page.save(tmp_path / "memory.html")
-    text = (tmp_path / "memory.html").read_text("utf-8")
+    blocks = re.findall(
+        r'id="file:([^"]+)">([^<]*)<', (tmp_path / "memory.html").read_text("utf-8")
+    )
+    texts = dict(blocks)
     link = [("model", "stories-gru"), ("text", SWITCH), ("hold", "update=1@5-8")]
     link += [("word", "pizza"), ("word", "burger")]
-    assert text == write_page({"stories-gru": files_of("stories-gru")}, urlencode(link))
+    assert json.loads(texts["start.json"]) == {"link": urlencode(link)}
+    (tmp_path / "again").mkdir()
+    for file in MODEL_FILES:
+        content = base64.b64decode(texts[f"models/stories-gru/{file}"])
+        (tmp_path / "again" / file).write_bytes(content)
+    again = carousel.load(tmp_path / "again")
+    assert again.next_words(SWITCH) == model.next_words(SWITCH)
 
 
 def test_clamps_without_a_handle_are_refused():

@@ -15,16 +15,9 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlencode
-
-from carousel.errors import LensError
-from carousel.inference.model import RecurrentLM
-from carousel.storage.atomic import write_file
-from carousel.storage.safetensors import write_weights
-from carousel.text.tokenizer import Tokenizer
+from pathlib import PurePosixPath
 
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 """The files of a model folder that the page reads."""
@@ -32,40 +25,7 @@ DATA_FILES = ("words.json", "tour.json")
 
 IMPORT = re.compile(r"^import \{([^}]*)\} from '(\.[^']+)';\n", re.MULTILINE)
 EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
-CLAMP = re.compile(
-    r"(layers\.\d{1,2}\.)?(forget|input|output|update|reset)(:[\d,-]+)?"
-    r"(=[01]|~[01]:(0?\.\d+|[01]))@\d+(-\d+)?"
-)
-"""The clamps that the page has handles for; as ``state.js`` reads them."""
 PRELOAD = re.compile(r' *<link rel="modulepreload" href="[^"]+">\n')
-
-
-class OneFilePage:
-    """The page with a model inside, as one HTML file; ``LanguageModel.page`` makes it.
-
-    A notebook shows it in a frame of its own.
-
-    Args:
-        html: the text of the file.
-    """
-
-    def __init__(self, html: str) -> None:
-        self.html = html
-        """The text of the file."""
-
-    def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all.
-
-        Raises:
-            FolderError: it can't be written.
-        """
-        write_file(path, self.html)
-
-    def _repr_html_(self) -> str:
-        return (
-            '<iframe title="Carousel" style="width:100%;height:900px;border:0" '
-            f'srcdoc="{html.escape(self.html)}"></iframe>'
-        )
 
 
 def write_page(models: Mapping[str, Mapping[str, bytes]], link: str) -> str:
@@ -109,19 +69,6 @@ def write_page(models: Mapping[str, Mapping[str, bytes]], link: str) -> str:
         assert found, f"index.html has no {old}"
         whole = before + new + after
     return whole
-
-
-def check_clamp(text: str) -> None:
-    """Check that the page can show a clamp: its handles move gates toward 0 or 1, at positions.
-
-    Raises:
-        LensError: a clamp of another kind.
-    """
-    if not CLAMP.fullmatch(text):
-        raise LensError(
-            f"the page can't show {text!r}: it holds a gate toward 0 or 1 at positions, as in "
-            "forget=1@5-8 or output~0:0.5@3"
-        )
 
 
 def write_script() -> str:
@@ -185,44 +132,3 @@ def _compact(table: object) -> str:
 def _json_block(text: str) -> str:
     """JSON that can stand in HTML: no text in it ends the block."""
     return text.replace("<", "\\u003c")
-
-
-def make_page(
-    model: RecurrentLM,
-    tokenizer: Tokenizer,
-    name: str,
-    text: str,
-    *,
-    other: str = "",
-    clamps: Sequence[str] = (),
-    compare: tuple[str, str] | None = None,
-) -> OneFilePage:
-    """The page with a model inside, as one HTML file that needs no network.
-
-    Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        name: what the page calls the model.
-        text: what the page reads first.
-        other: a second text to compare it with.
-        clamps: gates that are held (``"forget=1@5-8"``, ``"layers.1.output~0:0.5@3"``).
-        compare: two next words that are weighed against each other.
-
-    Raises:
-        LensError: a clamp of another kind.
-    """
-    for clamp in clamps:
-        check_clamp(clamp)
-    link = [("model", name), ("text", text)]
-    link += [("other", other), ("view", "two")] if other else []
-    link += [("hold", clamp) for clamp in clamps]
-    link += [("word", word) for word in compare or ()]
-    config = model.config
-    shapes, tiled = config.weight_shapes(), config.tiled_matrices()
-    weights = {key: model.stored[key] for key in shapes}
-    contents = {
-        "config.json": config.to_json().encode(),
-        "model.safetensors": write_weights(weights, shapes, config.dtype, tiled),
-        "tokenizer.json": tokenizer.to_json().encode(),
-    }
-    return OneFilePage(write_page({name: contents}, urlencode(link)))
