@@ -20,7 +20,7 @@ WIDTH = 88
 def reference(package: ModuleType) -> str:
     """Return the page of the names in ``package.__all__``: functions, classes, then errors."""
     public = {name: getattr(package, name) for name in package.__all__ if name[0] != "_"}
-    functions = {name: item for name, item in public.items() if inspect.isfunction(item)}
+    functions = {name: item for name, item in public.items() if inspect.isroutine(item)}
     classes = {name: item for name, item in public.items() if inspect.isclass(item)}
     errors = {name: item for name, item in classes.items() if issubclass(item, Exception)}
     parts = [f"# API reference\n\nThe public names of `{package.__name__}`."]
