@@ -28,7 +28,7 @@ FLOORS = [
     "explain",
     "pretrained",
     "model",
-    "quantize",
+    "quantization",
     "training.settings",
     "training.nn",
     "training.data",

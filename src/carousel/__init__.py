@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from carousel.lens.trace import Trace
     from carousel.predict.next_words import Prediction
     from carousel.predict.session import Session
-    from carousel.quantize import quantize
+    from carousel.quantization import quantize
     from carousel.training.api import resume, train
 
 __version__ = "0.1.0"
@@ -73,7 +73,7 @@ _MODULES = {
     "Prediction": "carousel.predict.next_words",
     "Session": "carousel.predict.session",
     "Trace": "carousel.lens.trace",
-    "quantize": "carousel.quantize",
+    "quantize": "carousel.quantization",
     "resume": "carousel.training.api",
     "train": "carousel.training.api",
 }

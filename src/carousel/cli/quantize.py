@@ -11,7 +11,7 @@ import click
 from carousel.cli.parameters import MODEL, PATH, as_json, force, text_file_options
 
 if TYPE_CHECKING:
-    from carousel.quantize import QuantizationReport
+    from carousel.quantization import QuantizationReport
 
 NUMBER_FORMATS = {"int8": "int8", "bf16": "bfloat16"}
 """The values of ``--to`` and the names of the number formats."""
@@ -54,7 +54,7 @@ def quantize(
 
     from carousel.cli.output import print_facts, print_json
     from carousel.cli.progress import progress_bar
-    from carousel.quantize import quantize as write_quantized
+    from carousel.quantization import quantize as write_quantized
 
     with progress_bar("evaluating") if on else nullcontext() as on_progress:
         report = write_quantized(

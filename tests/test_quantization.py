@@ -7,7 +7,7 @@ from carousel.errors import FolderError, SettingsError, TextError
 from carousel.evaluate import evaluate
 from carousel.model import LanguageModel
 from carousel.pretrained import PRETRAINED, pretrained_models
-from carousel.quantize import quantize
+from carousel.quantization import quantize
 from carousel.storage.number_formats import Tiled, from_tiles, quantize_rows, to_bfloat16
 from carousel.study.stories import tell_stories
 from front_door import parts
@@ -27,7 +27,7 @@ def stories(tmp_path_factory):
 @pytest.mark.parametrize("dtype", TO)
 @pytest.mark.parametrize("name", pretrained_models())
 def test_a_trained_model_keeps_its_perplexity(stories, tmp_path, monkeypatch, name, dtype):
-    monkeypatch.setattr("carousel.quantize.measure_speed", lambda models: [1.0] * len(models))
+    monkeypatch.setattr("carousel.quantization.measure_speed", lambda models: [1.0] * len(models))
     told = quantize(name, tmp_path / "m", dtype, on=[stories])
     after = LanguageModel.load(tmp_path / "m")
     assert (
@@ -40,7 +40,7 @@ def test_a_trained_model_keeps_its_perplexity(stories, tmp_path, monkeypatch, na
 
 @pytest.mark.parametrize("dtype", TO)
 def test_what_is_written_is_the_model_rounded(tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr("carousel.quantize.ROUND_SECONDS", 0.001)
+    monkeypatch.setattr("carousel.quantization.ROUND_SECONDS", 0.001)
     told = quantize("stories-lstm", tmp_path / "m", dtype)
     before, after = LanguageModel.load("stories-lstm"), LanguageModel.load(tmp_path / "m")
     assert after.tokenizer.to_json() == before.tokenizer.to_json()
@@ -67,7 +67,7 @@ def test_what_is_written_is_the_model_rounded(tmp_path, monkeypatch, dtype):
 
 
 def test_what_can_not_be_quantized(tmp_path, monkeypatch):
-    monkeypatch.setattr("carousel.quantize.ROUND_SECONDS", 0.001)
+    monkeypatch.setattr("carousel.quantization.ROUND_SECONDS", 0.001)
     with pytest.raises(SettingsError, match="to bfloat16 or int8, not 'int4'"):
         quantize("stories-rnn", tmp_path / "m", "int4")
     with pytest.raises(SettingsError, match="not 'float32'"):
