@@ -34,7 +34,7 @@ class Suggester:
         if len(before) > len(self.read):
             self.session.feed(before[len(self.read) :])
             self.read = before
-        return self.session.next_words(self.k, prefix or None), prefix
+        return self.session.next_words(self.k, prefix or None, complete=True), prefix
 
     def describe(self, text: str) -> FormattedText:
         """Return the line under the prompt: suggestions with their shares, and unknown words."""
