@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, model_option
+from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, block_option, model_option
 
 
 @click.command()
@@ -28,6 +28,7 @@ from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, model_option
 @click.option("-k", type=WHOLE, default=5, show_default=True, help="Number of words to show.")
 @click.option("--prefix", type=TEXT, metavar="LETTERS", help="The beginning of the next word.")
 @click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
+@block_option
 @as_json
 def predict(
     arguments: Sequence[str],
@@ -36,6 +37,7 @@ def predict(
     k: int,
     prefix: str | None,
     complete: bool,
+    block: str | None,
     as_json: bool,
 ) -> None:
     """Predict the next word, with probabilities.
@@ -43,23 +45,28 @@ def predict(
     Without a text, the text is read from standard input. On a terminal, a prompt opens in which
     suggestions follow as you type.
     """
-    from carousel.cli.arguments import open_model, open_model_only
+    from carousel.cli.arguments import open_model, open_model_only, read_blocked
 
     if lines_file is not None:
         from carousel.cli.predict_lines import predict_lines
 
         opened = open_model_only(arguments, model)
-        predict_lines(opened, lines_file, as_json=as_json, k=k, prefix=prefix, complete=complete)
+        options = {"k": k, "prefix": prefix, "complete": complete}
+        blocked = read_blocked(opened, block)
+        predict_lines(opened, lines_file, as_json=as_json, bad_words=blocked, **options)
         return
     opened, text = open_model(arguments, model)
+    bad_words = read_blocked(opened, block)
     if text is None:
         from carousel.cli.prompt import run_prompt
 
-        run_prompt(opened, k)
+        run_prompt(opened, k, bad_words)
         return
     from carousel.cli.predictions import predict_text
 
-    answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete)
+    answer = predict_text(
+        opened, text, k=k, prefix=prefix, complete=complete, bad_words=bad_words
+    )
     if as_json:
         from carousel.cli.output import print_json
 

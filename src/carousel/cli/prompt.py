@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -19,9 +19,9 @@ from carousel.text.unknown_words import find_unknown_words
 class Suggester:
     """Keeps a session at the last whole word, so that each keystroke reads at most one more."""
 
-    def __init__(self, model: LanguageModel, k: int) -> None:
+    def __init__(self, model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
         self.model, self.k = model, k
-        self.session = model.session()
+        self.session = model.session(bad_words=bad_words)
         self.read = ""
         """The text that the session has read."""
 
@@ -70,9 +70,9 @@ class SuggestionCompleter(Completer):
             )
 
 
-def run_prompt(model: LanguageModel, k: int) -> None:
-    """Read lines until Ctrl-D; Tab takes a suggestion."""
-    suggester = Suggester(model, k)
+def run_prompt(model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
+    """Read lines until Ctrl-D; Tab takes a suggestion. ``bad_words`` are never suggested."""
+    suggester = Suggester(model, k, bad_words)
     prompt: PromptSession[str] = PromptSession(
         completer=SuggestionCompleter(suggester),
         complete_while_typing=False,

@@ -65,9 +65,9 @@ def search_words(
             if spelled and not pending and len(spelled) >= len(start):
                 word = spelled.decode()
                 at_token = tokenizer.kind == "bpe" and is_unspaced(word[-1])
-                more = 0.0 if at_token else np.exp(log_sum_exp(log_p[row, go_on]))
-                if is_blocked is None or not is_blocked(word):
-                    share = float(np.exp(so_far) * max(0.0, 1 - more))
+                more = -np.inf if at_token else min(0.0, float(log_sum_exp(log_p[row, go_on])))
+                if word[0].isalpha() and not (is_blocked and is_blocked(word)):
+                    share = float(np.exp(so_far) * -np.expm1(more))
                     probabilities[word] = probabilities.get(word, 0.0) + share
                 if at_token:
                     continue

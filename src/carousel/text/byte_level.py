@@ -50,4 +50,6 @@ def split_partial(data: bytes) -> tuple[str, bytes] | None:
         text = decoder.decode(data)
     except UnicodeDecodeError:
         return None
-    return text, decoder.getstate()[0]
+    partial = decoder.getstate()[0]
+    # Python takes the beginning of a surrogate for that of a character, and no end of it.
+    return None if b"\xed\xa0" <= partial < b"\xee" else (text, partial)
