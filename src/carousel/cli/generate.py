@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carousel.cli.parameters import COUNT, MODEL, NUMBER, TEXT, WHOLE, as_json, block_option, model_option
+from carousel.cli.parameters import (
+    COUNT,
+    MODEL,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    as_json,
+    block_option,
+    model_option,
+)
 
 if TYPE_CHECKING:
     from carousel.model import LanguageModel
@@ -118,9 +127,7 @@ def generate(
     print_text(opened, text or "", settings, as_json=as_json)
 
 
-def print_text(
-    model: LanguageModel, text: str, settings: dict[str, Any], *, as_json: bool
-) -> None:
+def print_text(model: LanguageModel, text: str, settings: dict[str, Any], *, as_json: bool) -> None:
     """Print a text and its continuation as it comes."""
     from dataclasses import asdict
 

@@ -69,9 +69,7 @@ def check_prompt(model: LanguageModel, text: str, number: int) -> None:
         raise PredictionError(f"prompt {number}: {error}") from None
 
 
-def show_texts(
-    model: LanguageModel, text: str, generated: Sequence[str], *, as_json: bool
-) -> None:
+def show_texts(model: LanguageModel, text: str, generated: Sequence[str], *, as_json: bool) -> None:
     """Print the continuations of one prompt."""
     unknown = note_unknown_words(model.tokenizer, text)
     if as_json:

@@ -64,9 +64,7 @@ def predict(
         return
     from carousel.cli.predictions import predict_text
 
-    answer = predict_text(
-        opened, text, k=k, prefix=prefix, complete=complete, bad_words=bad_words
-    )
+    answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete, bad_words=bad_words)
     if as_json:
         from carousel.cli.output import print_json
 

@@ -77,7 +77,12 @@ def search_words(
             tokens = fitting[key]
             best = tokens[np.argsort(-log_p[row, tokens], kind="stable")[:width]]
             grown += [
-                (so_far + float(log_p[row, t]), spelled + _letters(alphabet, t, length), row, int(t))
+                (
+                    so_far + float(log_p[row, t]),
+                    spelled + _letters(alphabet, t, length),
+                    row,
+                    int(t),
+                )
                 for t in best
             ]
         fitting = {} if length == 0 else fitting

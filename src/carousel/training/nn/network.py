@@ -21,6 +21,7 @@ from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
 from carousel.storage.number_formats import StoredWeight, to_float32
 from carousel.training.nn.dropout import Dropout
+from carousel.training.nn.lines import find_line_ends, read_lines
 from carousel.training.nn.output_layer import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
 from carousel.unroll import initial_state, unroll
 
@@ -207,8 +208,10 @@ class Network(nn.Module):
         sparse = config.tied and config.vocab_size >= SPARSE_MIN_VOCAB and ids.is_cpu
         x = self.dropout(F.embedding(ids, self.embedding.weight, sparse=sparse))
         after: list[State] = []
+        line_ends = {} if config.carry_state else find_line_ends(ids)
         for number, layer in enumerate(self.layers):
-            x, layer_state = layer(x, type(state)(*(part[number : number + 1] for part in state)))
+            layer_state = type(state)(*(part[number : number + 1] for part in state))
+            x, layer_state = read_lines(layer, x, layer_state, line_ends)
             x = self.dropout(x)
             after.append(layer_state)
         if self.projection is not None:
