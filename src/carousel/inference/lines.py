@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def read_lines(
     hidden: list[np.ndarray] = []
     values: dict[str, list[np.ndarray]] = {name: [] for name in record}
     bounds = sorted({0, *starts.tolist(), len(ids)})
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         state = _start_anew(backend, ends[first], state)
         reading = backend.read(ids[first:last], state, record)
         state = reading.state

@@ -1,4 +1,4 @@
-"""How tokens of characters and byte pairs spell words: which can begin one, which can go on with it.
+"""How tokens of characters and byte pairs spell words: which can begin one, which can go on.
 
 A token of byte pairs may end within a character of UTF-8. The bytes of a character that is not
 whole yet are called ``pending`` here.
@@ -40,12 +40,12 @@ class Alphabet:
         self._masks: dict[tuple[str, bytes], np.ndarray] = {}
 
     def begin(self, *, spaced: bool) -> np.ndarray:
-        """The tokens that can begin a word, with the space before it or without one."""
+        """The tokens that can begin a word: with the space before it, or that alone, or without."""
 
         def begins(surface: bytes) -> bool:
             if (surface[:1] == b" ") != spaced:
                 return False
-            return _spells(surface.removeprefix(b" "), first=True)
+            return surface == b" " or _spells(surface.removeprefix(b" "), first=True)
 
         return self._mask("spaced" if spaced else "begin", b"", begins)
 

@@ -55,13 +55,14 @@ def search_words(
     probabilities: dict[str, float] = {}
     begin = alphabet.begin(spaced=tokenizer.kind == "bpe" and not attached)
     scores = logits[None, :]
-    fitting: dict[tuple[bytes, bytes], np.ndarray] = {}
+    fitting: dict[tuple[bytes, bytes | None], np.ndarray] = {}
     for length in range(LONGEST_WORD):
         log_p = log_softmax(scores.astype(np.float64))
         grown: list[tuple[float, bytes, int, int]] = []
         for row, (so_far, spelled) in enumerate(beams):
             pending = pending_bytes(spelled)
-            go_on = alphabet.go_on(pending)
+            # A space may be a token of its own.
+            go_on = alphabet.go_on(pending) if spelled else alphabet.begin(spaced=False)
             if spelled and not pending and len(spelled) >= len(start):
                 word = spelled.decode()
                 at_token = tokenizer.kind == "bpe" and is_unspaced(word[-1])
@@ -71,7 +72,7 @@ def search_words(
                     probabilities[word] = probabilities.get(word, 0.0) + share
                 if at_token:
                     continue
-            key = (start[len(spelled) :], pending)
+            key = (start[len(spelled) :], pending if spelled else None)
             if length == 0 or key not in fitting:
                 fitting[key] = _fitting(alphabet, go_on if length else begin, key[0])
             tokens = fitting[key]
@@ -122,7 +123,8 @@ def _fitting(alphabet: Alphabet, allowed: np.ndarray, rest: bytes) -> np.ndarray
         or rest.startswith(letters)
         for id in ids
     ]
-    return ids[np.array(fits, dtype=bool)]
+    fitting: np.ndarray = ids[np.array(fits, dtype=bool)]
+    return fitting
 
 
 def _letters(alphabet: Alphabet, token: int, length: int) -> bytes:

@@ -27,13 +27,13 @@ export class Alphabet {
   }
 
   /**
-   * The tokens that can begin a word, with the space before it or without one.
+   * The tokens that can begin a word: with the space before it, or that alone, or without.
    * @param {boolean} spaced
    */
   begin(spaced) {
     return this.#select(spaced ? 'spaced' : 'begin', (surface) => {
       if (surface.startsWith(' ') !== spaced) return false;
-      return spells(spaced ? surface.slice(1) : surface, true);
+      return surface === ' ' || spells(spaced ? surface.slice(1) : surface, true);
     });
   }
 

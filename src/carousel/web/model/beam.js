@@ -79,7 +79,8 @@ function grow(beam, alphabet, begin, prefix, width, found, byTokens) {
   const { score, word } = beam;
   const logP = logSoftmax(beam.logits);
   const { text, pending } = splitPartial(word) ?? { text: '', pending: '' };
-  let tokens = begin ?? alphabet.goOn(pending);
+  // A space may be a token of its own.
+  let tokens = begin ?? (word ? alphabet.goOn(pending) : alphabet.begin(false));
   if (word && !pending && word.length >= prefix.length) {
     const atToken = byTokens && isUnspaced(text);
     let further = 0;
