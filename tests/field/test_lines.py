@@ -1,0 +1,156 @@
+"""Each line as a text of its own (``carry_state = false``): names, commands, messages."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from carousel.cli import run
+from carousel.inference.model import RecurrentLM
+from carousel.lens.saliency import LensError, measure_saliency
+from carousel.model import LanguageModel
+from carousel.training.nn.network import Network
+
+TEXTS = {
+    "names": "anna smith\nboris petrov\nchen wei\nanna petrov\n",
+    "commands": "git status\ngit commit -m fix\nls -la\ncd src\n",
+    "messages": "see you soon!\nwhere are you?\nok :-)\n",
+}
+CELLS = ("rnn", "gru", "lstm", "cifg-peephole")
+
+
+@pytest.fixture(params=TEXTS)
+def text(request):
+    return TEXTS[request.param]
+
+
+@pytest.fixture
+def model(make_model, text):
+    return make_model(text=text, layers=2, carry_state=False)
+
+
+def probabilities(predictions):
+    return {p.word: pytest.approx(p.probability, 1e-4) for p in predictions}
+
+
+def test_what_stands_in_earlier_lines_changes_nothing(model, text):
+    *earlier, last = text.rstrip("\n").split("\n")
+    expected = probabilities(model.next_words(last, k=3))
+    assert probabilities(model.next_words("\n".join([*earlier, last]), k=3)) == expected
+    session = model.session()
+    for line in (*earlier, "", last):
+        session.feed(line)
+        if line is not last:
+            session.feed("\n")
+    assert probabilities(session.next_words(k=3)) == expected
+
+
+def test_a_model_that_carries_its_state_does_not_forget(make_model, text):
+    model = make_model(text=text, layers=2)
+    *earlier, last = text.rstrip("\n").split("\n")
+    whole = probabilities(model.next_words("\n".join([*earlier, last]), k=3))
+    assert probabilities(model.next_words(last, k=3)) != whole
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_training_reads_as_prediction_does(make_model, cell, backend):
+    config = make_model(cell, layers=2, carry_state=False).config
+    network = Network(config).eval()
+    model = RecurrentLM(config, network.export(), backend=backend)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(config.vocab_size, size=(30, 4))
+    ids[rng.random(ids.shape) < 0.2] = 1
+    with torch.no_grad():
+        hidden, state = network(torch.from_numpy(ids), network.initial_state(4))
+    reading = model.read(ids, model.initial_state(4))
+    np.testing.assert_allclose(reading.hidden, hidden, atol=1e-5)
+    np.testing.assert_allclose(reading.state.h, state.h, atol=1e-5)
+
+
+def test_it_is_what_torch_makes_of_each_line_alone(make_model):
+    config = make_model(cell="lstm", carry_state=False, text=TEXTS["names"]).config
+    network = Network(config).eval()
+    lstm: nn.LSTM = network.layers[0].fused
+    lines = [[2, 3, 4], [5], [6, 7, 3, 2]]
+    ids = torch.tensor([id for line in lines for id in [1, *line]])[:, None]
+    with torch.no_grad():
+        hidden, _ = network(ids, network.initial_state(1))
+        alone = [lstm(network.embedding(torch.tensor([[1, *line]]).T))[0] for line in lines]
+    np.testing.assert_allclose(hidden, torch.cat(alone), atol=1e-6)
+
+
+@pytest.mark.parametrize("clamp", ["h=0.1@2", "forget~1:0.5", "forget=1@smith"])
+def test_under_a_clamp_the_lines_stay_apart(make_model, clamp):
+    from carousel.lens.clamp_syntax import parse_clamp
+
+    model = make_model(text=TEXTS["names"], carry_state=False)
+    with model.clamp(parse_clamp(clamp)) as held:
+        one = probabilities(held.next_words("smith\nboris", k=3))
+        other = probabilities(held.next_words("petrov\nboris", k=3))
+    # What is held at a word or a place of the first line changes nothing in the second.
+    assert one == other
+
+
+def test_scores_of_lines_add_up(model, text):
+    lines = text.rstrip("\n").split("\n")
+    whole = model.score(text)
+    alone = [model.score(line).log_probability for line in lines]
+    assert whole.log_probability == pytest.approx(sum(alone), rel=1e-5)
+
+
+def test_the_belt_is_emptied_at_the_end_of_a_line(model, text):
+    trace = model.trace(text.rstrip("\n"))
+    for layer in range(2):
+        belt = trace.belt(layer)
+        assert belt.error() < 1e-4
+        end = int(np.flatnonzero(trace.ids == 1)[-1])
+        assert np.abs(belt.luggage_at(-1)[:end]).max() == 0
+
+
+def test_saliency_asks_for_one_line(model, text):
+    with pytest.raises(LensError, match="each line as a text of its own: give one line"):
+        measure_saliency(model.model, model.tokenizer, text)
+
+
+@pytest.mark.slow
+def test_from_training_to_the_folder_and_the_evaluation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    # The second word of a line is the first one of the line before: it is known to who remembers.
+    rng = np.random.default_rng(0)
+    words = "ada bob cyd dan eva fay gus hal".split()
+    firsts = [words[number] for number in rng.integers(8, size=401)]
+    lines = [f"{one} {before}" for before, one in zip(firsts, firsts[1:], strict=False)]
+    (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
+    flags = ["--hidden-size", "24", "--embedding-size", "24", "--epochs", "12", "--threads", "1"]
+    flags += ["--batch-size", "8", "--bptt", "16", "--learning-rate", "0.02"]
+    perplexities = {}
+    for carried in ("true", "false"):
+        folder = f"carried-{carried}"
+        given = ["--out", folder, "--set", f"carry_state={carried}"]
+        assert run(["train", "t.txt", *given, *flags]) == 0
+        capsys.readouterr()
+        config = json.loads((tmp_path / folder / "config.json").read_text())
+        assert config.get("carry_state", True) == (carried == "true")
+        assert run(["evaluate", folder, "t.txt", "--json"]) == 0
+        perplexities[carried] = json.loads(capsys.readouterr().out)["perplexity"]
+    # Three tokens a line, of which one or two are known: 8 ** (1/3) and 8 ** (2/3) at best.
+    assert perplexities["true"] < 2.7
+    assert perplexities["false"] > 3.7
+    model = LanguageModel.load(tmp_path / "carried-false")
+    assert model.config.carry_state is False
+    one, other = (model.next_words(f"{word} ada\nfay", k=8) for word in ("bob", "cyd"))
+    assert probabilities(one) == probabilities(other)
+
+
+@pytest.mark.parametrize("value", ["1", '"yes"', "null"])
+def test_a_damaged_field_is_refused(tmp_path, make_model, value):
+    from carousel.errors import FolderError
+
+    make_model(carry_state=False).save(tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    path.write_text(path.read_text().replace('"carry_state": false', f'"carry_state": {value}'))
+    with pytest.raises(FolderError, match="carry_state must be bool"):
+        LanguageModel.load(tmp_path / "m")
