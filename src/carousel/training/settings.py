@@ -116,7 +116,7 @@ class Settings:
     learning_rate: float = 0.003
     """The highest learning rate. It is reached after warm-up."""
     schedule: str = "cosine"
-    """The learning rate after warm-up: it falls to 0 along a cosine, or stays constant."""
+    """The learning rate after warm-up: cosine (it falls to 0 along a cosine) or constant."""
     weight_decay: float = 0.0
     """Weight decay: decoupled for adamw, an L2 penalty for sgd."""
     warmup: float = 0.02
@@ -124,7 +124,7 @@ class Settings:
     grad_clip: float = 1.0
     """The largest norm of the gradients; larger ones are scaled down. 0 turns this off."""
     averaging: str = "none"
-    """Average the weights over steps: ema (exponentially); nt-asgd (once validation stalls)."""
+    """Averaged weights: none, ema (exponential), or nt-asgd (the mean once validation stalls)."""
     ema_decay: float = 0.999
     """For ema: the part of the average that stays at each step."""
     batch_size: int = 32
