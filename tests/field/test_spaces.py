@@ -15,7 +15,7 @@ from carousel.text.tokenizer import END_OF_LINE, UNKNOWN
 from front_door import read_logits
 
 TEXTS = {
-    "Latin": "the cat sat on the mat\nkrish likes pizza\nthe dog's bowl (red) \"so\" he said\n",
+    "Latin": 'the cat sat on the mat\nkrish likes pizza\nthe dog\'s bowl (red) "so" he said\n',
     "Cyrillic": "книга лежит на столе\nёлка стоит у дома\n",
     "Hindi": "मेरी किताब है\nमेरी कलम है\n",
     "Greek": "ο λόγος του ανθρώπου\nτο βιβλίο\n",

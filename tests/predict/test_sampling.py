@@ -115,14 +115,14 @@ def test_blocked_words_never_come(make_model, kind, script):
 class PLAIN:
     """Words as Unicode cuts them, by the tokenizer of words."""
 
-    library = train_tokenizer("words", ["a"])
+    tokenizer = train_tokenizer("words", ["a"])
 
     @classmethod
     def encode_words(cls, text):
         return [
             line[start:end]
             for line in text.split("\n")
-            for _, start, end in cls.library.encode_with_offsets(line)
+            for _, start, end in cls.tokenizer.encode_with_offsets(line)
         ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,7 @@ def first_words(trace: Trace, count: int) -> Trace:
         None if trace.logits is None else trace.logits[:count],
         trace.model,
         trace.tokenizer,
+        trace.text,
     )
 
 
@@ -149,10 +150,11 @@ def summarize_trace(
         last: how many words at the end are given; None for all.
 
     Returns:
-        ``words``, ``next_words``, and for each of ``layers`` the ``gates`` (mean, spread and units
-        by long name) and the ``belt`` ``[T, T]`` (None without one). Where words are left out,
-        ``words_before`` counts them, and each layer's ``belt_before`` ``[T]`` is what is left of
-        their luggage.
+        ``words``; ``tokens``, what was typed for each, its start and end in the text, and whether
+        it is known (None where the trace does not know its text); ``next_words``; and for each of
+        ``layers`` the ``gates`` (mean, spread and units by long name) and the ``belt`` ``[T, T]``
+        (None without one). Where words are left out, ``words_before`` counts them, and each
+        layer's ``belt_before`` ``[T]`` is what is left of their luggage.
     """
     before = 0 if last is None else max(0, len(trace) - last)
     layers = []
@@ -177,8 +179,12 @@ def summarize_trace(
                 facts["belt_before"] = amounts[:, :before].sum(1).tolist()
         layers.append(facts)
     best = [likeliest_tokens_at(trace, t, k) for t in range(before, len(trace))]
-    guesses = [[guess._asdict() for guess in row] for row in best]
-    summary = {"words": trace.words[before:], "next_words": guesses, "layers": layers}
+    summary = {
+        "words": trace.words[before:],
+        "tokens": [asdict(token) for token in trace.tokens[before:]] if trace.knows_text else None,
+        "next_words": [[guess._asdict() for guess in row] for row in best],
+        "layers": layers,
+    }
     return {**summary, "words_before": before} if before else summary
 
 
