@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from carousel.cli import run
+import carousel
 from carousel.inference.model import RecurrentLM
 from carousel.lens.saliency import LensError, measure_saliency
 from carousel.model import LanguageModel
@@ -116,34 +116,31 @@ def test_saliency_asks_for_one_line(model, text):
         measure_saliency(model.model, model.tokenizer, text)
 
 
-@pytest.mark.slow
-def test_from_training_to_the_folder_and_the_evaluation(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_from_training_to_the_folder_and_the_evaluation(tmp_path):
     # The second word of a line is the first one of the line before: it is known to who remembers.
     rng = np.random.default_rng(0)
     words = ["ada", "bob", "cyd", "dan", "eva", "fay", "gus", "hal"]
     firsts = [words[number] for number in rng.integers(8, size=401)]
     lines = [f"{one} {before}" for before, one in pairwise(firsts)]
-    (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
-    flags = ["--hidden-size", "24", "--embedding-size", "24", "--epochs", "12", "--threads", "1"]
-    flags += ["--batch-size", "8", "--bptt", "16", "--learning-rate", "0.02"]
+    text = tmp_path / "t.txt"
+    text.write_text("\n".join(lines) + "\n")
+    sizes = {"hidden_size": 24, "embedding_size": 24, "batch_size": 8, "bptt": 16}
     perplexities = {}
-    for carried in ("true", "false"):
-        folder = f"carried-{carried}"
-        given = ["--out", folder, "--set", f"carry_state={carried}"]
-        assert run(["train", "t.txt", *given, *flags]) == 0
-        capsys.readouterr()
-        config = json.loads((tmp_path / folder / "config.json").read_text())
-        assert config.get("carry_state", True) == (carried == "true")
-        assert run(["evaluate", folder, "t.txt", "--json"]) == 0
-        perplexities[carried] = json.loads(capsys.readouterr().out)["perplexity"]
+    for carried in (True, False):
+        model = carousel.train(
+            text, carry_state=carried, epochs=12, learning_rate=0.02, threads=1, progress=False,
+            **sizes,
+        )  # fmt: skip
+        model.save(tmp_path / f"carried-{carried}")
+        config = json.loads((tmp_path / f"carried-{carried}" / "config.json").read_text())
+        assert config.get("carry_state", True) == carried
+        loaded = LanguageModel.load(tmp_path / f"carried-{carried}")
+        perplexities[carried] = loaded.evaluate(text).perplexity
     # Of three tokens a line one is the end. Two of 8 words are unknown without a memory of the
     # line before, and one with it: at best 8 ** (2 / 3) = 4.0 and 8 ** (1 / 3) = 2.0.
-    assert perplexities["true"] < 3.3
-    assert perplexities["false"] > 3.6
-    model = LanguageModel.load(tmp_path / "carried-false")
-    assert model.config.carry_state is False
-    one, other = (model.next_words(f"{word} ada\nfay", k=8) for word in ("bob", "cyd"))
+    assert perplexities[True] < 3.3
+    assert perplexities[False] > 3.6
+    one, other = (loaded.next_words(f"{word} ada\nfay", k=8) for word in ("bob", "cyd"))
     assert probabilities(one) == probabilities(other)
 
 

@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from carousel.errors import SettingsError
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import take_sequences
-from carousel.predict.blocked_words import BlockedWords
-from carousel.predict.generation import Continuation
 from carousel.predict.next_words import read_ids
-from carousel.predict.sampling import GenerationSettings
 from carousel.softmax import log_softmax
-from carousel.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from carousel.predict.generation import Continuation
 
 MOST_BEAMS = 256
 
 
-def search_text(
-    model: RecurrentLM,
-    tokenizer: Tokenizer,
-    text: str,
-    num_beams: int,
-    settings: GenerationSettings,
-    blocked: BlockedWords,
-) -> str:
-    """Return the likeliest continuation of ``text`` that a beam of ``num_beams`` texts finds.
+def search_text(model: RecurrentLM, start: Continuation, num_beams: int) -> str:
+    """Return the likeliest text that a beam of ``num_beams`` continuations finds.
 
     A continuation that a stop text ends early is compared by its log-probability a token, as
     transformers does with ``length_penalty=1``.
 
     Args:
         model: the model.
-        tokenizer: its tokenizer.
-        text: what to continue.
+        start: what is continued, and by which rules. Nothing is sampled.
         num_beams: how many continuations are followed.
-        settings: those of ``generate``. Nothing is sampled.
-        blocked: words that never come.
 
     Raises:
         SettingsError: ``num_beams`` is out of its range, or there are settings of sampling.
-        PredictionError: no word of the text is known.
     """
+    settings = start.settings
     if not 1 <= num_beams <= MOST_BEAMS:
         raise SettingsError(f"num_beams must be between 1 and {MOST_BEAMS}, not {num_beams}")
     if (settings.temperature, settings.top_k, settings.top_p) != (1.0, 0, 1.0):
         raise SettingsError(
             "beam search samples nothing: leave out temperature, top_k and top_p, or num_beams"
         )
-    beams = [(0.0, "", Continuation.of_text(tokenizer, text, bad_words=blocked, **vars(settings)))]
-    hidden, state = read_ids(model, tokenizer, beams[0][2].ids)
+    beams = [(0.0, "", start)]
+    hidden, state = read_ids(model, start.tokenizer, start.ids)
     logits = model.logits(hidden)[None]
     ended: list[tuple[float, str]] = []
     while beams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from carousel.errors import SettingsError
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import State, join_sequences, take_sequences
+from carousel.predict.beam_search import search_text
 from carousel.predict.blocked_words import BlockedWords
 from carousel.predict.next_words import block_words, encode_known, read_ids, split_space
 from carousel.predict.sampling import GenerationSettings, TokenRules, sampling_distribution
@@ -56,12 +58,9 @@ def generate(
     ' orders pizza'
     """
     blocked = block_words(tokenizer, bad_words)
-    if num_beams != 1:
-        from carousel.predict.beam_search import search_text
-
-        checked = GenerationSettings(**_as_tuple(settings))
-        return iter([search_text(model, tokenizer, text, num_beams, checked, blocked)])
     continuation = Continuation.of_text(tokenizer, text, seed=seed, bad_words=blocked, **settings)
+    if num_beams != 1:
+        return iter([search_text(model, continuation, num_beams)])
     return _pieces(model, continuation)
 
 
@@ -250,8 +249,6 @@ class Continuation:
 
     def copy(self) -> Continuation:
         """The same continuation at the same place, which goes on on its own."""
-        import copy
-
         copied = copy.copy(self)
         copied.rules = self.rules.copy()
         copied._stream = self._stream.copy()
