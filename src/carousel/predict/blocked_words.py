@@ -67,4 +67,6 @@ def read_blocked_words(tokenizer: Tokenizer, path: str | Path) -> BlockedWords:
 
 
 def _folded(word: str) -> str:
-    return unicodedata.normalize("NFC", word).casefold()
+    """A word as it is compared: in one case, without signs that are not seen."""
+    seen = "".join(sign for sign in word if unicodedata.category(sign) != "Cf")
+    return unicodedata.normalize("NFC", seen).casefold()

@@ -147,7 +147,7 @@ class TokenRules:
                 scores[~self.alphabet.spaced] = -np.inf
             if self.in_blocked_word():
                 # The word must become another one.
-                scores[~self.alphabet.go_on(b"")] = -np.inf
+                scores[~self.alphabet.go_on(self.pending)] = -np.inf
         return scores if np.isfinite(scores.max()) else None
 
     def accept(self, id: int) -> None:
@@ -165,7 +165,7 @@ class TokenRules:
 
     def in_blocked_word(self) -> bool:
         """Whether the text ends in a word that must not stand there."""
-        if not self.blocked or self.alphabet is None or self.pending:
+        if not self.blocked or self.alphabet is None:
             return False
         word = self.tokenizer.normalize(self.tokenizer.split_prefix(self.word)[1])
         return bool(word) and word in self.blocked

@@ -64,7 +64,8 @@ class UnknownWords:
         for number, (inputs, targets) in enumerate(batches, start=first):
             block = torch.cat([inputs[:1], targets])
             rng = np.random.default_rng([self.seed, epoch, number])
-            drawn = rng.random((len(block), columns.stop))[:, columns]
+            # Column by column, so that the first ones are the same however many there are.
+            drawn = rng.random((columns.stop, len(block))).T[:, columns]
             replaced = once[block] & torch.from_numpy(drawn < self.probability)
             block = block.masked_fill(replaced, Tokenizer.unknown_id)
             yield block[:-1], block[1:]
