@@ -158,7 +158,7 @@ def test_what_is_there_is_kept_unless_forced(make_model, tmp_path):
 
 
 def test_formats_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(ConvertError, match="'onnx' can't be imported; these can: pytorch"):
+    with pytest.raises(ConvertError, match="'onnx' can't be imported; these can: pytorch):
         import_model("onnx", "a.onnx", "vocab.txt", tmp_path / "m")
     with pytest.raises(ConvertError, match="'pytorch' can't be exported; these can: onnx"):
         export_model("pytorch", tmp_path / "m", tmp_path / "m.pt")

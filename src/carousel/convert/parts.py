@@ -18,6 +18,27 @@ NOT_IN_MODEL = frozenset(
 """Parts of names that say that a weight belongs to the training, not to the model."""
 
 
+class Adaptive(NamedTuple):
+    """An adaptive softmax; see ``adaptive_softmax``."""
+
+    head: np.ndarray
+    """``[W + N, D]``: the rows of the head's words and of the ``N`` clusters."""
+    bias: np.ndarray | None
+    """``[W + N]``"""
+    tails: tuple[tuple[np.ndarray, np.ndarray], ...]
+    """The two matrices of each cluster, ``[S, D]`` and ``[words, S]``."""
+
+    @property
+    def head_words(self) -> int:
+        """``W``: how many words are in the head."""
+        return len(self.head) - len(self.tails)
+
+    @property
+    def tokens(self) -> int:
+        """``V``: how many words there are."""
+        return self.head_words + sum(len(outer) for _, outer in self.tails)
+
+
 class Ends(NamedTuple):
     """What stands before and after the recurrent layers."""
 
@@ -31,7 +52,9 @@ class Ends(NamedTuple):
     """``[D, P or H]``"""
     projection_bias: np.ndarray | None
     """``[D]``"""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    adaptive: Adaptive | None = None
+    """What takes the place of decoder and bias, where there is one."""
 
 
 def find_ends(
@@ -73,7 +96,7 @@ def find_ends(
     if decoder_name is not None and len(table) == tokens + 1:
         table = table[:tokens]
         notes.append(f"the last row of {table_name} is left out: no token of the vocabulary has it")
-    _check_rows(table, table_name, tokens)
+    check_rows(table, table_name, tokens)
     tied = decoder_name is None or np.array_equal(rest[decoder_name], table)
     if decoder_name is None:
         notes.append(
@@ -161,7 +184,12 @@ def _check_none_left(names: set[str]) -> None:
         )
 
 
-def _check_rows(table: np.ndarray, name: str | None, tokens: int) -> None:
+def check_rows(table: np.ndarray, name: str | None, tokens: int) -> None:
+    """Check that an embedding or decoder has a row for each token.
+
+    Raises:
+        ConvertError: it has more or fewer.
+    """
     if len(table) != tokens:
         raise ConvertError(f"the vocabulary has {tokens} tokens, but {name} has {len(table)} rows")
 

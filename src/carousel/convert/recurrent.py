@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ class Recurrent(NamedTuple):
     """The recurrent layers of a state dict."""
 
     cell: str
-    """rnn, gru or lstm."""
+    """A name in ``CELLS``."""
     layers: list[dict[str, np.ndarray]]
     """``weight_ih`` and so on of each layer, gates in our order."""
     biases: bool
@@ -87,8 +87,33 @@ def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
         for layer in layers
     ]
     outer = _fold_projections(stacked) if "weight_hr" in stacked[0] else None
-    sizes = [layer["weight_hh"].shape[1] for layer in stacked]
+    return make_recurrent(cell, stacked, biases=biases, outer=outer, used=used)
+
+
+def make_recurrent(
+    cell: str,
+    layers: Sequence[Layer],
+    *,
+    biases: bool,
+    outer: np.ndarray | None = None,
+    used: frozenset[str] = frozenset(),
+) -> Recurrent:
+    """A stack of layers, filled up to one size with units that are always zero.
+
+    Args:
+        cell: a name in ``CELLS``.
+        layers: the weights of each layer by name, gates in our order.
+        biases: whether there are biases.
+        outer: ``[P, H]``, what projects the last hidden state.
+        used: the names that the weights had.
+
+    Raises:
+        ConvertError: layers that are not of this cell, or do not follow each other.
+    """
+    _check_widths(cell, layers, biases=biases)
+    sizes = [layer["weight_hh"].shape[1] for layer in layers]
     notes = []
+    stacked = list(layers)
     if len(set(sizes)) > 1:
         notes.append(
             f"the layers have {list_names(map(str, sizes))} units: filled up to {max(sizes)} each "
@@ -103,6 +128,20 @@ def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
             # What reads the layers gets the last one's own units.
             outer = np.eye(sizes[-1], max(sizes), dtype=np.float32)
     return Recurrent(cell, stacked, biases, outer, used, tuple(notes))
+
+
+def _check_widths(cell: str, layers: Sequence[Layer], *, biases: bool) -> None:
+    width = layers[0]["weight_ih"].shape[1]
+    for number, layer in enumerate(layers):
+        hidden = layer["weight_hh"].shape[1]
+        shapes = weight_shapes(CELLS[cell], width, hidden)
+        for name, shape in shapes.items():
+            if (biases or not name.startswith("bias")) and layer[name].shape != shape:
+                raise ConvertError(
+                    f"recurrent layer {number}: {name} has shape {list(layer[name].shape)}, not "
+                    f"{list(shape)}"
+                )
+        width = hidden
 
 
 def _modules(
@@ -170,9 +209,10 @@ def _check_layers(layers: list[dict[str, np.ndarray]]) -> tuple[str, bool]:
 
 def _widen(layer: Layer, size: int, *, first: bool) -> Layer:
     """A layer with units added that are always zero: all that they read and are read by is 0."""
-    gates = len(layer["weight_hh"]) // layer["weight_hh"].shape[1]
+    hidden = layer["weight_hh"].shape[1]
     wide = {}
     for name, weight in layer.items():
+        gates = len(weight) // hidden
         blocks = weight.reshape(gates, -1, *weight.shape[1:])
         padded = _pad(blocks, 1, size).reshape(gates * size, *weight.shape[1:])
         if name == "weight_hh" or (name == "weight_ih" and not first):

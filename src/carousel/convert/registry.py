@@ -8,8 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypedDict, Unpack
 
+from carousel.convert.assemble import Imported
 from carousel.convert.onnx import export_onnx
-from carousel.convert.pytorch import Imported, import_pytorch
+from carousel.convert.pytorch import import_pytorch
 from carousel.errors import ConvertError
 
 
@@ -32,7 +33,7 @@ class ExportOptions(TypedDict, total=False):
     """What an exporter can be told; see ``export_onnx`` for what each means."""
 
     gates: bool
-    dtype: str
+    dtype: str | None
     force: bool
 
 
