@@ -157,12 +157,16 @@ def test_what_is_there_is_kept_unless_forced(make_model, tmp_path):
     assert (tmp_path / "m.onnx").stat().st_size > 1000
 
 
-def test_formats_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(ConvertError, match="'onnx' can't be imported; these can: pytorch):
-        import_model("onnx", "a.onnx", "vocab.txt", tmp_path / "m")
-    with pytest.raises(ConvertError, match="'pytorch' can't be exported; these can: onnx"):
-        export_model("pytorch", tmp_path / "m", tmp_path / "m.pt")
-    assert set(FORMATS) == {"pytorch", "onnx"}
+def test_formats_and_options_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(ConvertError, match="'gguf' can't be imported; these can: pytorch"):
+        import_model("gguf", "a.gguf", "vocab.txt", tmp_path / "m")
+    with pytest.raises(ConvertError, match="'keras' can't be exported; these can: pytorch, onnx"):
+        export_model("keras", tmp_path / "m", tmp_path / "m.keras")
+    with pytest.raises(ConvertError, match="pytorch has no option --gates"):
+        export_model("pytorch", tmp_path / "m", tmp_path / "m.pt", gates=True)
+    with pytest.raises(ConvertError, match="onnx has no option --decoder"):
+        import_model("onnx", "a.onnx", "vocab.txt", tmp_path / "m", decoder="fc")
+    assert FORMATS.keys() >= {"pytorch", "onnx", "keras"}
 
 
 def test_without_the_package_one_line_says_so(make_model, tmp_path, monkeypatch):

@@ -99,12 +99,14 @@ def _to_model(graph: GraphBuilder, config: Config, top_k: int | None, *, gates: 
     from onnx import helper
 
     cell = CELLS[config.cell]
-    state_shape = [config.layers, "B", config.hidden_size]
+    state_shape: list[int | str | None] = [config.layers, "B", config.hidden_size]
     if top_k is None:
         answers = [value("logits", ["T", "B", config.vocab_size])]
     else:
-        shape = ["T", "B", top_k]
-        answers = [value("ids", shape, whole=True), value("log_probs", shape)]
+        answers = [
+            value("ids", ["T", "B", top_k], whole=True),
+            value("log_probs", ["T", "B", top_k]),
+        ]
     points = [
         value(f"layers.{layer}.{name}", ["T", "B", config.hidden_size])
         for layer in range(config.layers if gates else 0)

@@ -51,7 +51,7 @@ class GraphBuilder:
         return helper.make_graph(self.nodes, name, list(inputs), list(outputs), constants)
 
 
-def value(name: str, shape: Sequence[object], *, whole: bool = False) -> Any:
+def value(name: str, shape: Sequence[int | str | None], *, whole: bool = False) -> Any:
     """An input or output of a graph, of float32 or int64.
 
     Args:

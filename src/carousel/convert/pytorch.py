@@ -13,6 +13,7 @@ from carousel.errors import ConvertError, FolderError
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import check_replaceable, write_folder
 
+
 def import_pytorch(
     checkpoint: str | Path,
     vocab: str | Path | None,

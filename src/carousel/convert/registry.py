@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from carousel.convert.assemble import Imported
 from carousel.convert.onnx import export_onnx
+from carousel.convert.onnx_import import import_onnx
 from carousel.convert.pytorch import import_pytorch
 from carousel.errors import ConvertError
 
@@ -57,7 +58,12 @@ FORMATS: Mapping[str, ModelFormat] = MappingProxyType(
                 "a state dict of embedding, nn.RNN/GRU/LSTM and linear layer: .pt, .safetensors",
                 import_model=import_pytorch,
             ),
-            ModelFormat("onnx", "a graph of one step or many: .onnx", export_model=export_onnx),
+            ModelFormat(
+                "onnx",
+                "a graph of embedding, RNN/GRU/LSTM operators and linear layers: .onnx",
+                import_model=import_onnx,
+                export_model=export_onnx,
+            ),
         )
     }
 )
