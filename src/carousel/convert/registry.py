@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from carousel.convert.assemble import Imported
+from carousel.convert.keras import import_keras
 from carousel.convert.onnx import export_onnx
 from carousel.convert.onnx_import import import_onnx
 from carousel.convert.pytorch import import_pytorch
@@ -57,6 +58,11 @@ FORMATS: Mapping[str, ModelFormat] = MappingProxyType(
                 "pytorch",
                 "a state dict of embedding, nn.RNN/GRU/LSTM and linear layer: .pt, .safetensors",
                 import_model=import_pytorch,
+            ),
+            ModelFormat(
+                "keras",
+                "Embedding, SimpleRNN/GRU/LSTM and Dense with softmax: .keras, .h5",
+                import_model=import_keras,
             ),
             ModelFormat(
                 "onnx",
