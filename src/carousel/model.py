@@ -139,8 +139,9 @@ class LanguageModel:
         """
         from carousel.predict.next_words import predict_next
 
-        options = {"complete": complete, "window": window}
-        return predict_next(self.model, self.tokenizer, text, k, prefix, **options)
+        return predict_next(
+            self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
+        )
 
     def generate(
         self,

@@ -31,6 +31,11 @@ from carousel.cli.parameters import PATH, TEXT, as_json, force
     "Tokenizer.to_json). Without it, those in FILE.",
 )
 @click.option("--out", type=PATH, metavar="DIR", required=True, help="The model folder to write.")
+@click.option(
+    "--cell",
+    type=click.Choice(["gru-reset-before"]),
+    help="PyTorch: the cell, where weights don't show it: a GRU with the paper's reset gate.",
+)
 @click.option("--rnn", type=TEXT, metavar="NAME", help="PyTorch: the recurrent module.")
 @click.option("--embedding", type=TEXT, metavar="NAME", help="PyTorch: the embedding.")
 @click.option("--decoder", type=TEXT, metavar="NAME", help="PyTorch: the last linear layer.")
@@ -55,6 +60,7 @@ def import_(
     checkpoint: Path,
     vocab: Path | None,
     out: Path,
+    cell: str | None,
     rnn: str | None,
     embedding: str | None,
     decoder: str | None,
@@ -81,6 +87,7 @@ def import_(
         checkpoint,
         vocab,
         out,
+        cell=cell,
         rnn=rnn,
         embedding=embedding,
         decoder=decoder,

@@ -168,7 +168,8 @@ def _ends(stack: list[KerasLayer], table: np.ndarray) -> Ends:
     dense: list[tuple[np.ndarray, np.ndarray | None]] = []
     last = ""
     for layer in stack:
-        kind, config = layer.kind, layer.config
+        kind: Any = layer.kind
+        config = layer.config
         if kind == "TimeDistributed":
             inner = config.get("layer") or {}
             kind, config = inner.get("class_name"), inner.get("config") or {}

@@ -77,8 +77,10 @@ def read_keras_vocabulary(
     if known is None or tokens is not None:
         if path is None:
             raise ConvertError("its TextVectorization cuts text by a function of its own")
-        names = dict(tokens=tokens, lowercase=lowercase, eol=eol, unk=unk)
-        return read_vocabulary(path, **names, add_eol=eol is None and not _ends_lines(table))
+        add_eol = eol is None and not _ends_lines(table)
+        return read_vocabulary(
+            path, tokens=tokens, lowercase=lowercase, eol=eol, unk=unk, add_eol=add_eol
+        )
     return _to_vocabulary(known, rows, masked=masked, eol=eol, unk=unk)
 
 

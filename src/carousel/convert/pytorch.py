@@ -19,6 +19,7 @@ def import_pytorch(
     vocab: str | Path | None,
     out: str | Path,
     *,
+    cell: str | None = None,
     rnn: str | None = None,
     embedding: str | None = None,
     decoder: str | None = None,
@@ -43,6 +44,8 @@ def import_pytorch(
         vocab: the tokens in the order of the embedding's rows; see ``read_vocabulary``. None for
             those that lie in the checkpoint itself.
         out: the model folder to write.
+        cell: ``gru-reset-before`` for a GRU whose reset gate acts before the product, as in the
+            paper, which weights don't show.
         rnn: the recurrent module's name, where the parts can't be told.
         embedding: the embedding's.
         decoder: the last linear layer's.
@@ -74,7 +77,7 @@ def import_pytorch(
         add_eol=add_eol,
     )
     try:
-        recurrent = find_recurrent(weights, rnn)
+        recurrent = find_recurrent(weights, rnn, cell)
         ends = find_ends(
             weights,
             recurrent,

@@ -13,12 +13,14 @@ from carousel.convert.keras import import_keras
 from carousel.convert.onnx import export_onnx
 from carousel.convert.onnx_import import import_onnx
 from carousel.convert.pytorch import import_pytorch
+from carousel.convert.pytorch_export import export_pytorch
 from carousel.errors import ConvertError
 
 
 class ImportOptions(TypedDict, total=False):
     """What an importer can be told; see ``import_pytorch`` for what each means."""
 
+    cell: str | None
     rnn: str | None
     embedding: str | None
     decoder: str | None
@@ -58,6 +60,7 @@ FORMATS: Mapping[str, ModelFormat] = MappingProxyType(
                 "pytorch",
                 "a state dict of embedding, nn.RNN/GRU/LSTM and linear layer: .pt, .safetensors",
                 import_model=import_pytorch,
+                export_model=export_pytorch,
             ),
             ModelFormat(
                 "keras",
