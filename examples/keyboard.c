@@ -20,15 +20,15 @@ static void check(carousel_status status) {
 }
 
 /* Prints a token. It comes from a file: control characters must not reach the terminal. */
-static void print_token(const carousel_model *model, int64_t token) {
-  const char *text;
+static void print_token(const carousel_model* model, int64_t token) {
+  const char* text;
   size_t length;
   check(carousel_token(model, token, &text, &length));
   for (size_t n = 0; n < length; ++n) putchar(iscntrl((unsigned char)text[n]) ? '?' : text[n]);
 }
 
 /* Reads the whole words of a text into the state. */
-static void read_words(const carousel_model *model, const char *text, float *state, size_t size) {
+static void read_words(const carousel_model* model, const char* text, float* state, size_t size) {
   int64_t tokens[LONGEST_LINE];
   size_t count;
   check(carousel_encode(model, text, tokens, LONGEST_LINE, &count));
@@ -36,13 +36,13 @@ static void read_words(const carousel_model *model, const char *text, float *sta
 }
 
 /* Prints the likeliest words after a state, which start with `prefix`. */
-static void suggest(const carousel_model *model, const float *state, size_t size,
-                    const char *prefix) {
+static void suggest(const carousel_model* model, const float* state, size_t size,
+                    const char* prefix) {
   int64_t tokens[SUGGESTIONS];
   float probabilities[SUGGESTIONS];
   size_t count;
-  check(carousel_next_words(model, state, size, prefix, SUGGESTIONS, tokens, probabilities,
-                            &count));
+  check(
+      carousel_next_words(model, state, size, prefix, SUGGESTIONS, tokens, probabilities, &count));
   for (size_t n = 0; n < count; ++n) {
     printf("%s", n ? " | " : "");
     print_token(model, tokens[n]);
@@ -51,8 +51,8 @@ static void suggest(const carousel_model *model, const float *state, size_t size
   printf("\n");
 }
 
-int main(int argc, char **argv) {
-  carousel_model *model;
+int main(int argc, char** argv) {
+  carousel_model* model;
   const int64_t end_of_line = CAROUSEL_END_OF_LINE;
   char line[LONGEST_LINE];
   if (argc != 2) {
@@ -61,12 +61,12 @@ int main(int argc, char **argv) {
   }
   check(carousel_open(argv[1], &model));
   const size_t size = carousel_state_size(model);
-  float *state = calloc(size, sizeof *state);
+  float* state = calloc(size, sizeof *state);
   if (!state) return 1;
   while (fgets(line, sizeof line, stdin)) {
     line[strcspn(line, "\r\n")] = '\0';
-    char *space = strrchr(line, ' ');
-    char *prefix = space ? space + 1 : line; /* the word that is being typed */
+    char* space = strrchr(line, ' ');
+    char* prefix = space ? space + 1 : line; /* the word that is being typed */
     memset(state, 0, size * sizeof *state);
     check(carousel_step(model, &end_of_line, 1, state, size));
     const char first = *prefix;

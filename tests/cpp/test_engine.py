@@ -18,7 +18,8 @@ def test_the_engine_by_hand(cpp_build):
 
 @pytest.mark.skipif(shutil.which("clang-format") is None, reason="clang-format is missing")
 def test_the_sources_are_formatted():
-    command = ["clang-format", "--dry-run", "--Werror", *SOURCES]
+    examples = (ROOT / "examples").glob("*.c")
+    command = ["clang-format", "--dry-run", "--Werror", *SOURCES, *examples]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
