@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from carousel.errors import FolderError
 from carousel.text.detokenizer import detokenize
+from carousel.text.tokenizer_json import build_library
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as LibraryTokenizer
@@ -190,26 +191,19 @@ class Tokenizer:
         Raises:
             FolderError: the text is no tokenizer, or not one that Carousel made.
         """
-        from tokenizers import Tokenizer as LibraryTokenizer
-
         try:
             table = json.loads(text)
-            library = LibraryTokenizer.from_str(text)
-        # The library raises a bare Exception for whatever it can't read.
-        except Exception as error:
+        except (ValueError, RecursionError) as error:
             raise FolderError(f"{where} is not a tokenizer: {_first_line(error)}") from None
         kind = kind_of(table)
-        vocab = library.get_vocab()
-        if (
-            kind is None
-            or table.get("added_tokens")
-            or sorted(vocab.values()) != list(range(len(vocab)))
-            or (vocab.get(UNKNOWN), vocab.get(END_OF_LINE)) != (0, 1)
-        ):
-            raise FolderError(f"{where} is a tokenizer, but not one that Carousel made")
-        # A text is read whole, whatever a file from elsewhere says.
-        library.no_truncation()
-        library.no_padding()
+        try:
+            if kind is None:
+                raise ValueError("its pre_tokenizer")
+            library = build_library(table, kind, (UNKNOWN, END_OF_LINE))
+        except ValueError as error:
+            raise FolderError(
+                f"{where} is not a tokenizer that Carousel made: {_first_line(error)}"
+            ) from None
         return cls(library, kind, "Lowercase" in json.dumps(table.get("normalizer")))
 
 
@@ -268,6 +262,8 @@ def kind_of(table: Any) -> str | None:
     pre_tokenizer = pre_tokenizer if isinstance(pre_tokenizer, dict) else {}
     pattern = pre_tokenizer.get("pattern")
     pattern = pattern.get("Regex") if isinstance(pattern, dict) else None
+    if not isinstance(pattern, str | None):
+        return None
     kinds = {
         ("ByteLevel", None): "bpe",
         ("WhitespaceSplit", None): "whitespace",
