@@ -19,6 +19,7 @@ from carousel.text.printable import printable_text
 
 BUG, BAD_INPUT = 1, 2
 """Exit codes."""
+NO_MEMORY = "there is not enough memory for this"
 LONGEST_NAME = 120
 """Characters of a file's name that an error shows."""
 
@@ -47,13 +48,16 @@ def run(arguments: Sequence[str]) -> int:
     except CarouselError as error:
         return _complain(str(error), BAD_INPUT)
     except MemoryError:
-        return _complain("there is not enough memory for this", BAD_INPUT)
+        return _complain(NO_MEMORY, BAD_INPUT)
     except OSError as error:
         return _complain_of_system(error)
     except RuntimeError as error:
-        if "can't start new thread" not in str(error):
-            return _complain_of_bug(error)
-        return _complain("the system allows no more threads: raise its limit", BAD_INPUT)
+        # Python and PyTorch have no errors of their own for these.
+        if "can't start new thread" in str(error):
+            return _complain("the system allows no more threads: raise its limit", BAD_INPUT)
+        if "allocate memory" in str(error) or "out of memory" in str(error):
+            return _complain(NO_MEMORY, BAD_INPUT)
+        return _complain_of_bug(error)
     except Exception as error:
         return _complain_of_bug(error)
     except BaseException as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from carousel.errors import FolderError
 from carousel.text.detokenizer import detokenize
+from carousel.text.library_threads import prepare_library_threads
 from carousel.text.tokenizer_json import build_library
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Tokenizer:
         r"""The ids of ``text``, of any length; each "\n" inside is the end-of-line token."""
         if self.kind == "chars":
             return self._encode_characters(text)
+        prepare_library_threads()
         encodings = self._library.encode_batch_fast(text.split("\n"), add_special_tokens=False)
         ids: list[int] = []
         for encoding in encodings:

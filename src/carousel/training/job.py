@@ -273,12 +273,20 @@ def _make_network(
     if falls_back_to_full(softmax, config):
         reporter.print(f"{vocab_size:,} kinds of tokens are few: the softmax is full")
     torch.manual_seed(settings.seed)
-    network = Network(
-        config,
-        settings.dropout,
-        embedding_std=settings.embedding_std,
-        sampled=softmax == "sampled",
-    ).to(device)
+    try:
+        network = Network(
+            config,
+            settings.dropout,
+            embedding_std=settings.embedding_std,
+            sampled=softmax == "sampled",
+        ).to(device)
+    except RuntimeError as error:  # PyTorch has no error of its own for it
+        if "memory" not in str(error):
+            raise
+        raise SettingsError(
+            f"a model of {config.parameters:,} parameters does not fit in the memory of {device}: "
+            f"choose a smaller hidden_size"
+        ) from None
     network.precision = choose_precision(settings.precision, device)
     reporter.print(
         f"{config.parameters:,} parameters, {vocab_size:,} kinds of tokens, "
