@@ -101,7 +101,10 @@ def complain_of_signal(message: str, number: int) -> int:
 
 def _complain(message: str, code: int) -> int:
     line = printable_text(" ".join(message.split()))
-    print(f"carousel: {line}", file=sys.stderr)
+    try:
+        print(f"carousel: {line}", file=sys.stderr, flush=True)
+    except OSError:  # standard error is full or closed: the exit code must do
+        discard_output(sys.stderr)
     return code
 
 

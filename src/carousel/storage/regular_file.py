@@ -74,7 +74,7 @@ def read_text(path: Path, max_bytes: int) -> str:
         with open_regular(path) as file:
             return read_all(file, str(path), max_bytes).decode()
     except UnicodeDecodeError:
-        raise FolderError(f"{path} is not UTF-8 text") from None
+        raise FolderError(f"{path} can't be read: it is not UTF-8 text") from None
     except OSError as error:
         if isinstance(error, FolderError):
             raise

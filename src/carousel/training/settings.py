@@ -231,7 +231,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     path = Path(name)
     shipped = resources.files("carousel.training") / "recipes"
     try:
-        if path.suffix == ".toml" or path.is_file():
+        if path.exists() and (path.suffix == ".toml" or path.is_file()):
             text = read_text(path, MAX_RECIPE_BYTES)
         else:
             text = (shipped / f"{name}.toml").read_text(encoding="utf-8")
