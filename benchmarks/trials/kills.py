@@ -105,19 +105,19 @@ class _Training:
         pairs = [word for pair in SETTINGS.split() for word in ("--set", pair)]
         self.command = ["train", str(self.text), *pairs]
         self.whole = base / "whole"
+        begin = time.monotonic()
         process = start(run_quietly, [*self.command, "--out", str(self.whole)])
         process.join()
-        self.ends = 0
+        self.seconds = time.monotonic() - begin
 
     def kill_once(self, budget: Budget, tally: Tally) -> None:
-        run_folder = self.model.with_name("m.run")
-        resumed = (run_folder / "run.json").exists() and any(run_folder.glob("step-*"))
+        run_folder, resumed = self.model.with_name("m.run"), self._can_resume()
         existed = self.model.exists()
         words = ["train", "--resume", str(self.model)]
         if not resumed:
             words = [*self.command, "--out", str(self.model), "--force"]
         process = start(run_quietly, words)
-        writing = kill(process, [self.model.parent, run_folder], budget, 1.5)
+        writing = kill(process, [self.model.parent, run_folder], budget, 0.8 * self.seconds)
         kind = ("resuming" if resumed else "training") + (", while writing" if writing else "")
         if process.exitcode == 0:
             tally.add("training to the end", self._differs())
@@ -131,13 +131,16 @@ class _Training:
 
     def finish(self, tally: Tally) -> None:
         """Let the last run end: its weights are those of one that nobody touched."""
-        if (self.model.with_name("m.run")).exists():
+        if self._can_resume():
             process = start(run_quietly, ["train", "--resume", str(self.model)])
             process.join()
             tally.add(
                 "training to the end",
                 self._differs() if process.exitcode == 0 else f"exit code {process.exitcode}",
             )
+
+    def _can_resume(self) -> bool:
+        return any(self.model.with_name("m.run").glob("step-*"))
 
     def _differs(self) -> str | None:
         ours, theirs = (carousel.load(path).model.weights for path in (self.model, self.whole))
@@ -157,7 +160,15 @@ class _Writing:
         source.save(self.out)
         if kind == "quantizing":
             self.commands = [
-                ["quantize", str(base / "source"), "--to", number, "--out", str(self.out), "--force"]
+                [
+                    "quantize",
+                    str(base / "source"),
+                    "--to",
+                    number,
+                    "--out",
+                    str(self.out),
+                    "--force",
+                ]
                 for number in ("int8", "bf16")
             ]
         else:

@@ -183,7 +183,7 @@ def _replay(base: Path, budget: Budget, tally: Tally, scenario: Any, seconds: fl
     for cut, start in cuts:
         if budget.left() < end:
             break
-        newest = max((recorder.last_sync(folder, cut) for folder in recorder.synced_folders))
+        newest = max(recorder.last_sync(folder, cut) for folder in recorder.synced_folders)
         if start < newest:
             continue  # that moment was on the disk already
         orders = {"names in order": lambda folder, start=start: start}
