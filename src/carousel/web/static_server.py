@@ -6,33 +6,11 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from carousel.web.one_file import MODEL_FILES
-
-CONTENT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".json": "application/json; charset=utf-8",
-    ".safetensors": "application/octet-stream",
-}
-
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' blob: data:; worker-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
+from carousel.web.page_files import HEADERS, compress, content_type, read_page
 
 
 class StaticServer(ThreadingHTTPServer):
@@ -94,9 +72,13 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404, "There is no such file")
             return
-        suffix = Path(path).suffix if path != "/" else ".html"
         self.send_response(200)
-        self.send_header("Content-Type", CONTENT_TYPES[suffix])
+        self.send_header("Content-Type", content_type(path))
+        if not path.endswith(".safetensors"):  # weights hardly get smaller
+            self.send_header("Vary", "Accept-Encoding")
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                content = compress(content)
+                self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if body:
@@ -123,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
             return json.dumps({"models": list(self.models)}).encode()
         if parts[0] == "models" and len(parts) == 3:
             return self._read_model(parts[1], parts[2])
-        return _read_page(parts if path != "/" else ["index.html"])
+        return read_page(path, self.models)
 
     def _read_model(self, name: str, file: str) -> bytes | None:
         folder = self.models.get(name)
@@ -134,17 +116,3 @@ class _Handler(BaseHTTPRequestHandler):
             return (folder / file).read_bytes()
         except OSError:
             return None
-
-
-def _read_page(parts: list[str]) -> bytes | None:
-    """A file of the page; None for whatever is no file of it.
-
-    Each part is looked up among the names that are there, so that no path leads out.
-    """
-    here: Traversable = files("carousel.web")
-    for part in parts:
-        found = [entry for entry in here.iterdir() if entry.name == part] if here.is_dir() else []
-        if not found:
-            return None
-        here = found[0]
-    return here.read_bytes() if here.is_file() and Path(here.name).suffix in CONTENT_TYPES else None
