@@ -12,7 +12,7 @@ import { actionsOf } from './actions.js';
 import { icon, measure } from './views/parts.js';
 
 const NARROW = 720, GUTTER = 126;
-const SPOKEN_AFTER = 500, LINK_AFTER = 300, DIMMED_AFTER = 150, PLAY_EVERY = 450, SWEEP_AFTER = 120;
+const SPOKEN_AFTER = 500, LINK_AFTER = 300, DIMMED_AFTER = 150, PLAY_EVERY = 450, SWEEP_AFTER = 120, SWEEP_AFTER_KEY = 500;
 
 /** @typedef {import('./state.js').State} State */
 
@@ -134,7 +134,7 @@ export class App {
       return;
     }
     this.paint();
-    this.#later('sweep', this.frame.sweep ? SWEEP_AFTER : 0, () => this.#readSweep());
+    this.#later('sweep', this.ui.typing ? SWEEP_AFTER_KEY : this.frame.sweep ? SWEEP_AFTER : 0, () => this.#readSweep());
     this.#later('speak', SPOKEN_AFTER, () => { const live = document.getElementById('live'); if (live && live.textContent !== this.frame.said) live.textContent = this.frame.said; });
   }
 

@@ -54,8 +54,8 @@ def read_page(path: str, models: Mapping[str, Path]) -> bytes | None:
     Returns:
         the file's content; None for whatever is no file of the page.
 
-    >>> read_page("/words.json", {})[:12]
-    b'{\\n "title": '
+    >>> read_page("/page.js", {})[:22]
+    b'// geometry/columns.js'
     >>> read_page("/../pyproject.toml", {}) is None
     True
     """

@@ -36,7 +36,7 @@ const MANY = 8;
 const strengthsOf = (steps) => Float64Array.from({ length: 2 * steps + 1 }, (_, index) => index / steps - 1);
 const FINE = strengthsOf(20), COARSE = strengthsOf(2);
 /** Milliseconds for one reading above which a drag follows the curve instead. */
-const SLOW = 80;
+const SLOW = 50;
 
 /** A model that is open, under its name. @typedef {{name: string, reader: Reader, config: import('./types.js').Config}} Model */
 
@@ -142,9 +142,10 @@ export class Readings {
       const trace = await reader.trace(ids);
       this.pace ||= (performance.now() - start) / tokens.length;
       const side = await this.#side(reader, trace, layer, cursor, T);
-      const pair = await pairOf(reader, state, side, tokens);
+      const last = cursor === tokens.length - 1 ? side.next : await reader.nextWords(trace, tokens.length - 1, { k: MANY });
+      const pair = side.next.length ? pairOf(reader, state, last, tokens) : null;
       await this.#compare(reader, side, pair, cursor);
-      this.plain = { key, side, pair, suggestions: await suggestions(model, state, tokens, side.trace) };
+      this.plain = { key, side, pair, suggestions: await suggestions(model, state, tokens, trace, last) };
     }
     return this.plain;
   }
@@ -237,17 +238,14 @@ export function idOf(reader, word) {
 /**
  * The two next words to tell apart: those that were chosen, or else the likeliest at the text's
  * end and the likeliest other one that stands in the text.
- * @param {Reader} reader @param {State} state @param {Side} side @param {Token[]} tokens
- * @returns {Promise<readonly [string, string] | null>}
+ * @param {Reader} reader @param {State} state @param {Prediction[]} next after the text's end @param {Token[]} tokens
+ * @returns {readonly [string, string] | null}
  */
-async function pairOf(reader, state, side, tokens) {
-  if (!side.next.length) return null;
+function pairOf(reader, state, next, tokens) {
   if (state.compare) {
     const [a, b] = state.compare;
     if (a !== b && idOf(reader, a) !== null && idOf(reader, b) !== null) return [reader.tokenizer.normalize(a), reader.tokenizer.normalize(b)];
   }
-  const last = tokens.length - 1;
-  const next = await reader.nextWords(side.trace, last, { k: MANY });
   const words = tokens.map((token) => reader.tokenizer.show(token.id));
   const candidates = next.filter((one) => idOf(reader, one.word) !== null);
   if (candidates.length < 2) return null;
@@ -279,15 +277,15 @@ async function allLikeliest(reader, side) {
 
 /**
  * What may come next, and what the text would be with it.
- * @param {Model} model @param {State} state @param {Token[]} tokens @param {Trace} trace
+ * @param {Model} model @param {State} state @param {Token[]} tokens @param {Trace} trace @param {Prediction[]} last after the text's end
  */
-async function suggestions({ reader }, state, tokens, trace) {
+async function suggestions({ reader }, state, tokens, trace, last) {
   const { tokenizer } = reader;
   const typed = state.text;
   const [head, half] = tokenizer.splitPrefix(typed);
   const ended = half === '' || !tokenizer.wholeWords || tokens.at(-1)?.end === typed.length;
   const prefix = ended ? '' : half;
-  const next = await reader.nextWords(trace, trace.length - 1, { k: 5, prefix });
+  const next = prefix || !last.length ? await reader.nextWords(trace, trace.length - 1, { k: 5, prefix }) : last.slice(0, 5);
   return next.map((one) => {
     const space = prefix || !typed || typed.endsWith(' ') || !tokenizer.wholeWords ? '' : ' ';
     const text = prefix ? head + one.word : typed + space + one.word;

@@ -50,8 +50,8 @@ def without_comments(text: str) -> str:
     Args:
         text: the module's text.
 
-    >>> without_comments("// why\\nconst a = 1;\\n\\n/** @type {number} */\\nlet b;\\n")
-    'const a = 1;\\nlet b;\\n'
+    >>> without_comments("/** Why. */ const a = 1;")
+    ' const a = 1;'
     """
     return BLANK.sub("", COMMENT.sub("", text))
 
