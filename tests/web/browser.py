@@ -9,15 +9,18 @@ from threading import Thread
 import pytest
 
 import carousel
+from carousel.pretrained import pretrained_models
 from carousel.web.static_server import StaticServer
 
 STORIES = ("stories-lstm", "stories-gru", "stories-rnn")
+MODELS = (*STORIES, *sorted(set(pretrained_models()) - set(STORIES)))
+"""The models that come with the package; the first one is opened."""
 SWITCH = "krish likes pizza but his friend likes burger so his friend orders"
 
 
 def story_folders() -> dict[str, Path]:
     """The shipped models' folders."""
-    return {name: carousel.load(name).path for name in STORIES}
+    return {name: carousel.load(name).path for name in MODELS}
 
 
 @contextmanager
