@@ -228,18 +228,6 @@ def test_units_that_carry_a_word(visit):
     )
 
 
-@pytest.mark.parametrize("width", [320, 390, 720, 768, 1024, 1440])
-@pytest.mark.parametrize("view", ["cell", "gates", "units", "decision", "two", "models"])
-def test_nothing_scrolls_sideways(width, view, browser, address):
-    visit = Visit(browser, address, size=(width, 844))
-    visit.open(
-        link(SWITCH, hold="forget=1@5-8", span="5-8", view=view, other=SAME, step=3), words=WORDS
-    )
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
-    visit.page.close()
-    assert visit.complaints == []
-
-
 def test_a_tapped_word_opens_a_sheet_of_sliders(browser, address):
     visit = Visit(browser, address, size=(390, 844), has_touch=True, is_mobile=True)
     visit.open(link(SAME, word=["pizza", "burger"]), words=len(SAME.split()))

@@ -200,25 +200,34 @@ def test_targets_are_large_enough(width, least, browser, address):
     visit.page.close()
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1440])
-@pytest.mark.parametrize("view", ["cell", "gates", "decision", "models"])
-def test_labels_do_not_overlap(width, view, browser, address):
-    visit = Visit(browser, address, size=(width, 900))
-    link = {"text": SWITCH, "hold": "forget=1@5-8", "span": "5-8", "view": view, "step": 3}
-    visit.open(urlencode(link), words=12)
-    overlaps = visit.page.evaluate(
-        """() => [...document.querySelectorAll('svg')].flatMap((svg) => {
-          const labels = [...svg.querySelectorAll('text')].map((node) =>
-            [node.textContent, node.getBoundingClientRect()]).filter(([text]) => text.trim());
-          return labels.flatMap(([a, one], index) => labels.slice(index + 1)
-            .filter(([, other]) =>
-              Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1.5
-              && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 4)
-            .map(([b]) => `${svg.getAttribute('class')}: ${a} / ${b}`));
-        })"""
-    )
-    assert overlaps == []
+OVERLAPS = """
+() => [...document.querySelectorAll('svg')].flatMap((svg) => {
+  const labels = [...svg.querySelectorAll('text')].map((node) =>
+    [node.textContent, node.getBoundingClientRect()]).filter(([text]) => text.trim());
+  return labels.flatMap(([a, one], index) => labels.slice(index + 1)
+    .filter(([, other]) =>
+      Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1.5
+      && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 4)
+    .map(([b]) => `${svg.getAttribute('class')}: ${a} / ${b}`));
+})
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "scale"), [(320, 1), (390, 1), (720, 2), (768, 1), (1024, 1), (1440, 1)]
+)
+def test_nothing_scrolls_sideways_and_no_labels_overlap(width, scale, browser, address):
+    """At every width, and at 200% of a window of 1440 (which leaves 720 pixels of the page)."""
+    visit = Visit(browser, address, size=(width, 900 // scale), device_scale_factor=scale)
+    for view in ("cell", "gates", "units", "decision", "two", "models"):
+        link = {"text": SWITCH, "hold": "forget=1@5-8", "span": "5-8", "view": view, "step": 3}
+        visit.open(urlencode(link | {"other": "krish likes soup"}), words=12)
+        visit.page.wait_for_selector("#panel > *", state="attached")
+        visit.settle()
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, view
+        assert visit.page.evaluate(OVERLAPS) == [], view
     visit.page.close()
+    assert visit.complaints == []
 
 
 def test_nothing_moves_where_that_is_asked_for(browser, address):

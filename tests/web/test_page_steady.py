@@ -141,6 +141,63 @@ def test_2001_words_are_2000_and_a_line(visit):
     )
 
 
+def test_2000_words_fit_into_200_megabytes(visit):
+    words = (SWITCH.split() * 167)[:2000]
+    link = {"text": " ".join(words), "span": "1000-1003", "hold": "forget=1@1000-1003"}
+    visit.open(urlencode(link), words=2000)
+    visit.page.wait_for_selector(".response", state="attached")
+    # What V8 holds, the arrays of traces and weights with it.
+    used = visit.page.evaluate("performance.memory.usedJSHeapSize")
+    assert 5e6 < used < 200e6
+
+
+RANDOM_STATES = r"""
+async (count) => {
+  const { decode, fromHash, toHash } = await import('/state.js');
+  const { app } = document.querySelector('carousel-top').reading;
+  let seed = 7;
+  const below = (most) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * most);
+  };
+  const one = (list) => list[below(list.length)];
+  const words = ['krish', 'likes', 'pizza', 'so', 'zebra', '<b>', '\u202e', "don't", '\u{1f355}'];
+  const views = ['cell', 'gates', 'units', 'decision', 'two', 'models'];
+  const clamps = ['forget=1', 'layers.3.input~0:0.35', 'output:3,5-7=0', 'update~1:0.5', 'x=9'];
+  const lost = [];
+  for (let n = 0; n < count; n++) {
+    const asked = new URLSearchParams({ model: one(app.models), view: one(views) });
+    asked.set('text', Array.from({ length: below(30) }, () => one(words)).join(' '));
+    const at = below(40);
+    for (let k = below(3); k > 0; k--) asked.append('hold', `${one(clamps)}@${at}-${at + k}`);
+    if (below(2)) asked.set('at', below(40));
+    if (below(2)) asked.set('span', `${at}-${at + below(9)}`);
+    if (below(2)) ['word', 'word'].forEach((name) => asked.append(name, one(words)));
+    if (below(2)) asked.set('unit', below(200) - 2);
+    if (below(2)) asked.set('other', one(words));
+    if (below(3) === 0) asked.set('units', `${below(9)},${10 + below(99)}`);
+    const hash = await toHash(app.fitting(decode(asked.toString())));
+    app.store.commit(app.fitting(await fromHash(hash)));
+    await new Promise((done) => requestAnimationFrame(done));
+    if ((await toHash(app.store.present)) !== hash) lost.push(hash);
+    for (let k = 0; n % 50 === 0 && k < 300 && app.frame.state !== app.store.present; k++)
+      await new Promise((done) => setTimeout(done, 20));
+    if (n % 50 === 0 && app.frame.state !== app.store.present) lost.push(`not read: ${hash}`);
+  }
+  return lost;
+}
+"""
+
+
+@pytest.mark.slow
+def test_500_random_states_go_from_link_to_page_to_link(visit):
+    visit.open(words=12)
+    visit.page.set_default_timeout(60_000)
+    assert visit.page.evaluate(RANDOM_STATES, 500) == []
+    visit.settle()
+    assert visit.page.inner_text("#message") == ""
+
+
 def test_broken_folders_are_one_line(browser, tmp_path):
     good = carousel.load("stories-lstm").path
     folders = {"good": good}
