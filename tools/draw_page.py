@@ -28,7 +28,7 @@ TOUR = loads((WEB / "tour.json").read_text("utf-8"))
 
 PICTURES = {
     "page.png": ("light", TOUR["steps"][2]["guess"]["link"]),
-    "page-dark.png": ("dark", TOUR["first"]),
+    "page-dark.png": ("dark", TOUR["steps"][2]["guess"]["link"]),
 }
 """By file: the theme, and what the page shows."""
 WIDE, NARROW = (1440, 900), (390, 844)

@@ -23,10 +23,19 @@ def story_folders() -> dict[str, Path]:
     return {name: carousel.load(name).path for name in MODELS}
 
 
+def percent(share):
+    """As the page prints a probability."""
+    if share >= 0.9995:
+        return "100%"
+    if share < 0.0005:
+        return "0%" if share <= 0 else "<0.1%"
+    return f"{share * 100:.1f}%" if share > 0.99 or share < 0.01 else f"{round(share * 100)}%"
+
+
 @contextmanager
-def served(models):
+def served(models, arguments=None):
     """A server of the page with these model folders; gives its address."""
-    server = StaticServer(models)
+    server = StaticServer(models, arguments=arguments)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.address

@@ -13,8 +13,7 @@ import pytest
 import carousel
 from carousel.draw.svg.belt import HEIGHT
 from carousel.web.page_files import read_page
-from web.browser import SWITCH, Visit, served, story_folders
-from web.test_page_true import percent
+from web.browser import SWITCH, Visit, percent, served, story_folders
 
 WEB = files("carousel.web")
 INDEX = (WEB / "index.html").read_text("utf-8")

@@ -1,13 +1,17 @@
 """The page with what it is not made for: strange links, texts and folders."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
 
 import carousel
-from web.browser import SWITCH, Visit, served
+from web.browser import SWITCH, Visit, percent, served
 
 HOSTILE = {
     "markup": "<img src=x onerror=alert(1)> likes <b>pizza</b>",
@@ -178,7 +182,7 @@ async (count) => {
     if (below(3) === 0) asked.set('units', `${below(9)},${10 + below(99)}`);
     const hash = await toHash(app.fitting(decode(asked.toString())));
     app.store.commit(app.fitting(await fromHash(hash)));
-    await new Promise((done) => requestAnimationFrame(done));
+    if (n % 5 === 0) await new Promise((done) => requestAnimationFrame(done));
     if ((await toHash(app.store.present)) !== hash) lost.push(hash);
     for (let k = 0; n % 50 === 0 && k < 300 && app.frame.state !== app.store.present; k++)
       await new Promise((done) => setTimeout(done, 20));
@@ -263,24 +267,53 @@ def test_what_is_saved(visit):
     assert rows[3].startswith("2,likes,")
 
 
-def test_the_commands_are_those_of_the_page(browser, address):
-    visit = Visit(browser, address, permissions=["clipboard-read", "clipboard-write"])
-    visit.open(
-        urlencode({"model": "stories-lstm", "text": SWITCH, "hold": "forget~1:0.55@5-8"}), words=12
-    )
+@pytest.mark.slow
+def test_the_copied_command_and_python_say_what_the_page_says(browser, tmp_path):
+    """As they are copied: run by a shell in the folder that the page was opened from."""
+    shutil.copytree(carousel.load("stories-lstm").path, tmp_path / "my models" / "it's")
+    model = {"it's": tmp_path / "my models" / "it's"}
+    with served(model, {"it's": "my models/it's"}) as address:
+        visit = Visit(browser, address, permissions=["clipboard-read", "clipboard-write"])
+        visit.open(urlencode({"text": SWITCH, "hold": "forget~1:0.55@5-8", "at": 11}), words=12)
 
-    def copied(name):
-        visit.page.click("button[aria-label='Save and share']")
-        visit.page.click(f".menu button:has-text('{name}')")
-        visit.page.wait_for_selector("#message:has-text('Copied')")
-        text = visit.page.evaluate("navigator.clipboard.readText()")
-        visit.page.evaluate("document.getElementById('message').textContent = ''")
-        return text
+        def copied(name):
+            visit.page.click("button[aria-label='Save and share']")
+            visit.page.click(f".menu button:has-text('{name}')")
+            visit.page.wait_for_selector("#message:has-text('Copied')")
+            text = visit.page.evaluate("navigator.clipboard.readText()")
+            visit.page.evaluate("document.getElementById('message').textContent = ''")
+            return text
 
-    assert copied("Copy as command") == (
-        f"carousel explain 'stories-lstm' '{SWITCH}' --compare 'pizza,burger'"
-        " --clamp 'forget~1:0.55@5-8'"
-    )
-    assert 'model.effect(text, "forget~1:0.55@5-8"' in copied("Copy as Python")
-    visit.page.close()
+        command, code = copied("Copy as command"), copied("Copy as Python")
+        difference = visit.page.evaluate(
+            "document.querySelector('carousel-top').reading.now.difference"
+        )
+        shares = list(visit.shares().items())
+        visit.page.close()
     assert visit.complaints == []
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+    def run(line):
+        ran = subprocess.run(
+            line, shell=True, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True
+        )
+        assert ran.returncode == 0, ran.stderr.decode()
+        return ran.stdout.decode()
+
+    assert f"logit difference {difference:+.2f}" in run(command)
+    said = json.loads(run(f"{command} --json"))
+    best = said["texts"][-1]["next_words"][-1]
+    assert [(one["word"], percent(one["probability"])) for one in best[:2]] == shares[:2]
+    namespace = {}
+    lines = code.splitlines()
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        exec("\n".join(lines[:-1]), namespace)
+        changes = eval(lines[-1], namespace)
+    finally:
+        os.chdir(before)
+    after = {one.word: percent(one.after) for one in changes}
+    compared = [item for item in shares if item[0] in after]
+    assert compared
+    assert all(after[word] == share for word, share in compared)

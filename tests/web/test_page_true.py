@@ -11,7 +11,7 @@ import pytest
 
 import carousel
 from carousel.draw.svg.belt import draw_belt
-from web.browser import MODELS, SWITCH
+from web.browser import MODELS, SWITCH, percent
 
 TOUR = json.loads((files("carousel.web") / "tour.json").read_text("utf-8"))
 EXPECTED = [
@@ -83,15 +83,6 @@ def read(visit, name, text):
         "((app) => app.frame.state === app.store.present && !app.painting && app.frame.T)"
         f"(document.querySelector('carousel-top').reading.app) === {count}"
     )
-
-
-def percent(share):
-    """As the page prints a probability."""
-    if share >= 0.9995:
-        return "100%"
-    if share < 0.0005:
-        return "0%" if share <= 0 else "<0.1%"
-    return f"{share * 100:.1f}%" if share > 0.99 or share < 0.01 else f"{round(share * 100)}%"
 
 
 def held(link):

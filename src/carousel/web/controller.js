@@ -27,6 +27,8 @@ export class App {
     this.text = text;
     this.tour = tour;
     this.models = models;
+    /** What a command line calls the models, where that is not their name here. @type {Record<string, string>} */
+    this.names = {};
     this.broken = false;
     this.store = new Store(this.fitting(state));
     this.readings = new Readings();
@@ -45,9 +47,10 @@ export class App {
 
   /** Load what the page needs beside the models, and show the state of its address. @param {string[]} views */
   static async start(views) {
-    const [text, tour, { models }] = await Promise.all(['words.json', 'tour.json', 'models.json'].map(loadJson));
+    const [text, tour, { models, arguments: names = {} }] = await Promise.all(['words.json', 'tour.json', 'models.json'].map(loadJson));
     const hash = location.hash || (isOneFile() ? `#${(await loadJson('start.json')).link}` : '');
     const app = new App(views, text, tour, models, await fromHash(hash));
+    app.names = names;
     if (models.length) app.#listen();
     else app.#message(text.no_models);
   }

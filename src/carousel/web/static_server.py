@@ -19,6 +19,8 @@ class StaticServer(ThreadingHTTPServer):
     Args:
         models: model folders by the names that the page shows; the first one is opened.
         port: the port; 0 for a free one.
+        arguments: by the same names, what a command line calls the models, for the page's *copy as
+            command*; a model that is not in it is called by its name.
 
     Raises:
         OSError: the port is taken.
@@ -32,8 +34,11 @@ class StaticServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, models: Mapping[str, Path], port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), partial(_Handler, models=dict(models)))
+    def __init__(
+        self, models: Mapping[str, Path], port: int = 0, arguments: Mapping[str, str] | None = None
+    ) -> None:
+        listed = json.dumps({"models": list(models), "arguments": dict(arguments or {})}).encode()
+        super().__init__(("127.0.0.1", port), partial(_Handler, models=dict(models), listed=listed))
 
     @property
     def address(self) -> str:
@@ -48,8 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     protocol_version = "HTTP/1.1"  # one connection for the page's many small files
 
-    def __init__(self, *arguments: object, models: dict[str, Path]) -> None:
+    def __init__(self, *arguments: object, models: dict[str, Path], listed: bytes) -> None:
         self.models = models
+        self.listed = listed
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
@@ -102,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, path: str) -> bytes | None:
         parts = path.split("/")[1:]
         if path == "/models.json":
-            return json.dumps({"models": list(self.models)}).encode()
+            return self.listed
         if parts[0] == "models" and len(parts) == 3:
             return self._read_model(parts[1], parts[2])
         return read_page(path, self.models)
