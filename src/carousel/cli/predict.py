@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 import click
 
-from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, block_option, model_option
+from carousel.cli.parameters import (
+    COUNT,
+    MODEL,
+    TEXT,
+    WHOLE,
+    as_json,
+    block_option,
+    model_option,
+)
 
 
 @click.command()
@@ -29,6 +37,11 @@ from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, block_option, m
 @click.option("--prefix", type=TEXT, metavar="LETTERS", help="The beginning of the next word.")
 @click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
 @block_option
+@click.option(
+    "--window",
+    type=COUNT,
+    help="Read only so many tokens, the last ones, filled up on the left, as Keras does.",
+)
 @as_json
 def predict(
     arguments: Sequence[str],
@@ -38,6 +51,7 @@ def predict(
     prefix: str | None,
     complete: bool,
     block: str | None,
+    window: int | None,
     as_json: bool,
 ) -> None:
     """Predict the next word, with probabilities.
@@ -51,7 +65,7 @@ def predict(
         from carousel.cli.predict_lines import predict_lines
 
         opened = open_model_only(arguments, model)
-        options = {"k": k, "prefix": prefix, "complete": complete}
+        options = {"k": k, "prefix": prefix, "complete": complete, "window": window}
         blocked = read_blocked(opened, block)
         predict_lines(opened, lines_file, as_json=as_json, bad_words=blocked, **options)
         return
@@ -64,7 +78,9 @@ def predict(
         return
     from carousel.cli.predictions import predict_text
 
-    answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete, bad_words=bad_words)
+    answer = predict_text(
+        opened, text, k=k, prefix=prefix, complete=complete, window=window, bad_words=bad_words
+    )
     if as_json:
         from carousel.cli.output import print_json
 

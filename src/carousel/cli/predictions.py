@@ -17,10 +17,13 @@ def predict_text(
     k: int,
     prefix: str | None,
     complete: bool,
+    window: int | None = None,
     bad_words: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the predictions after a text, and its unknown words, as plain data."""
-    predictions = model.next_words(text, k, prefix, complete=complete, bad_words=bad_words)
+    predictions = model.next_words(
+        text, k, prefix, complete=complete, window=window, bad_words=bad_words
+    )
     known_part = model.tokenizer.split_prefix(text)[0] if complete else text
     unknown = note_unknown_words(model.tokenizer, known_part)
     return {

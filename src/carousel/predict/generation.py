@@ -155,6 +155,8 @@ class Continuation:
         space_first: bool = False,
         **settings: Any,
     ) -> None:
+        if seed is not None and seed < 0:
+            raise SettingsError(f"seed must be 0 or more, not {seed}")
         self.tokenizer, self.ids = tokenizer, list(ids)
         self.settings = GenerationSettings(**_as_tuple(settings))
         self.rules = TokenRules(

@@ -13,7 +13,7 @@ from carousel.predict.alphabet import alphabet_of
 from carousel.predict.blocked_words import BlockedWords
 from carousel.softmax import softmax
 from carousel.text.byte_level import split_partial
-from carousel.text.tokenizer import Tokenizer
+from carousel.text.tokenizer import MASK, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ class TokenRules:
         self.tokenizer, self.settings, self.blocked = tokenizer, settings, blocked
         self.alphabet = None if tokenizer.whole_words else alphabet_of(tokenizer)
         self.space_first = space_first
+        mask = tokenizer.id(MASK)  # padding, in models of Keras
+        self.never = [tokenizer.unknown_id, *([] if mask is None else [mask])]
         self.pending = b""
         """The bytes of a character that is not whole yet."""
         self.word = ""
@@ -133,7 +135,7 @@ class TokenRules:
             penalty = settings.repetition_penalty
             values = scores[seen]
             scores[seen] = np.where(values < 0, values * penalty, values / penalty)
-        scores[self.tokenizer.unknown_id] = -np.inf
+        scores[self.never] = -np.inf
         repeated = self.following.get(self.last)
         if repeated:
             scores[list(repeated)] = -np.inf
