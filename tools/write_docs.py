@@ -55,6 +55,7 @@ EXAMPLES = {
         "carousel export onnx models/notes --out notes-int8.onnx --to int8 --force",
         "carousel export pytorch models/notes --out notes.safetensors --force",
     ],
+    "check": ["carousel check models/notes"],
     "explain": [
         'carousel explain "krish likes pizza but his friend likes burger so his friend orders"',
         'carousel explain "krish likes pizza but he does not like burger so he orders" \\',
