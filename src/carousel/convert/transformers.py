@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from tokenizers import Tokenizer as LibraryTokenizer
@@ -48,6 +48,9 @@ from carousel.storage.config import Config
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.nn.network import FusedLayer, Network, ReferenceLayer
 
+IGNORED = -100
+"""The label of a token that is not counted in the loss."""
+
 
 class CarouselConfig(PreTrainedConfig):
     """The shape of a Carousel model, as transformers keeps it.
@@ -73,7 +76,7 @@ class CarouselConfig(PreTrainedConfig):
     """
 
     model_type = "carousel"
-    keys_to_ignore_at_inference = ("cache",)
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["cache"]
 
     cell: str = "lstm"
     vocab_size: int = 10_000
@@ -230,6 +233,11 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         logits = self.network.decoder.logits(hidden.transpose(0, 1)[:, kept])
         loss = None
         if labels is not None:
+            if attention_mask is not None:
+                present = attention_mask[:, -T:].bool()
+                counted = present.clone()
+                counted[:, 1:] &= present[:, :-1]  # not what padding would predict
+                labels = labels.masked_fill(~counted, IGNORED)
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
         use_cache = self.config.use_cache if use_cache is None else use_cache
         tokens = T + (0 if cache is None else cache.tokens)
@@ -318,7 +326,7 @@ class CarouselTokenizer(PreTrainedTokenizerFast):
     Those at the ends of a text are its special tokens; those inside are part of it.
     """
 
-    model_input_names = ["input_ids", "attention_mask"]
+    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012
     padding_side = "left"
 
     def _decode(
