@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from carousel.convert.assemble import Imported
 from carousel.convert.checkpoint import read_checkpoint
-from carousel.convert.pytorch import Imported
 from carousel.convert.transformers_tokenizer import from_transformers
 from carousel.errors import ConvertError, FolderError
 from carousel.model import LanguageModel
-from carousel.storage.atomic import replace_folder, sync_folder, temporary_path
+from carousel.storage.atomic import make_folder, replace_folder, sync_folder, temporary_path
 from carousel.storage.config import Config
 from carousel.storage.model_folder import check_replaceable, read_folder, write_folder
 from carousel.storage.strict_json import parse_json
@@ -74,7 +74,7 @@ def export_transformers(folder: str | Path, out: str | Path, *, force: bool = Fa
 
     temporary = temporary_path(out)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         with without_progress():
             model.save_pretrained(temporary)
         from_carousel(read_folder(folder).tokenizer).save_pretrained(temporary)
