@@ -1,6 +1,6 @@
 """A session on disk: its state as a safetensors file, checked before it is believed.
 
-The file holds the arrays of the state by their names in it (``inner.h``), the vector that the
+The file holds the arrays of the state by their names in it (``state.h``), the vector that the
 decoder gets for the next word, and in its metadata a fingerprint of the model. A session goes on
 only with the model it was saved from, and with the same kind of adaptation and its parameters.
 """
@@ -44,7 +44,7 @@ def write_session(
     """
     from safetensors.numpy import save
 
-    arrays = dict(_arrays(session.state, ""))
+    arrays = dict(_arrays(session.state, "state."))
     arrays["hidden"] = session.hidden
     metadata = {
         "format": FORMAT,
@@ -71,7 +71,7 @@ def read_session(
     """
     from safetensors import SafetensorError, safe_open
 
-    expected = {**dict(_arrays(like.state, "")), "hidden": like.hidden}
+    expected = {**dict(_arrays(like.state, "state.")), "hidden": like.hidden}
     arrays: dict[str, np.ndarray] = {}
     try:
         with safe_open(path, framework="numpy") as file:
@@ -95,7 +95,7 @@ def read_session(
         raise FolderError(f"{path} can't be read as a saved session: {error}") from None
     for name, wanted in expected.items():
         _check(f"{path}: {name}", arrays[name], wanted, model.config.vocab_size)
-    state: State = _rebuild(like.state, arrays, "")
+    state: State = _rebuild(like.state, arrays, "state.")
     return SavedSession(arrays["hidden"], state, metadata.get("line_start") == "1")
 
 
