@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from carousel import LanguageModel
-from carousel.errors import LensError, SettingsError
+from carousel.errors import FolderError, LensError, SettingsError
 from carousel.inference.neural_cache import CacheBackend
+from carousel.predict.score import score_texts
 from carousel.storage.adaptation import (
     Adaptation,
     CacheParameters,
@@ -117,3 +118,26 @@ def test_what_makes_no_sense_is_refused(make_model, monkeypatch):
     with pytest.raises(SettingsError, match="needs torch"):
         lm.adapt("dynamic")
     assert isinstance(lm.adapt("cache").model.backend, CacheBackend)
+
+
+def test_texts_are_scored_one_by_one_while_weights_learn(make_model):
+    lm = make_model().adapt(DynamicParameters(learning_rate=0.5, window=3))
+    together = score_texts(lm.model, lm.tokenizer, LINES)
+    for one, text in zip(together, LINES, strict=True):
+        np.testing.assert_array_equal(one.log_probabilities, lm.score(text).log_probabilities)
+
+
+@pytest.mark.parametrize("read", ["", "the", " ".join(LINES), "the cat\n"], ids=len)
+def test_what_was_learned_is_saved_and_restored_bit_for_bit(make_model, tmp_path, read):
+    session = make_model().session(DYNAMIC)
+    session.feed(read)
+    session.save(tmp_path / "s")
+    restored = make_model().session(DYNAMIC)
+    restored.feed("so he")
+    restored.restore(tmp_path / "s")
+    for word in ["so", "he", "orders", "pizza", "but", "so"]:
+        np.testing.assert_array_equal(restored.logits, session.logits)
+        session.feed(word)
+        restored.feed(word)
+    with pytest.raises(FolderError, match="another model"):
+        make_model().session().restore(tmp_path / "s")

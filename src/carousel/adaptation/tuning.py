@@ -181,7 +181,8 @@ def tune_dynamic(
     def measure(parameters: DynamicParameters) -> float:
         if parameters not in nats:
             backend = DynamicBackend(model.config, model.stored, parameters, gradients)
-            nats[parameters] = read_nats(model.with_backend(backend), ids, advance)
+            with np.errstate(over="ignore", invalid="ignore"):  # at too high a rate
+                nats[parameters] = read_nats(model.with_backend(backend), ids, advance)
         return nats[parameters]
 
     def advance(tokens: int) -> None:
