@@ -97,6 +97,17 @@ class Tokenizer:
         ids.pop()  # the last line ends with the text
         return ids
 
+    def encode_with_offsets(self, line: str) -> list[tuple[int, int, int]]:
+        """The ids of one line, each with the place of its token: ``line[start:end]``.
+
+        >>> tokenizer = make_tokenizer("words", [UNKNOWN, END_OF_LINE, "krish"], lowercase=True)
+        >>> tokenizer.encode_with_offsets("Krish likes")
+        [(2, 0, 5), (0, 6, 11)]
+        """
+        encoding = self._library.encode(line, add_special_tokens=False)
+        places = zip(encoding.ids, encoding.offsets, strict=True)
+        return [(id, start, end) for id, (start, end) in places]
+
     def _encode_characters(self, text: str) -> list[int]:
         """Look each character up: ten times as fast as the library, which cuts by a pattern."""
         ids, unknown = self._id_of_character, self.unknown_id

@@ -20,6 +20,7 @@ from carousel.training.nn.architecture import (
     choose_softmax,
     falls_back_to_full,
     make_config,
+    make_regularization,
     needs_projection,
 )
 from carousel.training.nn.cutoffs import count_tokens
@@ -260,7 +261,7 @@ def _make_network(
     torch.manual_seed(settings.seed)
     network = Network(
         config,
-        settings.dropout,
+        make_regularization(settings),
         embedding_std=settings.embedding_std,
         sampled=softmax == "sampled",
     ).to(device)
