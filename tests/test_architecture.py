@@ -31,6 +31,7 @@ FLOORS = [
     "training.nn",
     "adaptation",
     "model",
+    "batch_scorer",
     "quantization",
     "training.data",
     "training.run",

@@ -67,8 +67,10 @@ def test_a_stream_is_scored_in_order_and_not_taken_whole(make_model):
     scores = score_batches(*parts(lm), batches(), threads=2)
     first = next(scores)
     assert len(taken) <= 6
-    words = [first[0].words, *(each[0].words for each in scores)]
-    assert words == [2 * (number % 7) for number in range(50)]
+    for number, (batch, found) in enumerate([first, *scores]):
+        assert batch == ["the cat " * (number % 7), "so"]
+        assert [score.words for score in found] == [2 * (number % 7), 1]
+    assert number == 49
 
 
 def test_a_stream_that_fails_or_is_left(make_model):
@@ -79,7 +81,7 @@ def test_a_stream_that_fails_or_is_left(make_model):
         raise OSError("the disk is gone")
 
     scores = score_batches(*parts(lm), broken())
-    assert len(next(scores)) == 1
+    assert next(scores)[0] == ["the cat"]
     with pytest.raises(OSError, match="disk is gone"):
         next(scores)
     endless = score_batches(*parts(lm), iter(lambda: ["the cat"], None), threads=2)

@@ -35,8 +35,10 @@ SIZES = (100, 200, 500, 1000, 2000, 4000)
 LAMBDAS = (0.02, 0.05, 0.08, 0.11, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 STEEPNESS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """The values of θ times the standard deviation of the similarities."""
-LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
-DECAYS = (0.0, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+EPSILON = 2e-3
+"""ε of dynamic evaluation, as in the paper's own code."""
+LEARNING_RATES = (1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+DECAYS = (0.0, 1e-3, 3e-3, 1e-2, 2e-2, 5e-2)
 WINDOWS = (5, 10, 20)
 BLOCK = 256
 
@@ -169,8 +171,7 @@ def tune_dynamic(
     """
     from carousel.training.nn.dynamic_evaluation import DynamicBackend
 
-    mean = np.concatenate([values.ravel() for values in gradients.values()]).mean()
-    best = DynamicParameters(LEARNING_RATES[2], 1e-3, float(f"{max(mean, 1e-9):.1g}"), WINDOWS[1])
+    best = DynamicParameters(LEARNING_RATES[2], DECAYS[2], EPSILON, WINDOWS[2])
     choices: list[tuple[str, Sequence[Any]]] = [
         ("learning_rate", LEARNING_RATES), ("decay", DECAYS), ("window", WINDOWS),
     ]  # fmt: skip

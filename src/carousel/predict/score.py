@@ -136,7 +136,7 @@ def score_batches(
     batches: Iterable[Sequence[str]],
     *,
     threads: int | None = None,
-) -> Iterator[list[Score]]:
+) -> Iterator[tuple[Sequence[str], list[Score]]]:
     """Score a stream of texts on all cores, in bounded memory.
 
     A batch is taken when there is room for it, and its scores come as soon as they and those before
@@ -149,14 +149,14 @@ def score_batches(
         threads: how many threads score; None for as many as there are CPUs.
 
     Yields:
-        The scores of each batch, in order.
+        Each batch and its scores, in order.
 
     Raises:
         Exception: what ``batches`` raises.
     """
     workers = threads or cpu_count()
     room, stopped = Semaphore(2 * workers), Event()
-    results: Queue[Future[list[Score]] | BaseException | None] = Queue()
+    results: Queue[tuple[Sequence[str], Future[list[Score]]] | BaseException | None] = Queue()
     pool = ThreadPoolExecutor(workers)
 
     def feed() -> None:
@@ -165,7 +165,7 @@ def score_batches(
                 room.acquire()
                 if stopped.is_set():
                     return
-                results.put(pool.submit(score_texts, model, tokenizer, batch))
+                results.put((batch, pool.submit(score_texts, model, tokenizer, batch)))
             results.put(None)
         except BaseException as error:
             results.put(error)
@@ -176,7 +176,8 @@ def score_batches(
         while (result := results.get()) is not None:
             if isinstance(result, BaseException):
                 raise result
-            yield result.result()
+            batch, scores = result
+            yield batch, scores.result()
             room.release()
     finally:
         stopped.set()
