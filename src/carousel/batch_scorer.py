@@ -18,9 +18,9 @@ SCORES = ("log_probability", "perplexity", "tokens", "unknown")
 class BatchScorer:
     """Adds the scores of a column of texts to batches of a table.
 
-    A data engine makes one of these for each of its workers. Each maps the model's file, so that all workers of a
-    machine share one copy of the weights, and scores on one thread. Each text is read as a line of
-    its own.
+    A data engine makes one of these for each of its workers. Each maps the model's file, so that
+    all workers of a machine share one copy of the weights, and scores on one thread. Each text is
+    read as a line of its own.
 
     Args:
         model: a model folder that every worker can open, or a model that comes with the package.
