@@ -18,12 +18,14 @@ from carousel.storage.adaptation import (
 )
 
 AdaptName = Literal["cache", "dynamic"]
+Adapt = AdaptName | CacheParameters | DynamicParameters
+"""How a model adapts: a name, or parameters."""
 ADAPT_NAMES = ("cache", "dynamic")
 
 
 def adapt_model(
     model: RecurrentLM,
-    adapt: AdaptName | CacheParameters | DynamicParameters,
+    adapt: Adapt,
     folder: Path | None = None,
 ) -> RecurrentLM:
     """A model of the same weights that adapts to what it reads.

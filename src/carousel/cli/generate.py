@@ -73,7 +73,7 @@ def generate(
     from carousel.text.printable import printable_text
 
     opened, given = open_model(arguments, model)
-    opened = opened.adapt(adapt) if adapt else opened
+    opened = opened.adapt(adapt)
     text = given or ""
     pieces = opened.stream(
         text,

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carousel.cli.parameters import MODEL, PATH, TEXT, WHOLE, adapt_option, as_json, model_option
+from carousel.cli.parameters import (
+    COUNT,
+    MODEL,
+    PATH,
+    TEXT,
+    WHOLE,
+    adapt_option,
+    as_json,
+    model_option,
+)
 from carousel.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,6 +43,11 @@ if TYPE_CHECKING:
 @click.option("-k", type=WHOLE, default=5, show_default=True, help="Number of words to show.")
 @click.option("--prefix", type=TEXT, metavar="LETTERS", help="The beginning of the next word.")
 @click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
+@click.option(
+    "--window",
+    type=COUNT,
+    help="Read only so many tokens, the last ones, filled up on the left, as Keras does.",
+)
 @adapt_option
 @click.option(
     "--session",
@@ -49,6 +63,7 @@ def predict(
     k: int,
     prefix: str | None,
     complete: bool,
+    window: int | None,
     adapt: AdaptName | None,
     session: Path | None,
     as_json: bool,
@@ -66,11 +81,12 @@ def predict(
         if session is not None:
             raise SettingsError("the lines of --input are texts of their own: leave out --session")
         opened = open_model_only(arguments, model)
-        opened = opened.adapt(adapt) if adapt else opened
-        predict_lines(opened, lines_file, as_json=as_json, k=k, prefix=prefix, complete=complete)
+        opened = opened.adapt(adapt)
+        options = {"k": k, "prefix": prefix, "complete": complete, "window": window}
+        predict_lines(opened, lines_file, as_json=as_json, **options)
         return
     opened, text = open_model(arguments, model)
-    opened = opened.adapt(adapt) if adapt else opened
+    opened = opened.adapt(adapt)
     if text is None:
         from carousel.cli.prompt import run_prompt
 
@@ -78,7 +94,15 @@ def predict(
         return
     from carousel.cli.predictions import predict_text
 
-    answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete, session_file=session)
+    answer = predict_text(
+        opened,
+        text,
+        k=k,
+        prefix=prefix,
+        complete=complete,
+        window=window,
+        session_file=session,
+    )
     if as_json:
         from carousel.cli.output import print_json
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from carousel.cli.output import note_unknown_words
+from carousel.errors import SettingsError
 from carousel.model import LanguageModel
 from carousel.predict.session import Session
 
@@ -18,6 +19,7 @@ def predict_text(
     k: int,
     prefix: str | None,
     complete: bool,
+    window: int | None = None,
     session_file: Path | None = None,
 ) -> dict[str, Any]:
     """Return the predictions after a text, and its unknown words, as plain data.
@@ -26,8 +28,10 @@ def predict_text(
     """
     known_part = model.tokenizer.split_prefix(text)[0] if complete else text
     if session_file is None:
-        predictions = model.next_words(text, k, prefix, complete=complete)
+        predictions = model.next_words(text, k, prefix, complete=complete, window=window)
     else:
+        if window is not None:
+            raise SettingsError("a session reads all words: leave out --window or --session")
         session = open_session(model, session_file)
         session.feed(known_part)
         typed = text[len(known_part) :] if complete else prefix

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     metavar="[MODEL] [FILE...]",
     type=MODEL,
     nargs=-1,
-    help="A model folder (without one: the story model that comes with Carousel) and files, "
+    help="A model folder (without one: a model that comes with Carousel) and files, "
     "folders or globs of text. Without files, standard input is read as it comes.",
 )
 @model_option
@@ -43,9 +43,8 @@ def score(
     log-probability (in nats), perplexity per token, tokens, unknown tokens, and the line (or, with
     --words, its tokens with their log-probabilities). Standard error sums up at the end.
     """
-    from carousel.cli.arguments import is_model
+    from carousel.cli.arguments import is_model, load_model
     from carousel.cli.output import print_json
-    from carousel.model import LanguageModel
     from carousel.predict.score import score_batches
     from carousel.text.files import find_files
     from carousel.text.lines import read_line_batches
@@ -54,7 +53,7 @@ def score(
     files = list(arguments)
     if model is None and files and is_model(files[0]):
         model = files.pop(0)
-    opened = LanguageModel.load(model)
+    opened = load_model(model, [])
     reading = {"encoding": encoding, "encoding_errors": encoding_errors}
     sources: list[Any] = list(files) or ["-"]
     if skip_bad_files:

@@ -19,6 +19,7 @@ from carousel.inference.model import RecurrentLM
 from carousel.inference.state import LearnedWeights, State
 from carousel.storage.atomic import write_file
 from carousel.storage.number_formats import Quantized, Tiled
+from carousel.storage.regular_file import check_regular
 from carousel.text.tokenizer import Tokenizer
 
 FORMAT = "carousel-session-1"
@@ -74,6 +75,7 @@ def read_session(
     expected = {**dict(_arrays(like.state, "state.")), "hidden": like.hidden}
     arrays: dict[str, np.ndarray] = {}
     try:
+        check_regular(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
@@ -91,6 +93,8 @@ def read_session(
                 arrays[name] = file.get_tensor(name)
     except FileNotFoundError:
         raise FolderError(f"{path} is not there: no such saved session") from None
+    except FolderError:
+        raise
     except (SafetensorError, OSError) as error:
         raise FolderError(f"{path} can't be read as a saved session: {error}") from None
     for name, wanted in expected.items():

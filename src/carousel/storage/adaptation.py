@@ -18,6 +18,7 @@ from carousel.errors import FolderError, SettingsError
 from carousel.storage.atomic import write_file
 from carousel.storage.config import Config
 from carousel.storage.number_formats import Quantized, Tiled, cast_weights, to_float32
+from carousel.storage.regular_file import open_regular, read_all
 from carousel.storage.safetensors import read_weights, write_weights
 from carousel.storage.strict_json import parse_json
 
@@ -124,11 +125,12 @@ def read_adaptation(folder: Path | None) -> Adaptation:
         return Adaptation()
     path = folder / ADAPTATION_FILE
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FolderError(f"{path} is too large to be true")
-        text = path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            text = read_all(file, str(path), MAX_BYTES).decode()
     except UnicodeDecodeError:
         raise FolderError(f"{path} is not UTF-8 text") from None
+    except FolderError:
+        raise
     except OSError as error:
         raise FolderError(f"{path} can't be read: {error.strerror or error}") from None
     return Adaptation.from_json(text, str(path))
@@ -156,7 +158,13 @@ def read_gradients(folder: Path | None, config: Config) -> dict[str, np.ndarray]
     if folder is None or not (folder / GRADIENTS_FILE).exists():
         return None
     path = folder / GRADIENTS_FILE
-    stored = read_weights(path, config.weight_shapes(), "bfloat16")
+    try:
+        with open_regular(path) as file:
+            stored, _ = read_weights(file, str(path), config.weight_shapes(), "bfloat16")
+    except FolderError:
+        raise
+    except OSError as error:
+        raise FolderError(f"{path} can't be read: {error.strerror or error}") from None
     gradients = {name: to_float32(values) for name, values in stored.items()}
     for name, values in gradients.items():
         if values.min() < 0:

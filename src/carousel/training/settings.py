@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, Union, get_args, get_origin, get_type_hints
 
 from carousel.cells import CELLS
-from carousel.errors import SettingsError
+from carousel.errors import FolderError, SettingsError
+from carousel.storage.regular_file import read_text
 from carousel.text.tokenizer import KINDS
 
+MAX_RECIPE_BYTES = 2**20
 CHOICES: dict[str, tuple[str, ...]] = {
     "tokenizer": tuple(KINDS),
     "cell": tuple(CELLS),
@@ -267,19 +269,21 @@ def read_recipe(name: str) -> dict[str, Any]:
     path = Path(name)
     shipped = resources.files("carousel.training") / "recipes"
     try:
-        if path.suffix == ".toml" or path.is_file():
-            text = path.read_text(encoding="utf-8")
+        if path.exists() and (path.suffix == ".toml" or path.is_file()):
+            text = read_text(path, MAX_RECIPE_BYTES)
         else:
             text = (shipped / f"{name}.toml").read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         names = ", ".join(
             sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name[0] != "_")
         )
         raise SettingsError(f"no recipe {name!r}: give a TOML file, or one of {names}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"recipe {name} can't be read: {error}") from None
+    except FolderError as error:
+        raise SettingsError(f"recipe {error}") from None
     try:
         table = tomllib.loads(text)
+    except RecursionError:
+        raise SettingsError(f"recipe {name} is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"recipe {name} is not TOML: {error}") from None
     table = rename_keys(table, where=f"recipe {name}: ")
