@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from carousel.storage.number_formats import StoredWeight
 from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from carousel.adaptation.adapted import Adapt
     from carousel.evaluate import Evaluation
     from carousel.lens.clamp import Clamp
     from carousel.lens.compare import Comparison
@@ -106,11 +107,7 @@ class LanguageModel:
         write_folder(path, self.config, weights, self.tokenizer, force=force)
 
     def __repr__(self) -> str:
-        c = self.config
-        return (
-            f"LanguageModel({c.cell}, {c.layers} x {c.hidden_size} units, embedding "
-            f"{c.embedding_size}, {c.vocab_size} tokens, {c.parameters:,} parameters)"
-        )
+        return repr(self.model).replace("RecurrentLM", "LanguageModel", 1)
 
     @property
     def config(self) -> Config:
@@ -145,21 +142,9 @@ class LanguageModel:
             self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
         )
 
-    def generate(
-        self,
-        text: str = "",
-        *,
-        max_tokens: int = 50,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> str:
+    def generate(self, text: str = "", **settings: Any) -> str:
         """``text`` continued; the arguments are those of ``stream``."""
-        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        pieces = self.stream(text, max_tokens=max_tokens, stop=stop, **sampling)  # type: ignore[arg-type]
-        return text + "".join(pieces)
+        return text + "".join(self.stream(text, **settings))
 
     def stream(
         self,
@@ -212,11 +197,28 @@ class LanguageModel:
 
         return score_text(self.model, self.tokenizer, text)
 
-    def session(self) -> Session:
-        """A session that keeps the state, so that each further word costs one step."""
+    def adapt(self, adapt: Adapt | None) -> LanguageModel:
+        """A model of the same weights that adapts to what it reads. It learns in its state alone.
+
+        Args:
+            adapt: ``"cache"`` remembers the last words; ``"dynamic"`` learns, which takes PyTorch.
+                Their parameters are those that ``carousel tune`` keeps in the folder, or those
+                that are given in the name's place. None for the model as it is.
+
+        Raises:
+            SettingsError: another name, or PyTorch is missing.
+        """
+        from carousel.adaptation.adapted import adapt_model
+
+        if adapt is None:
+            return self
+        return LanguageModel(adapt_model(self.model, adapt, self.path), self.tokenizer, self.path)
+
+    def session(self, adapt: Adapt | None = None) -> Session:
+        """A session that keeps the state; it adapts to what it reads as ``adapt`` says."""
         from carousel.predict.session import Session
 
-        return Session(self.model, self.tokenizer)
+        return Session(self.adapt(adapt).model, self.tokenizer)
 
     def evaluate(
         self,
@@ -225,6 +227,7 @@ class LanguageModel:
         encoding: str = "utf-8",
         encoding_errors: str = "strict",
         skip_bad_files: bool = False,
+        adapt: Adapt | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
         """Perplexity, recall of the next word and keystrokes saved on text files.
@@ -234,6 +237,7 @@ class LanguageModel:
             encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
             encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
             skip_bad_files: go on without the files that can't be read as text, with a warning.
+            adapt: as for ``adapt``: how the model adapts to the text while it reads it.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:
@@ -242,20 +246,11 @@ class LanguageModel:
         from carousel.evaluate import evaluate
         from carousel.text.files import find_files
 
-        files = find_files(
-            [sources] if isinstance(sources, str | Path) else sources,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            skip_bad_files=skip_bad_files,
-        )
-        return evaluate(
-            self.model,
-            self.tokenizer,
-            files,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            on_progress=on_progress,
-        )
+        model = self.adapt(adapt).model
+        named = [sources] if isinstance(sources, str | Path) else sources
+        reading: Any = {"encoding": encoding, "encoding_errors": encoding_errors}
+        files = find_files(named, skip_bad_files=skip_bad_files, **reading)
+        return evaluate(model, self.tokenizer, files, on_progress=on_progress, **reading)
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
         """Every gate, cell and hidden state at every word of ``text``.

@@ -15,6 +15,9 @@ from carousel.predict.word_search import search_words
 from carousel.softmax import softmax
 from carousel.text.tokenizer import MASK, Tokenizer
 
+BLOCK = 1024
+"""Words that are read at a time, so that memory stays bounded."""
+
 
 class Prediction(NamedTuple):
     """A word and its probability."""
@@ -165,8 +168,10 @@ def read_ids(
         ids, state = [tokenizer.eol_id, *ids], model.initial_state()
     if not ids:
         raise ValueError("nothing to read")
-    reading = model.read(np.asarray(ids, dtype=np.int64)[:, None], state)
-    return reading.hidden[-1, 0], reading.state
+    for first in range(0, len(ids), BLOCK):
+        reading = model.read(np.asarray(ids[first : first + BLOCK], dtype=np.int64)[:, None], state)
+        state = reading.state
+    return reading.hidden[-1, 0], state
 
 
 def read_window(
