@@ -120,7 +120,7 @@ Config Config::from_json(std::string_view text, const std::string& where) {
     refuse_model(where + " is of another format than " + std::to_string(FORMAT_VERSION) +
                  ": made by a newer version?");
   table.erase("format");
-  table.erase("sha256");  // the hashes of the other files: this library checks their content itself
+  table.erase("sha256");  // of the other files; Python checks it
   Fields fields(std::move(table), where);
   Config config;
   const NamedCell named = choose<NamedCell>(fields, "cell", fields.text("cell"),

@@ -18,6 +18,7 @@ from carousel.storage.number_formats import StoredWeight
 from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from carousel.adaptation.adapted import Adapt
     from carousel.evaluate import Evaluation
     from carousel.lens.clamp import Clamp
     from carousel.lens.compare import Comparison
@@ -106,11 +107,7 @@ class LanguageModel:
         write_folder(path, self.config, weights, self.tokenizer, force=force)
 
     def __repr__(self) -> str:
-        c = self.config
-        return (
-            f"LanguageModel({c.cell}, {c.layers} x {c.hidden_size} units, embedding "
-            f"{c.embedding_size}, {c.vocab_size} tokens, {c.parameters:,} parameters)"
-        )
+        return repr(self.model).replace("RecurrentLM", "LanguageModel", 1)
 
     @property
     def config(self) -> Config:
@@ -201,11 +198,28 @@ class LanguageModel:
 
         return score_text(self.model, self.tokenizer, text)
 
-    def session(self, *, bad_words: Sequence[str] = ()) -> Session:
-        """A session that keeps the state, so that each further word costs one step."""
+    def adapt(self, adapt: Adapt | None) -> LanguageModel:
+        """A model of the same weights that adapts to what it reads. It learns in its state alone.
+
+        Args:
+            adapt: ``"cache"`` remembers the last words; ``"dynamic"`` learns, which takes PyTorch.
+                Their parameters are those that ``carousel tune`` keeps in the folder, or those
+                that are given in the name's place. None for the model as it is.
+
+        Raises:
+            SettingsError: another name, or PyTorch is missing.
+        """
+        from carousel.adaptation.adapted import adapt_model
+
+        if adapt is None:
+            return self
+        return LanguageModel(adapt_model(self.model, adapt, self.path), self.tokenizer, self.path)
+
+    def session(self, adapt: Adapt | None = None, *, bad_words: Sequence[str] = ()) -> Session:
+        """A session that keeps the state; it adapts to what it reads as ``adapt`` says."""
         from carousel.predict.session import Session
 
-        return Session(self.model, self.tokenizer, bad_words=bad_words)
+        return Session(self.adapt(adapt).model, self.tokenizer, bad_words=bad_words)
 
     def evaluate(
         self,
@@ -214,6 +228,7 @@ class LanguageModel:
         encoding: str = "utf-8",
         encoding_errors: str = "strict",
         skip_bad_files: bool = False,
+        adapt: Adapt | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
         """Perplexity, recall of the next word and keystrokes saved on text files.
@@ -223,6 +238,7 @@ class LanguageModel:
             encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
             encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
             skip_bad_files: go on without the files that can't be read as text, with a warning.
+            adapt: as for ``adapt``: how the model adapts to the text while it reads it.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:
@@ -231,20 +247,11 @@ class LanguageModel:
         from carousel.evaluate import evaluate
         from carousel.text.files import find_files
 
-        files = find_files(
-            [sources] if isinstance(sources, str | Path) else sources,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            skip_bad_files=skip_bad_files,
-        )
-        return evaluate(
-            self.model,
-            self.tokenizer,
-            files,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            on_progress=on_progress,
-        )
+        model = self.adapt(adapt).model
+        named = [sources] if isinstance(sources, str | Path) else sources
+        reading: Any = {"encoding": encoding, "encoding_errors": encoding_errors}
+        files = find_files(named, skip_bad_files=skip_bad_files, **reading)
+        return evaluate(model, self.tokenizer, files, on_progress=on_progress, **reading)
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
         """Every gate, cell and hidden state at every word of ``text``.

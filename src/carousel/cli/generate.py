@@ -13,12 +13,14 @@ from carousel.cli.parameters import (
     NUMBER,
     TEXT,
     WHOLE,
+    adapt_option,
     as_json,
     block_option,
     model_option,
 )
 
 if TYPE_CHECKING:
+    from carousel.adaptation.adapted import AdaptName
     from carousel.model import LanguageModel
 
 
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     "--stop", type=TEXT, metavar="TEXT", multiple=True, help="End before this text comes up."
 )
 @block_option
+@adapt_option
 @as_json
 def generate(
     arguments: Sequence[str],
@@ -100,6 +103,7 @@ def generate(
     lines_file: str | None,
     samples: int,
     block: str | None,
+    adapt: AdaptName | None,
     as_json: bool,
     no_repeat: int,
     beam: int,
@@ -118,11 +122,13 @@ def generate(
             opened = open_model_only(arguments, model)
         else:
             opened, text = open_model(arguments, model)
+        opened = opened.adapt(adapt)
         texts = [text or ""] if lines_file is None else lines_file
         settings["bad_words"] = read_blocked(opened, block)
         generate_lines(opened, texts, samples, settings, as_json=as_json)
         return
     opened, text = open_model(arguments, model)
+    opened = opened.adapt(adapt)
     settings["bad_words"] = read_blocked(opened, block)
     print_text(opened, text or "", settings, as_json=as_json)
 

@@ -101,6 +101,12 @@ block_option = click.option(
     metavar="FILE",
     help="Words never to suggest: a text file with a word a line.",
 )
+adapt_option = click.option(
+    "--adapt",
+    type=click.Choice(["cache", "dynamic"]),
+    help="Adapt to the text that is read: remember its last words (cache), or learn from it "
+    "(dynamic, which needs PyTorch). The model itself stays as it is.",
+)
 TEXT_FILE_OPTIONS = (
     click.option(
         "--encoding",

@@ -18,6 +18,8 @@ from carousel.softmax import softmax
 from carousel.text.scripts import is_unspaced
 from carousel.text.tokenizer import MASK, Tokenizer
 
+BLOCK = 1024
+"""Words that are read at a time, so that memory stays bounded."""
 WORD_FOLLOWS = frozenset("-/_#@\N{HYPHEN}\N{NON-BREAKING HYPHEN}¿¡")
 """Signs that a word follows with no space between."""
 
@@ -224,8 +226,10 @@ def read_ids(
         ids, state = [tokenizer.eol_id, *ids], model.initial_state()
     if not ids:
         raise ValueError("nothing to read")
-    reading = model.read(np.asarray(ids, dtype=np.int64)[:, None], state)
-    return reading.hidden[-1, 0], reading.state
+    for first in range(0, len(ids), BLOCK):
+        reading = model.read(np.asarray(ids[first : first + BLOCK], dtype=np.int64)[:, None], state)
+        state = reading.state
+    return reading.hidden[-1, 0], state
 
 
 def read_window(
