@@ -140,7 +140,7 @@ def test_a_model_and_a_terminal_open_the_prompt(call, monkeypatch, tmp_path):
     opened = []
     monkeypatch.setattr(
         "carousel.cli.prompt.run_prompt",
-        lambda model, k, bad_words: opened.append((model, k, bad_words)),
+        lambda model, k, session, bad_words: opened.append((model, k, bad_words)),
     )
     (tmp_path / "b.txt").write_text("Cat\n")
     call("predict", "model", "-k", "4", "--block", "b.txt")
