@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,21 @@ def predict_text(
     prefix: str | None,
     complete: bool,
     window: int | None = None,
+<<<<<<< HEAD
     session_file: Path | None = None,
 ) -> dict[str, Any]:
     """Return the predictions after a text, and its unknown words, as plain data.
 
     With a session's file the text goes on with that session, which is kept there afterwards.
     """
+=======
+    bad_words: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the predictions after a text, and its unknown words, as plain data."""
+    predictions = model.next_words(
+        text, k, prefix, complete=complete, window=window, bad_words=bad_words
+    )
+>>>>>>> refs/heads/field
     known_part = model.tokenizer.split_prefix(text)[0] if complete else text
     if session_file is None:
         predictions = model.next_words(text, k, prefix, complete=complete, window=window)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Iterator
 from pathlib import Path
+=======
+from collections.abc import Iterator, Sequence
+>>>>>>> refs/heads/field
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -21,6 +25,7 @@ from carousel.text.unknown_words import find_unknown_words
 class Suggester:
     """Keeps a session at the last whole word, so that each keystroke reads at most one more.
 
+<<<<<<< HEAD
     Args:
         model: the model. If it adapts, a line goes on from the lines before it; else each line is a
             text of its own.
@@ -33,6 +38,11 @@ class Suggester:
         self.line_start = open_session(model, session_file)
         """A session at the start of the line that is typed."""
         self.session = self.line_start.copy()
+=======
+    def __init__(self, model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
+        self.model, self.k = model, k
+        self.session = model.session(bad_words=bad_words)
+>>>>>>> refs/heads/field
         self.read = ""
         """The text that the session has read."""
 
@@ -45,7 +55,7 @@ class Suggester:
         if len(before) > len(self.read):
             self.session.feed(before[len(self.read) :])
             self.read = before
-        return self.session.next_words(self.k, prefix or None), prefix
+        return self.session.next_words(self.k, prefix or None, complete=True), prefix
 
     def enter(self, line: str) -> None:
         """Take a line that is finished; the next one begins."""
@@ -89,9 +99,15 @@ class SuggestionCompleter(Completer):
             )
 
 
+<<<<<<< HEAD
 def run_prompt(model: LanguageModel, k: int, session_file: Path | None = None) -> None:
     """Read lines until Ctrl-D; Tab takes a suggestion."""
     suggester = Suggester(model, k, session_file)
+=======
+def run_prompt(model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
+    """Read lines until Ctrl-D; Tab takes a suggestion. ``bad_words`` are never suggested."""
+    suggester = Suggester(model, k, bad_words)
+>>>>>>> refs/heads/field
     prompt: PromptSession[str] = PromptSession(
         completer=SuggestionCompleter(suggester),
         complete_while_typing=False,
