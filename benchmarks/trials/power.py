@@ -1,8 +1,8 @@
 """Power cuts, replayed: what a disk may keep of a writer's work at each moment is opened.
 
 While something is written, every call that changes names or syncs is watched (in this process,
-by wrapping the functions of ``os``), and after each the folders' entries are taken down. A disk that
-loses power keeps a file's bytes only if they were synced, and a folder's entries at any moment
+by wrapping the functions of ``os``), and after each the folders' entries are taken down. A disk
+that loses power keeps a file's bytes only if they were synced, and a folder's entries at any moment
 between its last sync and the cut. Two disks are replayed:
 
 - one that keeps changes of names in their order (ext4, XFS, APFS, NTFS);
