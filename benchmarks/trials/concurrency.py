@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import carousel
 from carousel.errors import CarouselError
 from carousel.lens.clamp import Clamp
+from carousel.text.cache import clear_cache
 from trials.models import random_model, write_text
 from trials.tally import Budget, Tally
 
@@ -77,7 +77,7 @@ def _answer(model: carousel.LanguageModel, kind: int, text: str) -> Any:
 def _try_processes(budget: Budget, tally: Tally) -> None:
     """Replace, quantize, evaluate, predict and clear the cache, all at once."""
     base = budget.folder
-    text = write_text(base / "text.txt", budget.seed)
+    text = write_text(base / "text.txt", budget.seed, words=600)
     for seed in (1, 2):
         random_model(seed).save(base / f"source-{seed}")
     sources = [carousel.load(base / f"source-{seed}") for seed in (1, 2)]
@@ -146,9 +146,7 @@ def _evaluate(base: Path, text: Path, allowed: Any, turn: int) -> str | None:
 
 
 def _clear(base: Path, text: Path, allowed: Any, turn: int) -> None:
-    for entry in Path(os.environ["CAROUSEL_CACHE"]).glob("*"):
-        with contextlib.suppress(OSError):
-            entry.unlink()
+    clear_cache(Path(os.environ["CAROUSEL_CACHE"]))
     time.sleep(0.2)
 
 
