@@ -33,6 +33,15 @@ sanitize: $(READY)
 	cmake --build $(SANITIZED)/thread
 	$(SANITIZED)/thread/engine_tests
 
+# Bad files for the parsers in Python, by coverage, for FUZZ_SECONDS in all. What was learned is kept
+# in build/reliability/corpus; an input that breaks something, in build/reliability.
+FUZZ_SECONDS ?= 3600
+.PHONY: fuzz fuzz-python
+fuzz: fuzz-python
+fuzz-python: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
+	$(BIN)/python benchmarks/reliability.py coverage_guided --seconds $(FUZZ_SECONDS)
+
 CPP = $(wildcard cpp/include/carousel/*.h cpp/*/*.h cpp/*/*.cpp)
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -50,7 +59,7 @@ format: $(READY)
 
 # Those that need no text of yours; benchmarks/train.py and benchmarks/tokenizing.py take one.
 bench: $(READY)
-	@for name in lens decode crash; do \
+	@for name in lens decode crash reliability; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(READY)
