@@ -118,7 +118,13 @@ class LanguageModel:
         return self.model.config
 
     def next_words(
-        self, text: str, k: int = 5, prefix: str | None = None, *, complete: bool = False
+        self,
+        text: str,
+        k: int = 5,
+        prefix: str | None = None,
+        *,
+        complete: bool = False,
+        window: int | None = None,
     ) -> list[Prediction]:
         """The ``k`` likeliest next words after ``text`` and their probabilities, best first.
 
@@ -128,13 +134,16 @@ class LanguageModel:
             prefix: the word being typed: only words that start so, with their probabilities among
                 these.
             complete: take the half-typed word at the end of ``text`` as the prefix.
+            window: read only so many tokens, the last ones, filled up on the left, as Keras does.
 
         Raises:
             PredictionError: ``k`` is below 1, or no word of the text is known.
         """
         from carousel.predict.next_words import predict_next
 
-        return predict_next(self.model, self.tokenizer, text, k, prefix, complete=complete)
+        return predict_next(
+            self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
+        )
 
     def generate(
         self,

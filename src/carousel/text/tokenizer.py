@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "<unk>"
 END_OF_LINE = "<eos>"
+MASK = "<mask>"
+"""A token that fills up windows of fixed length and is skipped, in models of other libraries."""
 KINDS = ("words", "whitespace", "chars", "bpe")
 
 EXTEND = "(?!\u200b)[\\p{M}\\p{Cf}\\p{Emoji_Modifier}]"
@@ -220,13 +222,22 @@ class Tokenizer:
         return cls(library, kind, "Lowercase" in json.dumps(table.get("normalizer")))
 
 
-def make_tokenizer(kind: str, tokens: Sequence[str], *, lowercase: bool = False) -> Tokenizer:
+def make_tokenizer(
+    kind: str,
+    tokens: Sequence[str],
+    *,
+    lowercase: bool = False,
+    filters: str = "",
+    filter_to: str = " ",
+) -> Tokenizer:
     """A tokenizer of ``words``, ``whitespace`` or ``chars`` with a vocabulary that is known.
 
     Args:
         kind: how text is cut.
         tokens: all tokens by id, each once; the first two are ``UNKNOWN`` and ``END_OF_LINE``.
         lowercase: lower upper case on the way in.
+        filters: characters that are taken out before text is cut, such as punctuation.
+        filter_to: what is put in the place of each: a space, or nothing.
 
     >>> make_tokenizer("chars", [UNKNOWN, END_OF_LINE, "a", "b"]).encode("abc")
     [2, 3, 0]
@@ -234,9 +245,25 @@ def make_tokenizer(kind: str, tokens: Sequence[str], *, lowercase: bool = False)
     from tokenizers import models
 
     library = untrained_tokenizer(kind, lowercase)
+    if filters:
+        from tokenizers import Regex, normalizers
+
+        steps = [library.normalizer] if library.normalizer is not None else []
+        steps.append(normalizers.Replace(Regex(character_class(filters)), filter_to))
+        library.normalizer = normalizers.Sequence(steps)
     vocab = {token: id for id, token in enumerate(tokens)}
     library.model = models.WordLevel(vocab=vocab, unk_token=UNKNOWN)
     return Tokenizer(library, kind, lowercase)
+
+
+def character_class(characters: str) -> str:
+    r"""A pattern of one of some characters, as the library and JavaScript read it.
+
+    >>> character_class("!]")
+    '[!\\]]'
+    """
+    escaped = (f"\\{c}" if c in "\\[]^-" else c for c in dict.fromkeys(characters))
+    return f"[{''.join(escaped)}]"
 
 
 def untrained_tokenizer(kind: str, lowercase: bool) -> LibraryTokenizer:
