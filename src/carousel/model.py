@@ -67,6 +67,7 @@ class LanguageModel:
         *,
         backend: BackendName = "auto",
         threads: int | None = 1,
+        mmap: bool = True,
     ) -> LanguageModel:
         """The model in a folder, or one that comes with the package, by name.
 
@@ -77,16 +78,17 @@ class LanguageModel:
                 kernels where they are on this machine.
             threads: how many threads may share a product; None for as many as there are cores,
                 where that is faster.
+            mmap: map the weights' file, as ``read_folder`` says; False copies it into memory.
 
         Raises:
-            FolderError: no model there, or a damaged one.
+            FolderError: no model there, or a damaged or mixed one.
             EngineError: an unknown backend.
         """
         folder = find_folder(path)
         if not folder.exists():
             names = ", ".join(pretrained_models())
             raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
-        content = read_folder(folder)
+        content = read_folder(folder, mmap=mmap)
         model = RecurrentLM(content.config, content.weights, backend=backend, threads=threads)
         return cls(model, content.tokenizer, content.path)
 

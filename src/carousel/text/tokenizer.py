@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from carousel.errors import FolderError
 from carousel.text.detokenizer import detokenize
+from carousel.text.library_threads import prepare_library_threads
+from carousel.text.tokenizer_json import build_library
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as LibraryTokenizer
@@ -91,6 +93,7 @@ class Tokenizer:
         r"""The ids of ``text``, of any length; each "\n" inside is the end-of-line token."""
         if self.kind == "chars":
             return self._encode_characters(text)
+        prepare_library_threads()
         encodings = self._library.encode_batch_fast(text.split("\n"), add_special_tokens=False)
         ids: list[int] = []
         for encoding in encodings:
@@ -203,26 +206,19 @@ class Tokenizer:
         Raises:
             FolderError: the text is no tokenizer, or not one that Carousel made.
         """
-        from tokenizers import Tokenizer as LibraryTokenizer
-
         try:
             table = json.loads(text)
-            library = LibraryTokenizer.from_str(text)
-        # The library raises a bare Exception for whatever it can't read.
-        except Exception as error:
+        except (ValueError, RecursionError) as error:
             raise FolderError(f"{where} is not a tokenizer: {_first_line(error)}") from None
         kind = kind_of(table)
-        vocab = library.get_vocab()
-        if (
-            kind is None
-            or table.get("added_tokens")
-            or sorted(vocab.values()) != list(range(len(vocab)))
-            or (vocab.get(UNKNOWN), vocab.get(END_OF_LINE)) != (0, 1)
-        ):
-            raise FolderError(f"{where} is a tokenizer, but not one that Carousel made")
-        # A text is read whole, whatever a file from elsewhere says.
-        library.no_truncation()
-        library.no_padding()
+        try:
+            if kind is None:
+                raise ValueError("its pre_tokenizer")
+            library = build_library(table, kind, (UNKNOWN, END_OF_LINE))
+        except ValueError as error:
+            raise FolderError(
+                f"{where} is not a tokenizer that Carousel made: {_first_line(error)}"
+            ) from None
         return cls(library, kind, "Lowercase" in json.dumps(table.get("normalizer")))
 
 
@@ -306,6 +302,8 @@ def kind_of(table: Any) -> str | None:
     pre_tokenizer = pre_tokenizer if isinstance(pre_tokenizer, dict) else {}
     pattern = pre_tokenizer.get("pattern")
     pattern = pattern.get("Regex") if isinstance(pattern, dict) else None
+    if not isinstance(pattern, str | None):
+        return None
     kinds = {
         ("ByteLevel", None): "bpe",
         ("WhitespaceSplit", None): "whitespace",
