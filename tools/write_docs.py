@@ -33,6 +33,7 @@ EXAMPLES = {
         'carousel predict models/notes "see you tom" --complete',
         'carousel predict --model models/notes "see you at 1/2 past ten"',
         "carousel predict models/notes --input other-notes.txt -k 3",
+        'carousel predict models/theirs "see you" --window 10',
         "carousel predict models/notes",
     ],
     "generate": [
@@ -43,6 +44,14 @@ EXAMPLES = {
         "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",
         "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "
         "--rnn rnn --embedding encoder --decoder decoder",
+        "carousel import keras model.keras --vocab tokenizer.json --out models/theirs",
+        "carousel import onnx model.onnx --out models/theirs",
+    ],
+    "export": [
+        "carousel export onnx models/notes --out notes.onnx --force",
+        "carousel export onnx models/notes --out notes-gates.onnx --gates --force",
+        "carousel export onnx models/notes --out notes-int8.onnx --to int8 --force",
+        "carousel export pytorch models/notes --out notes.safetensors --force",
     ],
     "explain": [
         'carousel explain "krish likes pizza but his friend likes burger so his friend orders"',
