@@ -71,6 +71,7 @@ EXAMPLES = {
         "carousel info --json",
     ],
     "cache": ["carousel cache", "carousel cache --clear"],
+    "check": ["carousel check models/notes"],
     "phrases": [
         'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '
         "--in notes.txt --threshold 0.2",

@@ -42,9 +42,9 @@ def test_characters_that_are_taken_out(kind, filter_to):
     again = Tokenizer.from_json(tokenizer.to_json())
     assert again.to_json() == tokenizer.to_json()
     bare = make_tokenizer(kind, words, lowercase=True)
-    for text in ("Cat, [dog]^- a\\b", "cat-dog", FILTERS):
+    for text in ("Cat, [dog]^- a\\b", "cat-dog", FILTERS.replace("\n", "")):
         cut = text.lower().translate({ord(c): filter_to for c in FILTERS})
-        assert again.encode(text.replace("\n", "")) == bare.encode(cut.replace("\n", ""))
+        assert again.encode(text) == bare.encode(cut)
 
 
 def step(pattern, content=" "):
