@@ -34,6 +34,7 @@ EXAMPLES = {
         'carousel predict --model models/notes "see you at 1/2 past ten"',
         "carousel predict models/notes --input other-notes.txt -k 3",
         'carousel predict models/notes "see you" --adapt cache --session me.session',
+        'carousel predict models/theirs "see you" --window 10',
         "carousel predict models/notes",
     ],
     "generate": [

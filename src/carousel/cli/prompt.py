@@ -97,10 +97,7 @@ class SuggestionCompleter(Completer):
 
 
 def run_prompt(
-    model: LanguageModel,
-    k: int,
-    session_file: Path | None = None,
-    bad_words: Sequence[str] = (),
+    model: LanguageModel, k: int, session_file: Path | None = None, bad_words: Sequence[str] = ()
 ) -> None:
     """Read lines until Ctrl-D; Tab takes a suggestion. ``bad_words`` are never suggested."""
     suggester = Suggester(model, k, session_file, bad_words)

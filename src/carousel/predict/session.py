@@ -147,7 +147,6 @@ class Session:
         True
         """
         hidden, state = read_ids(self.model, self.tokenizer, [])
-        like = SavedSession(hidden, state, attached=True, space="")
-        self.hidden, self.state, self.attached, self.space = read_session(
-            Path(path), self.model, self.tokenizer, like
-        )
+        like = SavedSession(hidden, state, True, "")
+        saved = read_session(Path(path), self.model, self.tokenizer, like)
+        self.hidden, self.state, self.attached, self.space = saved

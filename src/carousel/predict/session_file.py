@@ -23,6 +23,8 @@ from carousel.storage.regular_file import check_regular
 from carousel.text.tokenizer import Tokenizer
 
 FORMAT = "carousel-session-1"
+MAX_SPACE = 2**16
+"""Characters of white space that may stand at the end of a saved text."""
 IDS = ("words", "window", "recent")
 """Arrays of a state that hold token ids, -1 where there is none."""
 
@@ -31,11 +33,12 @@ class SavedSession(NamedTuple):
     """What a file holds."""
 
     hidden: np.ndarray
+    """``[P]``: what the decoder gets for the next word."""
     state: State
     attached: bool
     """Whether the next word follows at once, with no space before it."""
     space: str
-    """A space at the end that is read with the next word, or nothing."""
+    """A space at the end that is read with the word to come."""
 
 
 def write_session(
@@ -103,8 +106,10 @@ def read_session(
         raise FolderError(f"{path} can't be read as a saved session: {error}") from None
     for name, wanted in expected.items():
         _check(f"{path}: {name}", arrays[name], wanted, model.config.vocab_size)
-    space = " " if metadata.get("space") == " " else ""
     state: State = _rebuild(like.state, arrays, "state.")
+    space = metadata.get("space", "")
+    if space.strip() or len(space) > MAX_SPACE:
+        raise FolderError(f"{path}: its space is not one")
     return SavedSession(arrays["hidden"], state, metadata.get("attached") == "1", space)
 
 
