@@ -120,6 +120,7 @@ Config Config::from_json(std::string_view text, const std::string& where) {
     refuse_model(where + " is of another format than " + std::to_string(FORMAT_VERSION) +
                  ": made by a newer version?");
   table.erase("format");
+  table.erase("sha256");  // the hashes of the other files: this library checks their content itself
   Fields fields(std::move(table), where);
   Config config;
   const NamedCell named = choose<NamedCell>(fields, "cell", fields.text("cell"),
@@ -146,6 +147,7 @@ Config Config::from_json(std::string_view text, const std::string& where) {
                                          {"int8", NumberFormat::int8}});
   config.cutoffs = fields.integers("cutoffs");
   config.tail_sizes = fields.integers("tail_sizes");
+  if (fields.has("carry_state")) config.carry_state = fields.boolean("carry_state");
   fields.check_none_left();
   if (config.tied && config.decoder_width() != config.embedding_size)
     fields.refuse("a tied decoder reads embedding_size values, but other ones come in");

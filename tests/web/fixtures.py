@@ -63,6 +63,7 @@ AWKWARD = [
     "\r\nwindows\r\n",
     "'tis rock 'n' roll of the '90s, dogs' bones",
     "he says 'yes' and \u2018no\u2019; \u201eja\u201c (sic)",
+    "the 1990s' 3rd, 'Tis of '90s and '80s rock 'n' roll 'quoted' 1st 2nd 20th",
     "at 12:30 p.m. it cost $3.50 or 10,000 \u20ac: 1:2, 5% off! see https://a.example.com/x?y=1.",
     "www.example.com, anna@example.com and @anna #tag; well-known u.s.a.",
     "\u4f60\u597d\uff0c\u4e16\u754c\u3002",
@@ -94,6 +95,9 @@ def write_fixtures(folder: Path) -> None:
         config = {"cell": "lstm", "layers": 1, "dtype": "float32"}
         model = write_model(folder / f"kind-{kind}", config, rng, kind, scale=2.5)
         dump(folder, f"kind-{kind}", {"next_words": next_words(model)})
+    config = {"cell": "lstm", "layers": 2, "dtype": "float32", "carry_state": False}
+    model = write_model(folder / "lstm-2-float32-lines", config, rng)
+    table["models"].append(dump(folder, "lstm-2-float32-lines", describe(model, TEXT, COMPARED)))
     for name in STORIES:
         model = load(name)
         description = {"folder": str(model.path)} | describe(model, SWITCH, COMPARED[:1])
