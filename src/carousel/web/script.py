@@ -18,15 +18,18 @@ COMMENT = re.compile(r"/\*.*?\*/|^[ \t]*//[^\n]*", re.MULTILINE | re.DOTALL)
 BLANK = re.compile(r"^[ \t]*\n", re.MULTILINE)
 
 
-def write_script() -> str:
-    """Put the page's modules into one script, each after those that it imports.
+def write_script(entry: str = "app.js") -> str:
+    """Put a module and all that it needs into one script, each after those that it imports.
+
+    Args:
+        entry: the module that is run last.
 
     Returns:
         the script: each module is a function that is called at once and returns its exports.
     """
     names: list[str] = []
     written = []
-    for name, text in _in_order("app.js", set()):
+    for name, text in _in_order(entry, set()):
         names.append(name)
         exported = [match[2] for match in EXPORT.finditer(text)]
         imports = ""
