@@ -67,6 +67,7 @@ class LanguageModel:
         *,
         backend: BackendName = "auto",
         threads: int | None = 1,
+        mmap: bool = True,
     ) -> LanguageModel:
         """The model in a folder, or one that comes with the package, by name.
 
@@ -77,16 +78,17 @@ class LanguageModel:
                 kernels where they are on this machine.
             threads: how many threads may share a product; None for as many as there are cores,
                 where that is faster.
+            mmap: map the weights' file, as ``read_folder`` says; False copies it into memory.
 
         Raises:
-            FolderError: no model there, or a damaged one.
+            FolderError: no model there, or a damaged or mixed one.
             EngineError: an unknown backend.
         """
         folder = find_folder(path)
         if not folder.exists():
             names = ", ".join(pretrained_models())
             raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
-        content = read_folder(folder)
+        content = read_folder(folder, mmap=mmap)
         model = RecurrentLM(content.config, content.weights, backend=backend, threads=threads)
         return cls(model, content.tokenizer, content.path)
 
@@ -116,7 +118,13 @@ class LanguageModel:
         return self.model.config
 
     def next_words(
-        self, text: str, k: int = 5, prefix: str | None = None, *, complete: bool = False
+        self,
+        text: str,
+        k: int = 5,
+        prefix: str | None = None,
+        *,
+        complete: bool = False,
+        window: int | None = None,
     ) -> list[Prediction]:
         """The ``k`` likeliest next words after ``text`` and their probabilities, best first.
 
@@ -126,13 +134,16 @@ class LanguageModel:
             prefix: the word being typed: only words that start so, with their probabilities among
                 these.
             complete: take the half-typed word at the end of ``text`` as the prefix.
+            window: read only so many tokens, the last ones, filled up on the left, as Keras does.
 
         Raises:
             PredictionError: ``k`` is below 1, or no word of the text is known.
         """
         from carousel.predict.next_words import predict_next
 
-        return predict_next(self.model, self.tokenizer, text, k, prefix, complete=complete)
+        return predict_next(
+            self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
+        )
 
     def generate(
         self,

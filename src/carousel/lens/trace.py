@@ -17,6 +17,7 @@ from carousel.predict.next_words import Prediction
 from carousel.softmax import softmax
 from carousel.storage.atomic import write_file
 from carousel.storage.config import Config
+from carousel.storage.regular_file import check_regular
 from carousel.storage.strict_json import parse_json
 from carousel.text.token_span import TokenSpan, find_token_spans
 from carousel.text.tokenizer import END_OF_LINE, Tokenizer
@@ -226,6 +227,7 @@ class Trace(NotebookDisplay):
         from safetensors import SafetensorError, safe_open
 
         try:
+            check_regular(path)
             with safe_open(str(path), framework="np") as file:
                 about = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

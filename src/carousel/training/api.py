@@ -125,11 +125,12 @@ def train(
         softmax: full; adaptive (rare words in clusters); sampled (trained on an estimate); or auto.
         optimizer: the optimizer: adamw or sgd.
         learning_rate: the highest learning rate. It is reached after warm-up.
-        schedule: the learning rate after warm-up: it falls to 0 along a cosine, or stays constant.
+        schedule: the learning rate after warm-up: cosine (it falls to 0 along a cosine) or
+            constant.
         weight_decay: weight decay: decoupled for adamw, an L2 penalty for sgd.
         warmup: fraction of the run in which the learning rate rises.
         grad_clip: the largest norm of the gradients; larger ones are scaled down. 0 turns this off.
-        averaging: average the weights over steps: ema (exponentially); nt-asgd (once validation
+        averaging: averaged weights: none, ema (exponential), or nt-asgd (the mean once validation
             stalls).
         ema_decay: for ema: the part of the average that stays at each step.
         batch_size: number of text streams read side by side (B).

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, Union, get_args, get_origin, get_type_hints
 
 from carousel.cells import CELLS
-from carousel.errors import SettingsError
+from carousel.errors import FolderError, SettingsError
+from carousel.storage.regular_file import read_text
 from carousel.text.tokenizer import KINDS
 
+MAX_RECIPE_BYTES = 2**20
 CHOICES: dict[str, tuple[str, ...]] = {
     "tokenizer": tuple(KINDS),
     "cell": tuple(CELLS),
@@ -116,7 +118,7 @@ class Settings:
     learning_rate: float = 0.003
     """The highest learning rate. It is reached after warm-up."""
     schedule: str = "cosine"
-    """The learning rate after warm-up: it falls to 0 along a cosine, or stays constant."""
+    """The learning rate after warm-up: cosine (it falls to 0 along a cosine) or constant."""
     weight_decay: float = 0.0
     """Weight decay: decoupled for adamw, an L2 penalty for sgd."""
     warmup: float = 0.02
@@ -124,7 +126,7 @@ class Settings:
     grad_clip: float = 1.0
     """The largest norm of the gradients; larger ones are scaled down. 0 turns this off."""
     averaging: str = "none"
-    """Average the weights over steps: ema (exponentially); nt-asgd (once validation stalls)."""
+    """Averaged weights: none, ema (exponential), or nt-asgd (the mean once validation stalls)."""
     ema_decay: float = 0.999
     """For ema: the part of the average that stays at each step."""
     batch_size: int = 32
@@ -267,19 +269,21 @@ def read_recipe(name: str) -> dict[str, Any]:
     path = Path(name)
     shipped = resources.files("carousel.training") / "recipes"
     try:
-        if path.suffix == ".toml" or path.is_file():
-            text = path.read_text(encoding="utf-8")
+        if path.exists() and (path.suffix == ".toml" or path.is_file()):
+            text = read_text(path, MAX_RECIPE_BYTES)
         else:
             text = (shipped / f"{name}.toml").read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         names = ", ".join(
             sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name[0] != "_")
         )
         raise SettingsError(f"no recipe {name!r}: give a TOML file, or one of {names}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"recipe {name} can't be read: {error}") from None
+    except FolderError as error:
+        raise SettingsError(f"recipe {error}") from None
     try:
         table = tomllib.loads(text)
+    except RecursionError:
+        raise SettingsError(f"recipe {name} is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"recipe {name} is not TOML: {error}") from None
     table = rename_keys(table, where=f"recipe {name}: ")

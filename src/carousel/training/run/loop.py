@@ -92,6 +92,7 @@ def fit(
             stop_reason = "interrupted"
         loop.load_best_weights()
     outcome = Outcome(stop_reason, loop.state.progress.best_loss, loop.state.rows)
+    outcome.signal_number = stop.signal_number
     for callback in callbacks:
         callback.on_train_end(outcome)
     return outcome
