@@ -1,4 +1,4 @@
-/** Tabs under the belt: the cell, gates, units, decision, two sentences, three models. */
+/** Tabs under the belt: the cell, gates, units, decision, two sentences, all models. */
 
 import { h, show, View } from '../dom.js';
 import { VIEWS } from '../state.js';
