@@ -173,7 +173,8 @@ def test_the_script_holds_every_module_once():
     assert len(names) == len(set(names)) > 30
     assert names[-1] == "app.js"
     assert not re.search(r"^(?:import|export) ", script, re.MULTILINE)
-    exported = dict(re.findall(r"^const (m\d+) = .*?^return \{ (.*?) \};$", script, re.M | re.S))
+    module = r"^const (m\d+) = \(\(\) => \{$.*?^return \{ ([^}]*) \};\n\}\)\(\);$"
+    exported = dict(re.findall(module, script, re.M | re.S))
     imported = re.findall(r"^const \{([^}]*)\} = (m\d+);$", script, re.MULTILINE)
     assert len(imported) > 50
     for wanted, module in imported:

@@ -7,7 +7,7 @@ const DATA_FILES = ['words.json', 'tour.json'];
 const IMPORT = /^import \{([^}]*)\} from '(\.[^']+)';\n/gm;
 const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
 const COMMENT = /\/\*.*?\*\/|^[ \t]*\/\/[^\n]*/gms;
-const BLANK = /^[ \t]*\n/gm;
+const BLANK = /^[ \t]*\n|^[ \t]+/gm;
 const PRELOAD = / *<link rel="modulepreload" href="[^"]+">\n/g;
 const PICTURE = /(<(carousel-\w+)>).*?(<\/\2>)/gs;
 
@@ -116,5 +116,5 @@ function base64(bytes) {
 /** @param {string} name */
 async function readText(name) { return new TextDecoder().decode(await readPage(name)); }
 
-/** A module without its comments and blank lines. @param {string} name */
+/** A module without its comments, blank lines and indentation. @param {string} name */
 async function readModule(name) { return (await readText(name)).replace(COMMENT, '').replace(BLANK, ''); }

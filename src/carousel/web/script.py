@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 IMPORT = re.compile(r"^import \{([^}]*)\} from '(\.[^']+)';\n", re.MULTILINE)
 EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 COMMENT = re.compile(r"/\*.*?\*/|^[ \t]*//[^\n]*", re.MULTILINE | re.DOTALL)
-BLANK = re.compile(r"^[ \t]*\n", re.MULTILINE)
+BLANK = re.compile(r"^[ \t]*\n|^[ \t]+", re.MULTILINE)
 
 
 def write_script(entry: str = "app.js") -> str:
@@ -45,16 +45,16 @@ def write_script(entry: str = "app.js") -> str:
 
 
 def without_comments(text: str) -> str:
-    """A module without its comments and blank lines.
+    """A module without its comments, blank lines and indentation.
 
     A comment stands in ``/* */``, or begins its line with ``//``; no text of the page's modules
-    holds ``/*``.
+    holds ``/*``, and none goes over several lines.
 
     Args:
         text: the module's text.
 
     >>> without_comments("/** Why. */ const a = 1;")
-    ' const a = 1;'
+    'const a = 1;'
     """
     return BLANK.sub("", COMMENT.sub("", text))
 
