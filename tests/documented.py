@@ -16,7 +16,7 @@ TEXTS = (
 )  # fmt: skip
 MODELS = ("notes", "book", "dialogue", "war")
 SMALL = "--hidden-size 12 --embedding-size 12 --epochs 1 --batch-size 4 --bptt 8"
-LONG = ("page", "demo", "study")
+LONG = ("page", "demo", "study", "serve")
 """Commands that take minutes: their names and flags are checked alone."""
 
 

@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             return json.dumps({"models": list(self.models)}).encode()
         if parts[0] == "models" and len(parts) == 3:
             return self._read_model(parts[1], parts[2])
-        return _read_page(parts if path != "/" else ["index.html"])
+        return read_page(parts if path != "/" else ["index.html"])
 
     def _read_model(self, name: str, file: str) -> bytes | None:
         folder = self.models.get(name)
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
 
 
-def _read_page(parts: list[str]) -> bytes | None:
+def read_page(parts: list[str]) -> bytes | None:
     """A file of the page; None for whatever is no file of it.
 
     Each part is looked up among the names that are there, so that no path leads out.
