@@ -33,7 +33,7 @@ class PatientProtocol(HttpToolsProtocol):
     uvicorn waits for ever for a head that has begun; this closes the connection.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; its first request is due."""
         self._head_due: asyncio.TimerHandle | None = None
         super().connection_made(transport)
