@@ -27,8 +27,10 @@ class Context:
         lm: the model.
 
     >>> context = open_contexts(["stories-lstm"])["stories-lstm"]
-    >>> context.session().next_words(k=1)[0].word
-    'krish'
+    >>> session = context.session()
+    >>> session.feed("krish likes pizza so he orders")
+    >>> context.unpack(context.pack(session)).next_words(k=1)[0].word
+    'pizza'
     """
 
     def __init__(self, name: str, lm: LanguageModel) -> None:
