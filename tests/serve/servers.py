@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 JSON = {"Content-Type": "application/json"}
@@ -16,19 +17,28 @@ JSON = {"Content-Type": "application/json"}
 def running(*arguments):
     """`carousel serve ARGUMENTS` on a free port, until the block ends; it must end in order."""
     command = [sys.executable, "-m", "carousel", "serve", *map(str, arguments), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A pipe that nobody reads would fill up with the log.
+    log = tempfile.TemporaryFile("w+")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         line = process.stdout.readline()
-        assert line, process.stderr.read()
+        assert line, read_all(log)
         process.port = int(re.search(r":(\d+)/", line)[1])
         until_ready(process.port)
         yield process
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-        process.log = err
-    assert "Traceback" not in err, err
+        process.communicate(timeout=60)
+        process.log = read_all(log)
+        log.close()
+    assert "Traceback" not in process.log, process.log
+
+
+def read_all(file):
+    """All of a file that another process has written."""
+    file.seek(0)
+    return file.read()
 
 
 def until_ready(port):

@@ -89,7 +89,7 @@ def test_lm_eval_measures_the_perplexity_of_carousel_evaluate(port, tmp_path):
         sys.executable, "-m", "lm_eval", "run", "--model", "local-completions", "--model_args",
         f"model=stories-lstm,base_url={address},tokenizer_backend=remote,max_length=65536",
         "--tasks", "stories", "--include_path", str(tmp_path), "--output_path",
-        str(tmp_path / "out"), "--batch_size", "1",
+        str(tmp_path / "out"), "--batch_size", "1", "--seed", "0,1234,None,1234",
         env={**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-4000:]

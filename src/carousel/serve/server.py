@@ -125,6 +125,7 @@ def _run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listener = None
     try:
         place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(place[0], socket.SOCK_STREAM)
@@ -132,6 +133,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(place[4])
         listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
+        if listener is not None:
+            listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(f"{host} port {port} can't be used: {reason}") from None
     listener.set_inheritable(True)

@@ -51,9 +51,11 @@ def make_router(service: Service) -> APIRouter:
         """One model."""
         return answer(describe_model(service.context(model)))
 
-    @router.post(
-        "/v1/completions", **documented(schemas.CompletionRequest, schemas.Completion, 404, 429)
-    )
+    completed = documented(schemas.CompletionRequest, schemas.Completion, 404, 429)
+    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    completed["responses"][200] = {"content": events, "description": "Whole, or as a stream"}
+
+    @router.post("/v1/completions", **completed)
     async def complete(request: Request) -> Response:
         """Continue texts, or score them (`echo` with `logprobs` and `max_tokens` 0).
 
