@@ -33,12 +33,21 @@ EXAMPLES = {
         'carousel predict models/notes "see you tom" --complete',
         'carousel predict --model models/notes "see you at 1/2 past ten"',
         "carousel predict models/notes --input other-notes.txt -k 3",
+        'carousel predict models/notes "see you" --adapt cache --session me.session',
         "carousel predict models/notes",
     ],
     "generate": [
         'carousel generate models/notes "see you" --temperature 0.8 --seed 1',
     ],
-    "evaluate": ["carousel evaluate models/notes other-notes.txt"],
+    "evaluate": [
+        "carousel evaluate models/notes other-notes.txt",
+        "carousel evaluate models/notes other-notes.txt --adapt cache",
+    ],
+    "score": [
+        "carousel score models/notes other-notes.txt",
+        "zcat log.gz | carousel score models/notes --json --words",
+    ],
+    "tune": ["carousel tune models/notes other-notes.txt --adapt cache"],
     "import": [
         "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",
         "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from carousel.storage.number_formats import StoredWeight
 from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from carousel.adaptation.adapted import Adapt
     from carousel.evaluate import Evaluation
     from carousel.lens.clamp import Clamp
     from carousel.lens.compare import Comparison
@@ -67,6 +68,7 @@ class LanguageModel:
         *,
         backend: BackendName = "auto",
         threads: int | None = 1,
+        mmap: bool = True,
     ) -> LanguageModel:
         """The model in a folder, or one that comes with the package, by name.
 
@@ -77,16 +79,17 @@ class LanguageModel:
                 kernels where they are on this machine.
             threads: how many threads may share a product; None for as many as there are cores,
                 where that is faster.
+            mmap: map the weights' file, as ``read_folder`` says; False copies it into memory.
 
         Raises:
-            FolderError: no model there, or a damaged one.
+            FolderError: no model there, or a damaged or mixed one.
             EngineError: an unknown backend.
         """
         folder = find_folder(path)
         if not folder.exists():
             names = ", ".join(pretrained_models())
             raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
-        content = read_folder(folder)
+        content = read_folder(folder, mmap=mmap)
         model = RecurrentLM(content.config, content.weights, backend=backend, threads=threads)
         return cls(model, content.tokenizer, content.path)
 
@@ -104,11 +107,7 @@ class LanguageModel:
         write_folder(path, self.config, weights, self.tokenizer, force=force)
 
     def __repr__(self) -> str:
-        c = self.config
-        return (
-            f"LanguageModel({c.cell}, {c.layers} x {c.hidden_size} units, embedding "
-            f"{c.embedding_size}, {c.vocab_size} tokens, {c.parameters:,} parameters)"
-        )
+        return repr(self.model).replace("RecurrentLM", "LanguageModel", 1)
 
     @property
     def config(self) -> Config:
@@ -116,7 +115,13 @@ class LanguageModel:
         return self.model.config
 
     def next_words(
-        self, text: str, k: int = 5, prefix: str | None = None, *, complete: bool = False
+        self,
+        text: str,
+        k: int = 5,
+        prefix: str | None = None,
+        *,
+        complete: bool = False,
+        window: int | None = None,
     ) -> list[Prediction]:
         """The ``k`` likeliest next words after ``text`` and their probabilities, best first.
 
@@ -126,29 +131,20 @@ class LanguageModel:
             prefix: the word being typed: only words that start so, with their probabilities among
                 these.
             complete: take the half-typed word at the end of ``text`` as the prefix.
+            window: read only so many tokens, the last ones, filled up on the left, as Keras does.
 
         Raises:
             PredictionError: ``k`` is below 1, or no word of the text is known.
         """
         from carousel.predict.next_words import predict_next
 
-        return predict_next(self.model, self.tokenizer, text, k, prefix, complete=complete)
+        return predict_next(
+            self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
+        )
 
-    def generate(
-        self,
-        text: str = "",
-        *,
-        max_tokens: int = 50,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> str:
+    def generate(self, text: str = "", **settings: Any) -> str:
         """``text`` continued; the arguments are those of ``stream``."""
-        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        pieces = self.stream(text, max_tokens=max_tokens, stop=stop, **sampling)  # type: ignore[arg-type]
-        return text + "".join(pieces)
+        return text + "".join(self.stream(text, **settings))
 
     def stream(
         self,
@@ -201,11 +197,28 @@ class LanguageModel:
 
         return score_text(self.model, self.tokenizer, text)
 
-    def session(self) -> Session:
-        """A session that keeps the state, so that each further word costs one step."""
+    def adapt(self, adapt: Adapt | None) -> LanguageModel:
+        """A model of the same weights that adapts to what it reads. It learns in its state alone.
+
+        Args:
+            adapt: ``"cache"`` remembers the last words; ``"dynamic"`` learns, which takes PyTorch.
+                Their parameters are those that ``carousel tune`` keeps in the folder, or those
+                that are given in the name's place. None for the model as it is.
+
+        Raises:
+            SettingsError: another name, or PyTorch is missing.
+        """
+        from carousel.adaptation.adapted import adapt_model
+
+        if adapt is None:
+            return self
+        return LanguageModel(adapt_model(self.model, adapt, self.path), self.tokenizer, self.path)
+
+    def session(self, adapt: Adapt | None = None) -> Session:
+        """A session that keeps the state; it adapts to what it reads as ``adapt`` says."""
         from carousel.predict.session import Session
 
-        return Session(self.model, self.tokenizer)
+        return Session(self.adapt(adapt).model, self.tokenizer)
 
     def evaluate(
         self,
@@ -214,6 +227,7 @@ class LanguageModel:
         encoding: str = "utf-8",
         encoding_errors: str = "strict",
         skip_bad_files: bool = False,
+        adapt: Adapt | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
         """Perplexity, recall of the next word and keystrokes saved on text files.
@@ -223,6 +237,7 @@ class LanguageModel:
             encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
             encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
             skip_bad_files: go on without the files that can't be read as text, with a warning.
+            adapt: as for ``adapt``: how the model adapts to the text while it reads it.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:
@@ -231,20 +246,11 @@ class LanguageModel:
         from carousel.evaluate import evaluate
         from carousel.text.files import find_files
 
-        files = find_files(
-            [sources] if isinstance(sources, str | Path) else sources,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            skip_bad_files=skip_bad_files,
-        )
-        return evaluate(
-            self.model,
-            self.tokenizer,
-            files,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            on_progress=on_progress,
-        )
+        model = self.adapt(adapt).model
+        named = [sources] if isinstance(sources, str | Path) else sources
+        reading: Any = {"encoding": encoding, "encoding_errors": encoding_errors}
+        files = find_files(named, skip_bad_files=skip_bad_files, **reading)
+        return evaluate(model, self.tokenizer, files, on_progress=on_progress, **reading)
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
         """Every gate, cell and hidden state at every word of ``text``.

@@ -18,7 +18,7 @@ def running(*arguments):
     """`carousel serve ARGUMENTS` on a free port, until the block ends; it must end in order."""
     command = [sys.executable, "-m", "carousel", "serve", *map(str, arguments), "--port", "0"]
     # A pipe that nobody reads would fill up with the log.
-    log = tempfile.TemporaryFile("w+")
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         line = process.stdout.readline()

@@ -20,9 +20,7 @@ def words_of(predictions):
 @pytest.mark.parametrize("name", ["stories-lstm", "stories-gru"])
 @pytest.mark.parametrize("prefix", [None, "p", "zz"])
 def test_next_words_are_the_librarys(port, name, prefix):
-    status, found = post(
-        port, "/v1/next", {"model": name, "text": TEXT, "k": 4, "prefix": prefix}
-    )
+    status, found = post(port, "/v1/next", {"model": name, "text": TEXT, "k": 4, "prefix": prefix})
     wanted = carousel.load(name).next_words(TEXT, 4, prefix)
     assert (status, found["model"]) == (200, name)
     assert [row["word"] for row in found["words"]] == [word for word, _ in wanted]
@@ -133,9 +131,10 @@ def test_other_methods_kinds_of_bodies_and_names_of_this_machine_are_refused(por
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert ask(port, "POST", "/v1/next", b'{"text": ""}', form)[0] == 415
     assert ask(port, "GET", "/v1/models", headers={"Host": "evil.example"})[0] == 403
-    assert "access-control-allow-origin" not in ask(
-        port, "GET", "/v1/models", headers={"Origin": "https://evil.example"}
-    )[1]
+    assert (
+        "access-control-allow-origin"
+        not in ask(port, "GET", "/v1/models", headers={"Origin": "https://evil.example"})[1]
+    )
 
 
 def test_metrics_count_what_was_asked(port):

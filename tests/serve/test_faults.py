@@ -302,9 +302,7 @@ def test_too_many_requests_at_once_are_told_to_come_again(monkeypatch):
         return sent[0]
 
     async def run():
-        gate = module.Gate(
-            slow, Metrics(), api_keys=[], local_names_only=False, access_log=False
-        )
+        gate = module.Gate(slow, Metrics(), api_keys=[], local_names_only=False, access_log=False)
         return await asyncio.gather(*(request(gate) for _ in range(8)))
 
     answers = asyncio.run(run())

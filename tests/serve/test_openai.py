@@ -61,9 +61,7 @@ def test_n_draws_so_many_and_a_stop_ends_them(client):
 def test_a_stream_is_the_whole_in_pieces(client, options):
     options = {"max_tokens": 25, "seed": 4, **options}
     whole = complete(client, **options)
-    chunks = list(
-        complete(client, stream=True, stream_options={"include_usage": True}, **options)
-    )
+    chunks = list(complete(client, stream=True, stream_options={"include_usage": True}, **options))
     assert chunks[-1].usage == whole.usage
     assert chunks[-1].choices == []
     for choice in whole.choices:

@@ -119,7 +119,8 @@ def test_a_state_of_another_size_is_refused(context, size):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "must hold keys"), (b"short\n", "shorter"), (None, "can't be read")]
+    ("content", "words"),
+    [(b"", "must hold"), (b"short\n", "shorter"), (None, "can't be read")],
 )
 def test_a_file_of_keys_is_checked(tmp_path, content, words):
     path = tmp_path / "keys"

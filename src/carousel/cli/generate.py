@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from carousel.cli.parameters import MODEL, NUMBER, TEXT, WHOLE, as_json, model_option
+from carousel.cli.parameters import MODEL, NUMBER, TEXT, WHOLE, adapt_option, as_json, model_option
+
+if TYPE_CHECKING:
+    from carousel.adaptation.adapted import AdaptName
 
 
 @click.command()
@@ -47,6 +51,7 @@ from carousel.cli.parameters import MODEL, NUMBER, TEXT, WHOLE, as_json, model_o
 @click.option(
     "--stop", type=TEXT, metavar="TEXT", multiple=True, help="End before this text comes up."
 )
+@adapt_option
 @as_json
 def generate(
     arguments: Sequence[str],
@@ -57,6 +62,7 @@ def generate(
     top_p: float,
     seed: int | None,
     stop: Sequence[str],
+    adapt: AdaptName | None,
     as_json: bool,
 ) -> None:
     """Continue a text, word by word."""
@@ -67,6 +73,7 @@ def generate(
     from carousel.text.printable import printable_text
 
     opened, given = open_model(arguments, model)
+    opened = opened.adapt(adapt)
     text = given or ""
     pieces = opened.stream(
         text,

@@ -95,6 +95,12 @@ force = click.option("--force", is_flag=True, help="Replace a model that is ther
 model_option = click.option(
     "--model", type=MODEL, metavar="DIR", help="The model. All other arguments are text."
 )
+adapt_option = click.option(
+    "--adapt",
+    type=click.Choice(["cache", "dynamic"]),
+    help="Adapt to the text that is read: remember its last words (cache), or learn from it "
+    "(dynamic, which needs PyTorch). The model itself stays as it is.",
+)
 TEXT_FILE_OPTIONS = (
     click.option(
         "--encoding",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import State
 from carousel.predict.next_words import Prediction, rank_words, read_ids
+from carousel.predict.session_file import SavedSession, read_session, write_session
 from carousel.text.tokenizer import Tokenizer
 
 
@@ -33,7 +35,7 @@ class Session:
         self.reset()
 
     def reset(self) -> None:
-        """Start a new line."""
+        """Start anew: the start of a line, with nothing read and nothing learned."""
         self.hidden: np.ndarray
         """``[P]``: what the decoder gets for the next word."""
         self.state: State
@@ -77,3 +79,40 @@ class Session:
     def copy(self) -> Session:
         """A session that stands at the same place and goes its own way."""
         return copy.copy(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write where the session stands, and what it has learned, to a file.
+
+        Args:
+            path: a file of type ``.safetensors``. The model is not in it.
+
+        Raises:
+            FolderError: it can't be written.
+        """
+        saved = SavedSession(self.hidden, self.state, self.line_start)
+        write_session(Path(path), self.model, self.tokenizer, saved)
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a file that ``save`` wrote, bit for bit.
+
+        Args:
+            path: the file: a session of the same model, which adapts in the same way.
+
+        Raises:
+            FolderError: no such file, a damaged one, or one of another model; the session stays
+                where it stands.
+
+        >>> import carousel
+        >>> session = carousel.load("stories-lstm").session(adapt="cache")
+        >>> session.feed("krish likes pizza")
+        >>> session.save("krish.safetensors")
+        >>> later = carousel.load("stories-lstm").session(adapt="cache")
+        >>> later.restore("krish.safetensors")
+        >>> later.next_words() == session.next_words()
+        True
+        """
+        hidden, state = read_ids(self.model, self.tokenizer, [])
+        like = SavedSession(hidden, state, True)
+        self.hidden, self.state, self.line_start = read_session(
+            Path(path), self.model, self.tokenizer, like
+        )

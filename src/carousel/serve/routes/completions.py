@@ -52,7 +52,7 @@ def make_router(service: Service) -> APIRouter:
         return answer(describe_model(service.context(model)))
 
     completed = documented(schemas.CompletionRequest, schemas.Completion, 404, 429)
-    events = {"text/event-stream": {"schema": {}}}
+    events: dict[str, Any] = {"text/event-stream": {"schema": {}}}
     completed["responses"][200] = {"content": events, "description": "Whole, or as a stream"}
 
     @router.post("/v1/completions", **completed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import PurePosixPath
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -12,14 +11,15 @@ from starlette.routing import Route
 from carousel.serve.errors import ApiError
 from carousel.serve.service import Service, answer
 from carousel.web.one_file import MODEL_FILES
-from carousel.web.static_server import CONTENT_TYPES, HEADERS, read_page
+from carousel.web.page_files import HEADERS, content_type, read_page
 
 
 def make_routes(service: Service) -> list[Route]:
     """The routes of the page; the last one takes every path that no other one has taken."""
+    folders = {name: context.folder for name, context in service.contexts.items()}
 
     async def models(request: Request) -> Response:
-        response = answer({"models": list(service.contexts)})
+        response = answer({"models": list(service.contexts), "arguments": {}})
         response.headers.update(HEADERS)
         return response
 
@@ -29,17 +29,15 @@ def make_routes(service: Service) -> list[Route]:
         # No other file of the folder is handed out.
         if context is None or name not in MODEL_FILES or not (context.folder / name).is_file():
             raise ApiError(404, "there is no such file")
-        kind = CONTENT_TYPES[PurePosixPath(name).suffix]
-        return FileResponse(context.folder / name, headers=HEADERS, media_type=kind)
+        path = context.folder / name
+        return FileResponse(path, headers=HEADERS, media_type=content_type(name))
 
     async def page_file(request: Request) -> Response:
         path = request.url.path
-        parts = ["index.html"] if path == "/" else path.split("/")[1:]
-        content = await asyncio.to_thread(read_page, parts)
+        content = await asyncio.to_thread(read_page, path, folders)
         if content is None:
             raise ApiError(404, "there is no such path")
-        kind = CONTENT_TYPES[PurePosixPath(parts[-1]).suffix]
-        return Response(content, headers=HEADERS, media_type=kind)
+        return Response(content, headers=HEADERS, media_type=content_type(path))
 
     return [
         Route("/models.json", models),
