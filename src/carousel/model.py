@@ -122,6 +122,7 @@ class LanguageModel:
         *,
         complete: bool = False,
         window: int | None = None,
+        bad_words: Sequence[str] = (),
     ) -> list[Prediction]:
         """The ``k`` likeliest next words after ``text`` and their probabilities, best first.
 
@@ -132,6 +133,7 @@ class LanguageModel:
                 these.
             complete: take the half-typed word at the end of ``text`` as the prefix.
             window: read only so many tokens, the last ones, filled up on the left, as Keras does.
+            bad_words: words that are never given, in lower or upper case.
 
         Raises:
             PredictionError: ``k`` is below 1, or no word of the text is known.
@@ -139,35 +141,44 @@ class LanguageModel:
         from carousel.predict.next_words import predict_next
 
         return predict_next(
-            self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
+            self.model,
+            self.tokenizer,
+            text,
+            k,
+            prefix,
+            complete=complete,
+            window=window,
+            bad_words=bad_words,
         )
 
     def generate(self, text: str = "", **settings: Any) -> str:
         """``text`` continued; the arguments are those of ``stream``."""
         return text + "".join(self.stream(text, **settings))
 
-    def stream(
-        self,
-        text: str = "",
-        *,
-        max_tokens: int = 50,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> Iterator[str]:
+    def generate_batch(self, texts: Sequence[str], **settings: Any) -> list[list[str]]:
+        """Continuations of several texts, stepped together; see ``predict.generation``."""
+        from carousel.predict.generation import generate_batch
+
+        return generate_batch(self.model, self.tokenizer, texts, **settings)
+
+    def stream(self, text: str = "", **settings: Any) -> Iterator[str]:
         """Continue ``text`` piece by piece; the pieces joined to ``text`` are the whole.
 
         Args:
             text: what to continue; empty for the start of a line.
-            max_tokens: the most tokens to add.
+            settings: all of these by name.
+            max_tokens: the most tokens to add; 50.
             temperature: logits are divided by it; 0 takes the likeliest token always.
             top_k: sample among the ``k`` likeliest only; 0 for all.
             top_p: sample among the fewest likeliest tokens that together have this probability
                 (Holtzman et al. 2020, arXiv:1904.09751, section 3.1).
+            repetition_penalty: above 1, tokens that the text holds become less likely (Keskar et
+                al. 2019, arXiv:1909.05858, section 4.1).
+            no_repeat_ngram_size: no so many tokens in a row come up twice; 0 turns this off.
+            num_beams: above 1, beam search over so many texts, and nothing is sampled.
             seed: the same seed gives the same text.
             stop: generation ends before the first of these that comes up.
+            bad_words: words that are never generated, in lower or upper case.
 
         Raises:
             SettingsError: a setting out of its range.
@@ -175,17 +186,7 @@ class LanguageModel:
         """
         from carousel.predict.generation import generate
 
-        return generate(
-            self.model,
-            self.tokenizer,
-            text,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-        )
+        return generate(self.model, self.tokenizer, text, **settings)
 
     def score(self, text: str) -> Score:
         """How likely ``text`` is: the log-probability of each of its tokens, and of its end.
@@ -214,11 +215,11 @@ class LanguageModel:
             return self
         return LanguageModel(adapt_model(self.model, adapt, self.path), self.tokenizer, self.path)
 
-    def session(self, adapt: Adapt | None = None) -> Session:
+    def session(self, adapt: Adapt | None = None, *, bad_words: Sequence[str] = ()) -> Session:
         """A session that keeps the state; it adapts to what it reads as ``adapt`` says."""
         from carousel.predict.session import Session
 
-        return Session(self.adapt(adapt).model, self.tokenizer)
+        return Session(self.adapt(adapt).model, self.tokenizer, bad_words=bad_words)
 
     def evaluate(
         self,

@@ -67,7 +67,7 @@ def test_a_session_goes_on_from_its_token_bit_for_bit(contexts, name):
     for one in (session, opened.session):
         one.feed("orders")
     assert opened.session.next_words(10) == session.next_words(10)
-    assert opened.session.line_start == session.line_start
+    assert opened.session.attached == session.attached
 
 
 def test_forged_tokens_are_refused(contexts, context):

@@ -133,6 +133,19 @@ def is_model(argument: str) -> bool:
         return False
 
 
+def read_blocked(model: LanguageModel, path: str | None) -> list[str]:
+    """Return the words of the file that ``--block`` names; none where it is not given.
+
+    Raises:
+        TextError: it can't be read, or a line holds more than a word.
+    """
+    if path is None:
+        return []
+    from carousel.predict.blocked_words import read_blocked_words
+
+    return sorted(read_blocked_words(model.tokenizer, path).words)
+
+
 def check_text(text: str) -> str:
     """Return ``text``, or what standard input holds if it is ``-``.
 

@@ -101,6 +101,12 @@ adapt_option = click.option(
     help="Adapt to the text that is read: remember its last words (cache), or learn from it "
     "(dynamic, which needs PyTorch). The model itself stays as it is.",
 )
+block_option = click.option(
+    "--block",
+    type=click.Path(allow_dash=True),
+    metavar="FILE",
+    help="Words never to suggest: a text file with a word a line.",
+)
 TEXT_FILE_OPTIONS = (
     click.option(
         "--encoding",

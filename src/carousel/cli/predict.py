@@ -16,6 +16,7 @@ from carousel.cli.parameters import (
     WHOLE,
     adapt_option,
     as_json,
+    block_option,
     model_option,
 )
 from carousel.errors import SettingsError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("-k", type=WHOLE, default=5, show_default=True, help="Number of words to show.")
 @click.option("--prefix", type=TEXT, metavar="LETTERS", help="The beginning of the next word.")
 @click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
+@block_option
 @click.option(
     "--window",
     type=COUNT,
@@ -63,6 +65,7 @@ def predict(
     k: int,
     prefix: str | None,
     complete: bool,
+    block: str | None,
     window: int | None,
     adapt: AdaptName | None,
     session: Path | None,
@@ -73,7 +76,7 @@ def predict(
     Without a text, the text is read from standard input. On a terminal, a prompt opens in which
     suggestions follow as you type.
     """
-    from carousel.cli.arguments import open_model, open_model_only
+    from carousel.cli.arguments import open_model, open_model_only, read_blocked
 
     if lines_file is not None:
         from carousel.cli.predict_lines import predict_lines
@@ -83,14 +86,16 @@ def predict(
         opened = open_model_only(arguments, model)
         opened = opened.adapt(adapt)
         options = {"k": k, "prefix": prefix, "complete": complete, "window": window}
-        predict_lines(opened, lines_file, as_json=as_json, **options)
+        blocked = read_blocked(opened, block)
+        predict_lines(opened, lines_file, as_json=as_json, bad_words=blocked, **options)
         return
     opened, text = open_model(arguments, model)
     opened = opened.adapt(adapt)
+    bad_words = read_blocked(opened, block)
     if text is None:
         from carousel.cli.prompt import run_prompt
 
-        run_prompt(opened, k, session)
+        run_prompt(opened, k, session, bad_words)
         return
     from carousel.cli.predictions import predict_text
 
@@ -102,6 +107,7 @@ def predict(
         complete=complete,
         window=window,
         session_file=session,
+        bad_words=bad_words,
     )
     if as_json:
         from carousel.cli.output import print_json

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,18 @@ class Suggester:
             text of its own.
         k: how many words to suggest.
         session_file: where a session is kept; lines go on from it then.
+        bad_words: words that are never suggested.
     """
 
-    def __init__(self, model: LanguageModel, k: int, session_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        k: int,
+        session_file: Path | None = None,
+        bad_words: Sequence[str] = (),
+    ) -> None:
         self.model, self.k, self.session_file = model, k, session_file
-        self.line_start = open_session(model, session_file)
+        self.line_start = open_session(model, session_file, bad_words)
         """A session at the start of the line that is typed."""
         self.session = self.line_start.copy()
         self.read = ""
@@ -45,7 +52,7 @@ class Suggester:
         if len(before) > len(self.read):
             self.session.feed(before[len(self.read) :])
             self.read = before
-        return self.session.next_words(self.k, prefix or None), prefix
+        return self.session.next_words(self.k, prefix or None, complete=True), prefix
 
     def enter(self, line: str) -> None:
         """Take a line that is finished; the next one begins."""
@@ -89,9 +96,11 @@ class SuggestionCompleter(Completer):
             )
 
 
-def run_prompt(model: LanguageModel, k: int, session_file: Path | None = None) -> None:
-    """Read lines until Ctrl-D; Tab takes a suggestion."""
-    suggester = Suggester(model, k, session_file)
+def run_prompt(
+    model: LanguageModel, k: int, session_file: Path | None = None, bad_words: Sequence[str] = ()
+) -> None:
+    """Read lines until Ctrl-D; Tab takes a suggestion. ``bad_words`` are never suggested."""
+    suggester = Suggester(model, k, session_file, bad_words)
     prompt: PromptSession[str] = PromptSession(
         completer=SuggestionCompleter(suggester),
         complete_while_typing=False,

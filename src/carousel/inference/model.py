@@ -19,6 +19,7 @@ from carousel.inference.backend import (
     Reading,
 )
 from carousel.inference.clamped import ClampedBackend, Intervention
+from carousel.inference.lines import read_lines
 from carousel.inference.state import State
 from carousel.storage.config import Config
 from carousel.storage.number_formats import StoredWeight, to_float32
@@ -201,6 +202,8 @@ class RecurrentLM:
             what the decoder gets after each word ``[T, B, P]``, the state after the last word, and
             what was recorded, ``[T, B, H]`` each.
         """
+        if not self.config.carry_state:
+            return read_lines(self.backend, ids, state, record)
         return self.backend.read(ids, state, record)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:

@@ -104,6 +104,18 @@ def take_sequences(state: S, rows: Sequence[int] | np.ndarray) -> S:
     return taken
 
 
+def join_sequences(states: Sequence[S]) -> S:
+    """The state of several sequences side by side, from the states of each.
+
+    >>> from carousel.cells import HiddenState
+    >>> one, two = (HiddenState(np.full((1, 1, 1), value)) for value in (1.0, 2.0))
+    >>> join_sequences([one, two]).h.ravel().tolist()
+    [1.0, 2.0]
+    """
+    joined: S = _map(lambda *parts: np.concatenate(parts, axis=1), *states)
+    return joined
+
+
 def where_sequences(chosen: np.ndarray, state: S, other: S) -> S:
     """``state`` for the sequences that are ``chosen [B]``, ``other`` for the rest."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,13 +11,17 @@ import numpy as np
 from carousel.errors import PredictionError
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import State
+from carousel.predict.blocked_words import BlockedWords
 from carousel.predict.word_index import word_index
 from carousel.predict.word_search import search_words
 from carousel.softmax import softmax
+from carousel.text.scripts import is_unspaced
 from carousel.text.tokenizer import MASK, Tokenizer
 
 BLOCK = 1024
 """Words that are read at a time, so that memory stays bounded."""
+WORD_FOLLOWS = frozenset("-/_#@\N{HYPHEN}\N{NON-BREAKING HYPHEN}¿¡")
+"""Signs that a word follows with no space between."""
 
 
 class Prediction(NamedTuple):
@@ -35,6 +40,7 @@ def predict_next(
     *,
     complete: bool = False,
     window: int | None = None,
+    bad_words: BlockedWords | Sequence[str] = (),
 ) -> list[Prediction]:
     """The ``k`` likeliest next words after ``text``, best first; fewer where there are fewer.
 
@@ -51,6 +57,7 @@ def predict_next(
         complete: take the half-typed word at the end of ``text`` as the prefix.
         window: read this many tokens alone, the last ones, as models of Keras do; see
             ``read_window``.
+        bad_words: words that are never given, in lower or upper case.
 
     Raises:
         PredictionError: ``k`` or ``window`` is below 1, or no word of the text is known.
@@ -64,13 +71,55 @@ def predict_next(
         if prefix is not None:
             raise PredictionError("give a prefix, or a text that ends in one: not both")
         text, prefix = tokenizer.split_prefix(text)
-    ids = encode_known(tokenizer, text)
+    blocked = block_words(tokenizer, bad_words)
+    read, attached = split_space(tokenizer, text, follows=complete and bool(prefix))
+    ids = encode_known(tokenizer, read)
     if window is None:
         hidden, state = read_ids(model, tokenizer, ids)
     else:
         hidden, state = read_window(model, tokenizer, ids, window)
-    line_start = not text or text[-1] == "\n"
-    return rank_words(model, tokenizer, hidden, state, k, prefix, line_start=line_start)
+    return rank_words(
+        model, tokenizer, hidden, state, k, prefix, attached=attached, blocked=blocked
+    )
+
+
+def split_space(tokenizer: Tokenizer, text: str, *, follows: bool = False) -> tuple[str, bool]:
+    """The part of a text that is read before its next word, and how that word is joined to it.
+
+    Byte pairs begin a word with the space before it. So a space at the end of a text is left for
+    the word to come, and is not read twice.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        text: the text so far.
+        follows: the next word stands behind the text exactly as it is: it is half typed.
+
+    Returns:
+        What is read, and whether the next word follows at once, with no space before it.
+
+    >>> from carousel.text.vocabulary import train_tokenizer
+    >>> split_space(train_tokenizer("bpe", ["the cat"]), "the ")
+    ('the', False)
+    """
+    if tokenizer.kind == "bpe" and text.endswith(" "):
+        return text[:-1], False
+    if not text or text[-1].isspace() or follows:
+        return text, True
+    return text, _word_follows(text)
+
+
+def _word_follows(text: str) -> bool:
+    """Whether a word follows a text at once: after an opening bracket, a hyphen, in Chinese."""
+    last, before = text[-1], text[-2:-1]
+    if last in "\"'":
+        return not before or before.isspace() or unicodedata.category(before) in ("Ps", "Pi")
+    opens = unicodedata.category(last) in ("Ps", "Pi", "Pd")
+    return opens or last in WORD_FOLLOWS or is_unspaced(last)
+
+
+def block_words(tokenizer: Tokenizer, bad_words: BlockedWords | Sequence[str]) -> BlockedWords:
+    """The words that are never given, from a list of them."""
+    return bad_words if isinstance(bad_words, BlockedWords) else BlockedWords(tokenizer, bad_words)
 
 
 def rank_words(
@@ -81,7 +130,8 @@ def rank_words(
     k: int,
     prefix: str | None = None,
     *,
-    line_start: bool = False,
+    attached: bool = False,
+    blocked: BlockedWords | None = None,
 ) -> list[Prediction]:
     """The ``k`` likeliest next words, from what was read so far.
 
@@ -92,18 +142,25 @@ def rank_words(
         state: the state after the text, of one sequence.
         k: how many words.
         prefix: only words that start so.
-        line_start: whether a line starts here, so that no space comes before the next word.
+        attached: whether the next word follows at once, with no space before it; see
+            ``split_space``.
+        blocked: words that are never given.
     """
     if k < 1:
         raise PredictionError(f"k must be at least 1, not {k}")
     prefix = tokenizer.normalize(prefix or "")
     if not tokenizer.whole_words:
         logits = model.logits(hidden)
-        words = search_words(model, tokenizer, logits, state, k, prefix, line_start=line_start)
+        is_blocked = blocked.__contains__ if blocked else None
+        words = search_words(
+            model, tokenizer, logits, state, k, prefix, attached=attached, is_blocked=is_blocked
+        )
         return [Prediction(word, p) for word, p in words]
     index = word_index(tokenizer)
+    given = index.mask & ~blocked.mask if blocked else index.mask
     if prefix:
         candidates = index.with_prefix(prefix)
+        candidates = candidates[given[candidates]]
         if not len(candidates):
             return []
         probabilities = softmax(model.logits(hidden)[candidates])
@@ -111,12 +168,16 @@ def rank_words(
         best = np.argsort(-probabilities, kind="stable")[:k]
         pairs = zip(candidates[best].tolist(), probabilities[best].tolist(), strict=True)
     else:
-        return best_words(model, tokenizer, hidden[None], k)[0]
+        return best_words(model, tokenizer, hidden[None], k, given)[0]
     return [Prediction(tokenizer.token(id), probability) for id, probability in pairs]
 
 
 def best_words(
-    model: RecurrentLM, tokenizer: Tokenizer, hidden: np.ndarray, k: int
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
+    hidden: np.ndarray,
+    k: int,
+    given: np.ndarray | None = None,
 ) -> list[list[Prediction]]:
     """The likeliest next words after several texts at once, for a model whose tokens are words.
 
@@ -125,6 +186,7 @@ def best_words(
         tokenizer: its tokenizer.
         hidden: ``[N, P]``: what the decoder gets after each text.
         k: how many words; fewer are given where there are fewer.
+        given: ``[V]`` of bool: the words that may be given; None for all.
 
     Returns:
         of each text the ``k`` likeliest words, best first.
@@ -136,14 +198,14 @@ def best_words(
     >>> [words[0].word for words in best_words(lm.model, lm.tokenizer, np.stack(ends), 1)]
     ['pizza', 'burger']
     """
-    index = word_index(tokenizer)
-    width = k = min(k, index.count)
+    mask = word_index(tokenizer).mask if given is None else given
+    width = k = min(k, int(mask.sum()))
     # Marks and numbers can be among the best: then more of the best are asked for.
     while True:
-        width = min(len(index.mask), 2 * width + 8)
+        width = min(len(mask), 2 * width + 8)
         ids, log_probabilities = model.top_k(hidden, width)
-        words = index.mask[ids]
-        if width == len(index.mask) or (words.sum(axis=1) >= k).all():
+        words = mask[ids]
+        if width == len(mask) or (words.sum(axis=1) >= k).all():
             break
     predictions = []
     for row, is_word in enumerate(words):

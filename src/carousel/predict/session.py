@@ -10,7 +10,14 @@ import numpy as np
 
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import State
-from carousel.predict.next_words import Prediction, rank_words, read_ids
+from carousel.predict.blocked_words import BlockedWords
+from carousel.predict.next_words import (
+    Prediction,
+    block_words,
+    rank_words,
+    read_ids,
+    split_space,
+)
 from carousel.predict.session_file import SavedSession, read_session, write_session
 from carousel.text.tokenizer import Tokenizer
 
@@ -21,6 +28,7 @@ class Session:
     Args:
         model: the model.
         tokenizer: its tokenizer.
+        bad_words: words that are never given, in lower or upper case.
 
     >>> import carousel
     >>> session = carousel.load("stories-lstm").session()
@@ -30,8 +38,15 @@ class Session:
     'pizza'
     """
 
-    def __init__(self, model: RecurrentLM, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        model: RecurrentLM,
+        tokenizer: Tokenizer,
+        *,
+        bad_words: BlockedWords | Sequence[str] = (),
+    ) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self.blocked = block_words(tokenizer, bad_words)
         self.reset()
 
     def reset(self) -> None:
@@ -41,31 +56,56 @@ class Session:
         self.state: State
         """The state after all that was read: plain data, shared with no other session."""
         self.hidden, self.state = read_ids(self.model, self.tokenizer, [])
-        self.line_start = True
+        self.attached = True
+        """Whether the next word follows at once, with no space before it."""
+        self.space = ""
+        """A space at the end that byte pairs read with the word to come."""
 
     def feed(self, text: str | Sequence[int]) -> None:
-        """Read further whole words, or token ids."""
-        ids = self.tokenizer.encode(text) if isinstance(text, str) else list(text)
+        """Read further whole words, or token ids.
+
+        Models of characters and byte pairs read spaces, too: give them as the text has them.
+        """
+        ids = self.encode_next(text)
         if ids:
             self.hidden, self.state = read_ids(self.model, self.tokenizer, ids, self.state)
-            self.line_start = ids[-1] == self.tokenizer.eol_id
+
+    def encode_next(self, text: str | Sequence[int]) -> list[int]:
+        """The ids that ``feed`` reads for ``text``; how the word after it is joined is noted."""
+        if not isinstance(text, str):
+            ids = [*self.tokenizer.encode(self.space), *text]
+            self.space = ""
+            if ids:
+                _, self.attached = split_space(self.tokenizer, self.tokenizer.decode(ids))
+            return ids
+        if not text:
+            return []
+        text = self.space + text
+        read, self.attached = split_space(self.tokenizer, text)
+        self.space = text[len(read) :]
+        return self.tokenizer.encode(read)
 
     @property
     def logits(self) -> np.ndarray:
         """Scores of the next token, ``[V]``."""
         return self.model.logits(self.hidden)
 
-    def next_words(self, k: int = 5, prefix: str | None = None) -> list[Prediction]:
+    def next_words(
+        self, k: int = 5, prefix: str | None = None, *, complete: bool = False
+    ) -> list[Prediction]:
         """The ``k`` likeliest next words, best first, and their probabilities.
 
         Args:
             k: how many words; fewer are given where there are fewer.
             prefix: the word being typed: only words that start so, with their probabilities among
                 these.
+            complete: the prefix stands right behind the text that was read, which ends in a space
+                if there is one between them.
 
         Raises:
             PredictionError: ``k`` is below 1.
         """
+        attached = self.attached or bool(complete and prefix and not self.space)
         return rank_words(
             self.model,
             self.tokenizer,
@@ -73,7 +113,8 @@ class Session:
             self.state,
             k,
             prefix,
-            line_start=self.line_start,
+            attached=attached,
+            blocked=self.blocked,
         )
 
     def copy(self) -> Session:
@@ -89,7 +130,7 @@ class Session:
         Raises:
             FolderError: it can't be written.
         """
-        saved = SavedSession(self.hidden, self.state, self.line_start)
+        saved = SavedSession(self.hidden, self.state, self.attached, self.space)
         write_session(Path(path), self.model, self.tokenizer, saved)
 
     def restore(self, path: str | Path) -> None:
@@ -112,7 +153,6 @@ class Session:
         True
         """
         hidden, state = read_ids(self.model, self.tokenizer, [])
-        like = SavedSession(hidden, state, True)
-        self.hidden, self.state, self.line_start = read_session(
-            Path(path), self.model, self.tokenizer, like
-        )
+        like = SavedSession(hidden, state, True, "")
+        saved = read_session(Path(path), self.model, self.tokenizer, like)
+        self.hidden, self.state, self.attached, self.space = saved

@@ -53,12 +53,12 @@ class Context:
     # -- a session's state as bytes -----------------------------------------------------------
 
     def pack(self, session: Session) -> bytes:
-        """The state of a session as bytes: whether a line starts, then float32 after float32."""
+        """The state of a session as bytes: a byte, then float32 after float32."""
         state = plain_state(session.state)
         parts = [np.ascontiguousarray(part, dtype="<f4").tobytes() for part in state]
         if self.model.config.projection_size:
             parts.append(np.ascontiguousarray(session.hidden, dtype="<f4").tobytes())
-        return bytes([session.line_start]) + b"".join(parts)
+        return bytes([session.attached + 2 * bool(session.space)]) + b"".join(parts)
 
     def unpack(self, data: bytes) -> Session:
         """The session of a state that ``pack`` made of this model.
@@ -78,7 +78,8 @@ class Context:
             parts.append(numbers[: part.size].reshape(part.shape))
             numbers = numbers[part.size :]
         state: State = type(like)(*parts)
-        session.state, session.line_start = state, bool(data[0])
+        session.state, session.attached = state, bool(data[0] & 1)
+        session.space = " " if data[0] & 2 else ""
         session.hidden = numbers if projected else state.h[-1, 0].copy()
         return session
 

@@ -148,9 +148,11 @@ def continue_text(
     state = prompt.state
     while True:
         log_p = None if logprobs is None else log_softmax(logits.astype(np.float64))
+        count = continuation.count
         text = continuation.add(logits)
         score = None
-        if log_p is not None and logprobs is not None:
+        # Where no token may follow, none is drawn.
+        if continuation.count > count and log_p is not None and logprobs is not None:
             score = score_token(context.tokenizer, log_p, continuation.token, logprobs)
         emit(Piece(text, score, continuation.finish_reason))
         if continuation.finish_reason is not None:

@@ -22,24 +22,24 @@ def next_words(
     return predictions
 
 
-def feed(session: Session, ids: Sequence[int]) -> Work[None]:
+def feed(session: Session, text: str | Sequence[int]) -> Work[None]:
     """Have a session read on.
 
     The session is changed at the end and at once, so that other requests see it before or after.
     """
-    state, hidden = session.state, session.hidden
+    ahead = session.copy()
+    ids, state, hidden = ahead.encode_next(text), session.state, session.hidden
     for first in range(0, len(ids), READ_TOKENS):
         reading = yield Read(ids[first : first + READ_TOKENS], state)
         state, hidden = reading.state, reading.hidden[-1, 0]
-    if ids:
-        session.state, session.hidden = state, hidden
-        session.line_start = ids[-1] == session.tokenizer.eol_id
+    session.state, session.hidden = state, hidden
+    session.attached, session.space = ahead.attached, ahead.space
 
 
 def read_and_rank(
-    context: Context, ids: Sequence[int], k: int, prefix: str | None
+    context: Context, text: str, k: int, prefix: str | None
 ) -> Work[list[Prediction]]:
     """The ``k`` likeliest next words after a text that is read from the start of a line."""
     session = context.session()
-    yield from feed(session, ids)
+    yield from feed(session, text)
     return (yield from next_words(context, session, k, prefix))

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from carousel.predict.generation import Continuation
+from carousel.predict.next_words import split_space
 from carousel.serve import schemas
 from carousel.serve.contexts import Context, check_known
 from carousel.serve.errors import ApiError
@@ -34,6 +35,8 @@ class Prompt:
 
     text: str
     ids: list[int]
+    is_text: bool
+    """Whether it was given as text, and not as token ids."""
 
 
 def make_router(service: Service) -> APIRouter:
@@ -94,12 +97,18 @@ async def read_prompts(
     prompts = []
     for part in [given] if single else given:
         if isinstance(part, str):
-            prompts.append(Prompt(part, await service.encode(context, part)))
+            prompts.append(
+                Prompt(
+                    part,
+                    await service.encode(context, split_space(context.tokenizer, part)[0]),
+                    True,
+                )
+            )
             continue
         ids = list(part)
         check_known(context, ids)
         service.metrics.prompt_tokens.inc(len(ids))
-        prompts.append(Prompt(context.tokenizer.decode(ids), ids))
+        prompts.append(Prompt(context.tokenizer.decode(ids), ids, False))
     total = sum(len(prompt.ids) for prompt in prompts)
     if total > MAX_PROMPT_TOKENS:
         raise ApiError(
@@ -225,10 +234,11 @@ class CompletionTask:
         asked = self.asked
         stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
         seed = None if asked.seed is None else (asked.seed + index % self.n) % 2**64
-        prompt = index // self.n
-        continuation = Continuation(
+        prompt = self.prompts[index // self.n]
+        make: Any = Continuation.of_text if prompt.is_text else Continuation
+        continuation = make(
             self.context.tokenizer,
-            self.prompts[prompt].ids,
+            prompt.text if prompt.is_text else prompt.ids,
             max_tokens=self.max_tokens,
             temperature=1.0 if asked.temperature is None else asked.temperature,
             top_p=asked.top_p or 1.0,
@@ -236,7 +246,7 @@ class CompletionTask:
             stop=stop,
         )
         return continue_text(
-            self.context, self.readings[prompt], continuation, asked.logprobs, emit
+            self.context, self.readings[index // self.n], continuation, asked.logprobs, emit
         )
 
     def echo(self, index: int) -> tuple[str, dict[str, Any] | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -31,7 +32,7 @@ def make_router(service: Service) -> APIRouter:
         if asked.session is None:
             context = service.context(asked.model)
             ids = await service.encode(context, asked.text or "")
-            work = read_and_rank(context, ids, asked.k, asked.prefix)
+            work = read_and_rank(context, asked.text or "", asked.k, asked.prefix)
             tokens = len(ids) + 1
         else:
             context, session, _ = service.open_session(asked.session)
@@ -56,7 +57,7 @@ def make_router(service: Service) -> APIRouter:
         session = context.session()
         if asked.text:
             ids = await service.encode(context, asked.text, known=False)
-            await service.scheduler(context).run(feed(session, ids), len(ids))
+            await service.scheduler(context).run(feed(session, asked.text), len(ids))
         return describe(context, service.new_session(context, session, kept_by), kept_by)
 
     @router.post(
@@ -75,7 +76,7 @@ def make_router(service: Service) -> APIRouter:
             ids = asked.tokens
             check_known(opened.context, ids)
             service.metrics.prompt_tokens.inc(len(ids))
-        await feed_in_turn(opened, ids)
+        await feed_in_turn(opened, asked.text if asked.tokens is None else asked.tokens, len(ids))
         kept_by = keeper(asked.session)
         name = asked.session
         if kept_by == "client":
@@ -99,11 +100,11 @@ def make_router(service: Service) -> APIRouter:
         service.open_session(asked.session)
         return answer({"closed": service.store.remove(asked.session)})
 
-    async def feed_in_turn(opened: OpenSession, ids: Sequence[int]) -> None:
+    async def feed_in_turn(opened: OpenSession, text: Any, tokens: int) -> None:
         async with opened.lock:
-            work = feed(opened.session, ids)
+            work = feed(opened.session, text)
             await asyncio.shield(
-                asyncio.ensure_future(service.scheduler(opened.context).run(work, len(ids)))
+                asyncio.ensure_future(service.scheduler(opened.context).run(work, tokens))
             )
 
     def describe(context: Context, name: str, kept_by: str) -> Response:
