@@ -19,6 +19,7 @@ from carousel.storage.atomic import write_file
 from carousel.storage.config import Config
 from carousel.storage.regular_file import check_regular
 from carousel.storage.strict_json import parse_json
+from carousel.text.printable import printable_word
 from carousel.text.token_span import TokenSpan, find_token_spans
 from carousel.text.tokenizer import END_OF_LINE, Tokenizer
 
@@ -247,9 +248,13 @@ class Trace(NotebookDisplay):
         }
         for name, array in arrays.items():
             if array.dtype != (np.int64 if name == "ids" else np.float32):
-                raise FolderError(f"{path}: {name} is of type {array.dtype}, not of a trace's")
+                raise FolderError(
+                    f"{path}: {printable_word(name)} is of type {array.dtype}, not of a trace's"
+                )
             if wanted.get(name) != array.shape:
-                raise FolderError(f"{path}: {name} {array.shape} does not belong in this trace")
+                raise FolderError(
+                    f"{path}: {printable_word(name)} {array.shape} does not belong in this trace"
+                )
         if "ids" not in arrays:
             raise FolderError(f"{path}: ids are missing")
         ids, logits = arrays.pop("ids"), arrays.pop("logits", None)
