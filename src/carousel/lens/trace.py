@@ -247,14 +247,11 @@ class Trace(NotebookDisplay):
             **dict.fromkeys(full_names(config), (T, config.hidden_size)),
         }
         for name, array in arrays.items():
+            shown = f"{path}: {printable_word(name)}"
             if array.dtype != (np.int64 if name == "ids" else np.float32):
-                raise FolderError(
-                    f"{path}: {printable_word(name)} is of type {array.dtype}, not of a trace's"
-                )
+                raise FolderError(f"{shown} is of type {array.dtype}, not of a trace's")
             if wanted.get(name) != array.shape:
-                raise FolderError(
-                    f"{path}: {printable_word(name)} {array.shape} does not belong in this trace"
-                )
+                raise FolderError(f"{shown} {array.shape} does not belong in this trace")
         if "ids" not in arrays:
             raise FolderError(f"{path}: ids are missing")
         ids, logits = arrays.pop("ids"), arrays.pop("logits", None)
