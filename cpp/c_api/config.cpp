@@ -150,6 +150,7 @@ Config Config::from_json(std::string_view text, const std::string& where) {
                                          {"int8", NumberFormat::int8}});
   config.cutoffs = fields.integers("cutoffs");
   config.tail_sizes = fields.integers("tail_sizes");
+  if (fields.has("carry_state")) config.carry_state = fields.boolean("carry_state");
   fields.check_none_left();
   if (config.tied && config.decoder_width() != config.embedding_size)
     fields.refuse("a tied decoder reads embedding_size values, but other ones come in");
