@@ -24,7 +24,7 @@ KEPT = Path("build/reliability")
 EXECUTED = re.compile(rb"stat::number_of_executed_units:\s*(\d+)")
 LIMITS = ("-timeout=10", "-rss_limit_mb=3000", "-print_final_stats=1", "-max_len=65536")
 """PyTorch alone takes about a gigabyte before the first input is read."""
-SLACK = 60
+SLACK = 300
 """Seconds that a target may take beside its share, to begin and to end."""
 
 
@@ -54,7 +54,8 @@ def try_coverage_guided(budget: Budget, tally: Tally) -> None:
         tally.add(name, count=int(count[1]) if count else 0)
         if done.returncode:
             last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-12:]
-            tally.failures.append(f"{name}: {' | '.join(last)[-600:]}")
+            ended = f"ended with {done.returncode}"
+            tally.failures.append(f"{name}: {ended}: {' | '.join(last)[-600:]}")
 
 
 def main() -> None:

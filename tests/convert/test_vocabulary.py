@@ -177,6 +177,8 @@ BAD = {
     "a name in use": (["<eos>", "."], "v.json", {"eol": "."}, "rename it in the file"),
     "pairs without merges": (["a", "<eos>"], "v.json", {"tokens": "bpe"}, "need their merges"),
     "an unknown way": (["a", "<eos>"], "v.json", {"tokens": "lines"}, "must be one of"),
+    "no pairs": ({"model": {"vocab": [0, 1]}}, "v.json", {}, "that can be read"),
+    "pairs of lists": ({"model": {"vocab": [[[], 1]]}}, "v.json", {}, "that can be read"),
     "no tokenizer": ({"model": {"vocab": 3}}, "v.json", {}, "that can be read"),
     "bad merges": (
         {"model": {"type": "BPE", "vocab": {"Ċ": 0}, "merges": [3]},

@@ -153,6 +153,10 @@ CORRUPTIONS = {
     ),
     "newer format": (lambda p: change_config(p, format=99), "another format"),
     "unknown key": (lambda p: change_config(p, heads=8), "missing or unknown: heads"),
+    "a key of two lines": (
+        lambda p: change_config(p, **{"a\nb\x1b": 8}),
+        "missing or unknown: a⏎b�",
+    ),
     "bad cell": (lambda p: change_config(p, cell="transformer"), "cell must be one of"),
     "bool for int": (lambda p: change_config(p, layers=True), "layers must be int"),
     "absurd size": (lambda p: change_config(p, hidden_size=2**60), "hidden_size must be"),
@@ -191,6 +195,10 @@ CORRUPTIONS = {
     "a tensor more": (
         lambda p: change_tensors(p, lambda t: t.update(extra=np.zeros(2, np.float32))),
         "holds extra",
+    ),
+    "a tensor of two lines": (
+        lambda p: change_tensors(p, lambda t: t.update({"a\nb": np.zeros(2, np.float32)})),
+        "holds a⏎b, which",
     ),
     "a tensor less": (
         lambda p: change_tensors(p, lambda t: t.pop("decoder.bias")),

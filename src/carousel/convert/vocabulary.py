@@ -193,11 +193,12 @@ def _tokens(table: Any, path: Path) -> list[str]:
     ids: list[tuple[Any, Any]]
     if _is_hugging_face(table):
         vocab = table["model"].get("vocab")
-        # Unigram models list pairs of token and score.
-        whole = {pair[0]: id for id, pair in enumerate(vocab)} if isinstance(vocab, list) else vocab
-        added = table.get("added_tokens") or []
         try:
-            ids = list((dict(whole) | {entry["content"]: entry["id"] for entry in added}).items())
+            # Unigram models list pairs of token and score.
+            if isinstance(vocab, list):
+                vocab = {pair[0]: id for id, pair in enumerate(vocab)}
+            added = table.get("added_tokens") or []
+            ids = list((dict(vocab) | {entry["content"]: entry["id"] for entry in added}).items())
         except (TypeError, KeyError, ValueError, IndexError):
             raise ConvertError(f"{path} is not a tokenizer.json that can be read") from None
     elif isinstance(table, list):

@@ -19,6 +19,7 @@ from carousel.storage.atomic import write_file
 from carousel.storage.config import LINE_END_ID, Config
 from carousel.storage.regular_file import check_regular
 from carousel.storage.strict_json import parse_json
+from carousel.text.printable import printable_word
 from carousel.text.token_span import TokenSpan, find_token_spans
 from carousel.text.tokenizer import END_OF_LINE, Tokenizer
 
@@ -252,10 +253,11 @@ class Trace(NotebookDisplay):
             **dict.fromkeys(full_names(config), (T, config.hidden_size)),
         }
         for name, array in arrays.items():
+            shown = f"{path}: {printable_word(name)}"
             if array.dtype != (np.int64 if name == "ids" else np.float32):
-                raise FolderError(f"{path}: {name} is of type {array.dtype}, not of a trace's")
+                raise FolderError(f"{shown} is of type {array.dtype}, not of a trace's")
             if wanted.get(name) != array.shape:
-                raise FolderError(f"{path}: {name} {array.shape} does not belong in this trace")
+                raise FolderError(f"{shown} {array.shape} does not belong in this trace")
         if "ids" not in arrays:
             raise FolderError(f"{path}: ids are missing")
         ids, logits = arrays.pop("ids"), arrays.pop("logits", None)

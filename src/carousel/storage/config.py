@@ -14,6 +14,7 @@ from carousel.cells import CELLS, weight_shapes
 from carousel.errors import FolderError
 from carousel.storage.number_formats import DTYPES
 from carousel.storage.strict_json import parse_json
+from carousel.text.printable import printable_word
 
 FORMAT_VERSION = 1
 MAX_SIZE = 2**24
@@ -171,7 +172,9 @@ class Config:
         known = {field.name for field in fields(cls)}
         if not known - set(OPTIONAL_FIELDS) <= table.keys() <= known:
             wrong = sorted((table.keys() ^ known) - (set(OPTIONAL_FIELDS) - table.keys()))
-            raise FolderError(f"{where}: missing or unknown: {', '.join(map(str, wrong))}")
+            raise FolderError(
+                f"{where}: missing or unknown: {', '.join(map(printable_word, wrong))}"
+            )
         lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
         try:
             return cls(**(table | lists))

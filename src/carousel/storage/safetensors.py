@@ -31,6 +31,7 @@ from carousel.storage.number_formats import (
     to_tiles,
 )
 from carousel.storage.strict_json import parse_json
+from carousel.text.printable import printable_word
 
 MAX_HEADER_BYTES = 2**20
 SCALE_SUFFIX = ".scale"
@@ -94,7 +95,9 @@ def read_weights(
             sorted(entries.keys() - tensors.keys()),
         )
         problem = (
-            f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which config.json does not"
+            f"lacks {missing[0]}"
+            if missing
+            else f"holds {printable_word(extra[0])}, which config.json does not"
         )
         raise FolderError(f"{where} {problem}")
     spans = {name: _span(where, name, entries[name], *tensors[name]) for name in tensors}

@@ -64,6 +64,7 @@ def build_library(
     from tokenizers import decoders
 
     _check(table.keys() <= PARTS, f"it has {', '.join(sorted(table.keys() - PARTS)[:3])}")
+    _check(table.get("version") == "1.0", "its version is not 1.0")
     for part in EMPTY_PARTS:
         _check(not table.get(part), f"it has {part}")
     model: Any = table.get("model")

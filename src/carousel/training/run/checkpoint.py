@@ -22,6 +22,7 @@ from carousel.errors import FolderError
 from carousel.storage.atomic import write_atomically
 from carousel.storage.regular_file import check_regular
 from carousel.storage.strict_json import parse_json
+from carousel.text.printable import printable_word
 
 FORMAT = 1
 MAX_CHECKPOINTS = 2
@@ -246,7 +247,7 @@ def read_tensors(path: Path, spec: CheckpointSpec) -> Checkpoint:
             names = set(file.keys())
             missing, extra = spec.tensors.keys() - names, names - known.keys()
             if missing or extra:
-                what = f"lacks {min(missing)}" if missing else f"holds {min(extra)}"
+                what = f"lacks {min(missing)}" if missing else f"holds {printable_word(min(extra))}"
                 raise FolderError(f"{path} is no checkpoint of this run: it {what}")
             for name in names:
                 part = file.get_slice(name)
