@@ -175,22 +175,20 @@ def test_errors_are_those_of_the_thread(c_library, shipped):
 
 
 def test_scores_that_overflow_are_told(c_library, make_folder, tmp_path):
-    folder = make_folder()
-    content = read_folder(folder)
+    content = read_folder(make_folder())
     # What comes from the input overflows upwards, and what comes from the state downwards.
     weights = {
-        name: np.full_like(w, -3e38 if name.endswith("weight_hh") else 3e38)
+        name: np.full_like(w, -1e15 if name.endswith("weight_hh") else 1e15)
         for name, w in content.weights.items()
     }
     write_folder(tmp_path / "large", content.config, weights, content.tokenizer)
     with opened(c_library, tmp_path / "large") as model:
         state = model.initial_state()
-        state[:] = 0.5
+        state[:] = 3e38
         calls = [
             lambda: model.top_k(state, 3),
             lambda: model.next_words(state, 3, "p"),
             lambda: model.log_prob(state, 3),
-            lambda: model.step([2, 3, 4], state.copy()),
             lambda: model.score([2, 3], state.copy()),
         ]
         for call in calls:
@@ -235,6 +233,7 @@ DAMAGES = {
     ),
     "another type": ("model.safetensors", lambda b: b.replace(b"F32", b"I32", 1)),
     "not finite": ("model.safetensors", lambda b: b[:-4] + b"\0\0\x80\x7f"),
+    "too large": ("model.safetensors", lambda b: b[:-4] + np.float32(1.1e15).tobytes()),
     "no tokenizer": ("tokenizer.json", lambda b: b"{}"),
     "a pattern of someone else": (
         "tokenizer.json",
