@@ -33,17 +33,39 @@ EXAMPLES = {
         'carousel predict models/notes "see you tom" --complete',
         'carousel predict --model models/notes "see you at 1/2 past ten"',
         "carousel predict models/notes --input other-notes.txt -k 3",
+        'carousel predict models/notes "see you" --adapt cache --session me.session',
+        'carousel predict models/theirs "see you" --window 10',
         "carousel predict models/notes",
     ],
     "generate": [
         'carousel generate models/notes "see you" --temperature 0.8 --seed 1',
+        'carousel generate models/notes "see you" --repetition-penalty 1.2 --no-repeat 3',
+        'carousel generate models/notes "see you" --beam 4',
+        "carousel generate models/notes --input other-notes.txt --samples 2 --json",
     ],
-    "evaluate": ["carousel evaluate models/notes other-notes.txt"],
+    "evaluate": [
+        "carousel evaluate models/notes other-notes.txt",
+        "carousel evaluate models/notes other-notes.txt --adapt cache",
+    ],
+    "score": [
+        "carousel score models/notes other-notes.txt",
+        "zcat log.gz | carousel score models/notes --json --words",
+    ],
+    "tune": ["carousel tune models/notes other-notes.txt --adapt cache"],
     "import": [
         "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",
         "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "
         "--rnn rnn --embedding encoder --decoder decoder",
+        "carousel import keras model.keras --vocab tokenizer.json --out models/theirs",
+        "carousel import onnx model.onnx --out models/theirs",
     ],
+    "export": [
+        "carousel export onnx models/notes --out notes.onnx --force",
+        "carousel export onnx models/notes --out notes-gates.onnx --gates --force",
+        "carousel export onnx models/notes --out notes-int8.onnx --to int8 --force",
+        "carousel export pytorch models/notes --out notes.safetensors --force",
+    ],
+    "check": ["carousel check models/notes"],
     "explain": [
         'carousel explain "krish likes pizza but his friend likes burger so his friend orders"',
         'carousel explain "krish likes pizza but he does not like burger so he orders" \\',
@@ -61,6 +83,7 @@ EXAMPLES = {
         "carousel info models/notes --words",
         "carousel info --json",
     ],
+    "check": ["carousel check models/notes"],
     "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
         'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '

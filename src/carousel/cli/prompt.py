@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Iterator
+from pathlib import Path
+=======
+from collections.abc import Iterator, Sequence
+>>>>>>> refs/heads/field
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -10,6 +15,7 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 
+from carousel.cli.predictions import open_session
 from carousel.model import LanguageModel
 from carousel.predict.next_words import Prediction
 from carousel.text.printable import printable_word
@@ -17,11 +23,26 @@ from carousel.text.unknown_words import find_unknown_words
 
 
 class Suggester:
-    """Keeps a session at the last whole word, so that each keystroke reads at most one more."""
+    """Keeps a session at the last whole word, so that each keystroke reads at most one more.
 
-    def __init__(self, model: LanguageModel, k: int) -> None:
+<<<<<<< HEAD
+    Args:
+        model: the model. If it adapts, a line goes on from the lines before it; else each line is a
+            text of its own.
+        k: how many words to suggest.
+        session_file: where a session is kept; lines go on from it then.
+    """
+
+    def __init__(self, model: LanguageModel, k: int, session_file: Path | None = None) -> None:
+        self.model, self.k, self.session_file = model, k, session_file
+        self.line_start = open_session(model, session_file)
+        """A session at the start of the line that is typed."""
+        self.session = self.line_start.copy()
+=======
+    def __init__(self, model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
         self.model, self.k = model, k
-        self.session = model.session()
+        self.session = model.session(bad_words=bad_words)
+>>>>>>> refs/heads/field
         self.read = ""
         """The text that the session has read."""
 
@@ -29,12 +50,20 @@ class Suggester:
         """Return the suggestions for a text, and the unfinished word that they continue."""
         before, prefix = self.model.tokenizer.split_prefix(text)
         if not before.startswith(self.read):
-            self.session.reset()
+            self.session = self.line_start.copy()
             self.read = ""
         if len(before) > len(self.read):
             self.session.feed(before[len(self.read) :])
             self.read = before
-        return self.session.next_words(self.k, prefix or None), prefix
+        return self.session.next_words(self.k, prefix or None, complete=True), prefix
+
+    def enter(self, line: str) -> None:
+        """Take a line that is finished; the next one begins."""
+        if self.session_file is not None or self.model.model.backend.context != 0:
+            self.line_start.feed(line + "\n")
+        if self.session_file is not None:
+            self.line_start.save(self.session_file)
+        self.session, self.read = self.line_start.copy(), ""
 
     def describe(self, text: str) -> FormattedText:
         """Return the line under the prompt: suggestions with their shares, and unknown words."""
@@ -70,9 +99,15 @@ class SuggestionCompleter(Completer):
             )
 
 
-def run_prompt(model: LanguageModel, k: int) -> None:
+<<<<<<< HEAD
+def run_prompt(model: LanguageModel, k: int, session_file: Path | None = None) -> None:
     """Read lines until Ctrl-D; Tab takes a suggestion."""
-    suggester = Suggester(model, k)
+    suggester = Suggester(model, k, session_file)
+=======
+def run_prompt(model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
+    """Read lines until Ctrl-D; Tab takes a suggestion. ``bad_words`` are never suggested."""
+    suggester = Suggester(model, k, bad_words)
+>>>>>>> refs/heads/field
     prompt: PromptSession[str] = PromptSession(
         completer=SuggestionCompleter(suggester),
         complete_while_typing=False,
@@ -83,6 +118,6 @@ def run_prompt(model: LanguageModel, k: int) -> None:
     print(f"{model!r}\nType; Tab takes a suggestion, Ctrl-D ends.")
     while True:
         try:
-            prompt.prompt("> ")
+            suggester.enter(prompt.prompt("> "))
         except (EOFError, KeyboardInterrupt):
             return
