@@ -367,6 +367,11 @@ def test_what_is_there_is_kept(make_folder, tmp_path):
         np.testing.assert_array_equal(weight, weights[name])
 
 
+def test_a_state_that_ends_with_the_line_is_refused(make_folder, tmp_path):
+    with pytest.raises(CarouselError, match="end of each line"):
+        export_transformers(make_folder(carry_state=False), tmp_path / "out")
+
+
 def test_weights_that_were_not_loaded_start_as_in_training(make_folder, tmp_path):
     model = CarouselForCausalLM(CarouselConfig(vocab_size=9, embedding_size=3, hidden_size=4))
     forget = model.state_dict()["network.layers.0.fused.bias_ih_l0"][4:8]

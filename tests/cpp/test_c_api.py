@@ -109,6 +109,27 @@ def test_each_line_is_a_text_of_its_own_as_in_python(c_library, make_folder, cel
             assert found[1] == pytest.approx(right.probability, rel=1e-4)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_state_that_ends_with_the_line(c_library, make_folder, cell):
+    folder = make_folder(cell=cell, carry_state=False)
+    python = LanguageModel.load(folder, backend="numpy").model
+    tokens = [1, 5, 9, 1, 1, 4, 17, 1]
+    reading = python.read(np.array(tokens)[:, None], python.initial_state())
+    expected = np.concatenate([part.ravel() for part in reading.state])
+    with opened(c_library, folder) as model:
+        for read in (model.step, model.score):
+            state = model.initial_state()
+            read(tokens, state)
+            np.testing.assert_allclose(state, expected, atol=1e-5)
+        state = model.initial_state()
+        scores = [model.log_prob(state, 1)]
+        for before, token in zip(tokens, tokens[1:], strict=False):
+            model.step([before], state)
+            scores.append(model.log_prob(state, token))
+        found = model.score(tokens, model.initial_state())
+        np.testing.assert_allclose(found, scores, atol=1e-5)
+
+
 def test_a_shipped_model_orders_pizza(c_library, shipped):
     with opened(c_library, shipped) as model:
         state = model.initial_state()
