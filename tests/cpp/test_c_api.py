@@ -123,7 +123,7 @@ def test_a_state_that_ends_with_the_line(c_library, make_folder, cell):
             np.testing.assert_allclose(state, expected, atol=1e-5)
         state = model.initial_state()
         scores = [model.log_prob(state, 1)]
-        for before, token in zip(tokens, tokens[1:], strict=False):
+        for before, token in itertools.pairwise(tokens):
             model.step([before], state)
             scores.append(model.log_prob(state, token))
         found = model.score(tokens, model.initial_state())
