@@ -194,7 +194,7 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Take another embedding; ``tie_weights`` then gives its weights to a tied decoder."""
-        self.network.embedding = value
+        self.network.embedding = cast("nn.Embedding", value)
 
     def forward(
         self,
