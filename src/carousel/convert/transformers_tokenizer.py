@@ -50,7 +50,7 @@ def from_transformers(text: str, where: str = "tokenizer.json") -> Tokenizer:
         raise ConvertError(f"{where} is not a tokenizer of a Carousel model") from None
     if added != [LINE_BREAK]:
         raise ConvertError(f"{where} has tokens that were added to it: a model folder can't")
-    # Transformers puts the end of a line before each text, which a model folder leaves to the model,
+    # Transformers puts the end of a line before each text, as in Carousel the model does,
     # and keeps here how it last padded and cut a batch.
     table |= dict.fromkeys(("post_processor", "padding", "truncation")) | {"added_tokens": []}
     return Tokenizer.from_json(json.dumps(table), where)
