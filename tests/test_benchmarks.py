@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from carousel.errors import CarouselError
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 EXACT = ("Carousel float32", "PyTorch eager", "ONNX Runtime float32")
@@ -102,3 +105,55 @@ def test_scoring_compares_the_same_scores(tmp_path, make_model):
         assert float(rows["KenLM"][2]) == pytest.approx(expected, abs=1e-3)
     else:
         assert "not installed" in rows["KenLM"][0]
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    """A function that imports a trial of reliability.py."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield lambda name: importlib.import_module(f"trials.{name}")
+    for name in [name for name in sys.modules if name.split(".")[0] == "trials"]:
+        del sys.modules[name]
+
+
+@pytest.mark.slow
+def test_reliability_prints_its_counts():
+    ran = run("reliability.py", "power", "bad_files", "numbers", "--seconds", 4)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = ran.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines if line.endswith(" failed")][:-1] == [
+        "power", "bad_files", "numbers",
+    ]  # fmt: skip
+    assert re.fullmatch(r"[\d,]+ tried, 0 failed", lines[-1])
+
+
+@pytest.mark.parametrize("forgotten", ["sync_folder", "write_synced"])
+def test_a_power_cut_finds_a_writer_that_does_not_sync(trials, tmp_path, monkeypatch, forgotten):
+    power, tally = trials("power"), trials("tally")
+    for module in ("atomic", "model_folder"):
+        without = {
+            "sync_folder": lambda path: None,
+            "write_synced": lambda path, data: path.write_bytes(
+                data.encode() if isinstance(data, str) else data
+            ),
+        }[forgotten]
+        monkeypatch.setattr(f"carousel.storage.{module}.{forgotten}", without)
+    counts = tally.Tally("power")
+    budget = tally.Budget(2, 0, tmp_path)
+    power.replay(tmp_path, budget, counts, power.replaced_model, 2)
+    assert counts.failures
+
+
+def test_bad_files_tells_every_other_error_than_carousel_s(trials):
+    bad_files = trials("bad_files")
+
+    def ending(error):
+        def read(data):
+            raise error
+
+        return bad_files.Target("name", [b""], read)
+
+    assert bad_files.try_input(ending(CarouselError("one line")), b"") is None
+    for error in (CarouselError("two\nlines"), CarouselError(""), KeyError("a"), MemoryError(),
+                  RecursionError(), type("PanicException", (BaseException,), {})("x")):  # fmt: skip
+        assert bad_files.try_input(ending(error), b"") is not None

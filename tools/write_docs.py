@@ -34,6 +34,7 @@ EXAMPLES = {
         'carousel predict --model models/notes "see you at 1/2 past ten"',
         "carousel predict models/notes --input other-notes.txt -k 3",
         'carousel predict models/notes "see you" --adapt cache --session me.session',
+        'carousel predict models/theirs "see you" --window 10',
         "carousel predict models/notes",
     ],
     "generate": [
@@ -82,6 +83,7 @@ EXAMPLES = {
         "carousel info models/notes --words",
         "carousel info --json",
     ],
+    "check": ["carousel check models/notes"],
     "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
         'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '

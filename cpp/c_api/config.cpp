@@ -120,7 +120,10 @@ Config Config::from_json(std::string_view text, const std::string& where) {
     refuse_model(where + " is of another format than " + std::to_string(FORMAT_VERSION) +
                  ": made by a newer version?");
   table.erase("format");
-  table.erase("sha256");  // the hashes of the other files: this library checks their content itself
+  // Hashes by which the folder's files know each other. This reader does not check them.
+  if (table.contains("sha256") && !table["sha256"].is_object())
+    refuse_model(where + ": sha256 must be a table");
+  table.erase("sha256");
   Fields fields(std::move(table), where);
   Config config;
   const NamedCell named = choose<NamedCell>(fields, "cell", fields.text("cell"),

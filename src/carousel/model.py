@@ -198,7 +198,6 @@ class LanguageModel:
 
         return score_text(self.model, self.tokenizer, text)
 
-<<<<<<< HEAD
     def adapt(self, adapt: Adapt | None) -> LanguageModel:
         """A model of the same weights that adapts to what it reads. It learns in its state alone.
 
@@ -216,18 +215,11 @@ class LanguageModel:
             return self
         return LanguageModel(adapt_model(self.model, adapt, self.path), self.tokenizer, self.path)
 
-    def session(self, adapt: Adapt | None = None) -> Session:
+    def session(self, adapt: Adapt | None = None, *, bad_words: Sequence[str] = ()) -> Session:
         """A session that keeps the state; it adapts to what it reads as ``adapt`` says."""
         from carousel.predict.session import Session
 
-        return Session(self.adapt(adapt).model, self.tokenizer)
-=======
-    def session(self, *, bad_words: Sequence[str] = ()) -> Session:
-        """A session that keeps the state, so that each further word costs one step."""
-        from carousel.predict.session import Session
-
-        return Session(self.model, self.tokenizer, bad_words=bad_words)
->>>>>>> refs/heads/field
+        return Session(self.adapt(adapt).model, self.tokenizer, bad_words=bad_words)
 
     def evaluate(
         self,

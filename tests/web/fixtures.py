@@ -6,6 +6,7 @@ All that these tests use of Carousel's Python is named in this file.
 import itertools
 import json
 import random
+import string
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from carousel.model import LanguageModel
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import cast_weights
-from carousel.text.tokenizer import FIRST_WORD, WORD, Tokenizer
+from carousel.text.tokenizer import FIRST_WORD, WORD, Tokenizer, make_tokenizer
 from carousel.text.vocabulary import train_tokenizer
 
 CELLS = ("rnn", "gru", "gru-reset-before", "lstm", "lstm-peephole", "cifg", "cifg-peephole")
@@ -216,6 +217,15 @@ def tokenizers() -> list[dict]:
             kind, AWKWARD, lowercase=bool(lowercase), vocab_size=400 if kind == "bpe" else None
         )
         found.append(describe_tokenizer(tokenizer, texts))
+        if (
+            kind == "whitespace" and lowercase
+        ):  # as Keras cuts texts, into words that have been seen
+            words = tokenizer.tokens()
+            for filter_to in (" ", ""):
+                filtered = make_tokenizer(
+                    kind, words, lowercase=True, filters=string.punctuation, filter_to=filter_to
+                )
+                found.append(describe_tokenizer(filtered, texts))
         if kind == "words":
             # One that an older version has made.
             table = json.loads(tokenizer.to_json())

@@ -3,16 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-<<<<<<< HEAD
-from typing import TYPE_CHECKING
-
-import click
-
-from carousel.cli.parameters import MODEL, NUMBER, TEXT, WHOLE, adapt_option, as_json, model_option
-
-if TYPE_CHECKING:
-    from carousel.adaptation.adapted import AdaptName
-=======
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,14 +13,15 @@ from carousel.cli.parameters import (
     NUMBER,
     TEXT,
     WHOLE,
+    adapt_option,
     as_json,
     block_option,
     model_option,
 )
 
 if TYPE_CHECKING:
+    from carousel.adaptation.adapted import AdaptName
     from carousel.model import LanguageModel
->>>>>>> refs/heads/field
 
 
 @click.command()
@@ -103,28 +94,16 @@ if TYPE_CHECKING:
 @click.option(
     "--stop", type=TEXT, metavar="TEXT", multiple=True, help="End before this text comes up."
 )
-<<<<<<< HEAD
-@adapt_option
-=======
 @block_option
->>>>>>> refs/heads/field
+@adapt_option
 @as_json
 def generate(
     arguments: Sequence[str],
     model: str | None,
-<<<<<<< HEAD
-    max_tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int | None,
-    stop: Sequence[str],
-    adapt: AdaptName | None,
-=======
     lines_file: str | None,
     samples: int,
     block: str | None,
->>>>>>> refs/heads/field
+    adapt: AdaptName | None,
     as_json: bool,
     no_repeat: int,
     beam: int,
@@ -143,11 +122,13 @@ def generate(
             opened = open_model_only(arguments, model)
         else:
             opened, text = open_model(arguments, model)
+        opened = opened.adapt(adapt)
         texts = [text or ""] if lines_file is None else lines_file
         settings["bad_words"] = read_blocked(opened, block)
         generate_lines(opened, texts, samples, settings, as_json=as_json)
         return
     opened, text = open_model(arguments, model)
+    opened = opened.adapt(adapt)
     settings["bad_words"] = read_blocked(opened, block)
     print_text(opened, text or "", settings, as_json=as_json)
 
@@ -159,24 +140,8 @@ def print_text(model: LanguageModel, text: str, settings: dict[str, Any], *, as_
     from carousel.cli.output import note_unknown_words, print_json
     from carousel.text.printable import printable_text
 
-<<<<<<< HEAD
-    opened, given = open_model(arguments, model)
-    opened = opened.adapt(adapt)
-    text = given or ""
-    pieces = opened.stream(
-        text,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        stop=stop,
-    )
-    unknown = note_unknown_words(opened.tokenizer, text)
-=======
     pieces = model.stream(text, **settings)
     unknown = note_unknown_words(model.tokenizer, text)
->>>>>>> refs/heads/field
     if as_json:
         words = [asdict(word) for word in unknown]
         print_json({"text": text, "generated": "".join(pieces), "unknown": words})

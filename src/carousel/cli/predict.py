@@ -11,26 +11,18 @@ import click
 from carousel.cli.parameters import (
     COUNT,
     MODEL,
-<<<<<<< HEAD
     PATH,
     TEXT,
     WHOLE,
     adapt_option,
     as_json,
+    block_option,
     model_option,
 )
 from carousel.errors import SettingsError
 
 if TYPE_CHECKING:
     from carousel.adaptation.adapted import AdaptName
-=======
-    TEXT,
-    WHOLE,
-    as_json,
-    block_option,
-    model_option,
-)
->>>>>>> refs/heads/field
 
 
 @click.command()
@@ -98,24 +90,16 @@ def predict(
         predict_lines(opened, lines_file, as_json=as_json, bad_words=blocked, **options)
         return
     opened, text = open_model(arguments, model)
-<<<<<<< HEAD
     opened = opened.adapt(adapt)
-    if text is None:
-        from carousel.cli.prompt import run_prompt
-
-        run_prompt(opened, k, session)
-=======
     bad_words = read_blocked(opened, block)
     if text is None:
         from carousel.cli.prompt import run_prompt
 
-        run_prompt(opened, k, bad_words)
->>>>>>> refs/heads/field
+        run_prompt(opened, k, session, bad_words)
         return
     from carousel.cli.predictions import predict_text
 
     answer = predict_text(
-<<<<<<< HEAD
         opened,
         text,
         k=k,
@@ -123,9 +107,7 @@ def predict(
         complete=complete,
         window=window,
         session_file=session,
-=======
-        opened, text, k=k, prefix=prefix, complete=complete, window=window, bad_words=bad_words
->>>>>>> refs/heads/field
+        bad_words=bad_words,
     )
     if as_json:
         from carousel.cli.output import print_json

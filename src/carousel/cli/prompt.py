@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Iterator
-from pathlib import Path
-=======
 from collections.abc import Iterator, Sequence
->>>>>>> refs/heads/field
+from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -25,24 +21,25 @@ from carousel.text.unknown_words import find_unknown_words
 class Suggester:
     """Keeps a session at the last whole word, so that each keystroke reads at most one more.
 
-<<<<<<< HEAD
     Args:
         model: the model. If it adapts, a line goes on from the lines before it; else each line is a
             text of its own.
         k: how many words to suggest.
         session_file: where a session is kept; lines go on from it then.
+        bad_words: words that are never suggested.
     """
 
-    def __init__(self, model: LanguageModel, k: int, session_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        k: int,
+        session_file: Path | None = None,
+        bad_words: Sequence[str] = (),
+    ) -> None:
         self.model, self.k, self.session_file = model, k, session_file
-        self.line_start = open_session(model, session_file)
+        self.line_start = open_session(model, session_file, bad_words)
         """A session at the start of the line that is typed."""
         self.session = self.line_start.copy()
-=======
-    def __init__(self, model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
-        self.model, self.k = model, k
-        self.session = model.session(bad_words=bad_words)
->>>>>>> refs/heads/field
         self.read = ""
         """The text that the session has read."""
 
@@ -99,15 +96,11 @@ class SuggestionCompleter(Completer):
             )
 
 
-<<<<<<< HEAD
-def run_prompt(model: LanguageModel, k: int, session_file: Path | None = None) -> None:
-    """Read lines until Ctrl-D; Tab takes a suggestion."""
-    suggester = Suggester(model, k, session_file)
-=======
-def run_prompt(model: LanguageModel, k: int, bad_words: Sequence[str] = ()) -> None:
+def run_prompt(
+    model: LanguageModel, k: int, session_file: Path | None = None, bad_words: Sequence[str] = ()
+) -> None:
     """Read lines until Ctrl-D; Tab takes a suggestion. ``bad_words`` are never suggested."""
-    suggester = Suggester(model, k, bad_words)
->>>>>>> refs/heads/field
+    suggester = Suggester(model, k, session_file, bad_words)
     prompt: PromptSession[str] = PromptSession(
         completer=SuggestionCompleter(suggester),
         complete_while_typing=False,

@@ -18,13 +18,10 @@ from carousel.softmax import softmax
 from carousel.text.scripts import is_unspaced
 from carousel.text.tokenizer import MASK, Tokenizer
 
-<<<<<<< HEAD
 BLOCK = 1024
 """Words that are read at a time, so that memory stays bounded."""
-=======
 WORD_FOLLOWS = frozenset("-/_#@\N{HYPHEN}\N{NON-BREAKING HYPHEN}¿¡")
 """Signs that a word follows with no space between."""
->>>>>>> refs/heads/field
 
 
 class Prediction(NamedTuple):

@@ -10,10 +10,6 @@ import numpy as np
 
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import State
-<<<<<<< HEAD
-from carousel.predict.next_words import Prediction, rank_words, read_ids
-from carousel.predict.session_file import SavedSession, read_session, write_session
-=======
 from carousel.predict.blocked_words import BlockedWords
 from carousel.predict.next_words import (
     Prediction,
@@ -22,7 +18,7 @@ from carousel.predict.next_words import (
     read_ids,
     split_space,
 )
->>>>>>> refs/heads/field
+from carousel.predict.session_file import SavedSession, read_session, write_session
 from carousel.text.tokenizer import Tokenizer
 
 
@@ -128,7 +124,7 @@ class Session:
         Raises:
             FolderError: it can't be written.
         """
-        saved = SavedSession(self.hidden, self.state, self.line_start)
+        saved = SavedSession(self.hidden, self.state, self.attached, self.space)
         write_session(Path(path), self.model, self.tokenizer, saved)
 
     def restore(self, path: str | Path) -> None:
@@ -151,7 +147,6 @@ class Session:
         True
         """
         hidden, state = read_ids(self.model, self.tokenizer, [])
-        like = SavedSession(hidden, state, True)
-        self.hidden, self.state, self.line_start = read_session(
-            Path(path), self.model, self.tokenizer, like
-        )
+        like = SavedSession(hidden, state, True, "")
+        saved = read_session(Path(path), self.model, self.tokenizer, like)
+        self.hidden, self.state, self.attached, self.space = saved

@@ -23,6 +23,8 @@ from carousel.storage.regular_file import check_regular
 from carousel.text.tokenizer import Tokenizer
 
 FORMAT = "carousel-session-1"
+MAX_SPACE = 2**16
+"""Characters of white space that may stand at the end of a saved text."""
 IDS = ("words", "window", "recent")
 """Arrays of a state that hold token ids, -1 where there is none."""
 
@@ -31,8 +33,12 @@ class SavedSession(NamedTuple):
     """What a file holds."""
 
     hidden: np.ndarray
+    """``[P]``: what the decoder gets for the next word."""
     state: State
-    line_start: bool
+    attached: bool
+    """Whether the next word follows at once, with no space before it."""
+    space: str
+    """A space at the end that is read with the word to come."""
 
 
 def write_session(
@@ -50,7 +56,8 @@ def write_session(
     metadata = {
         "format": FORMAT,
         "model": fingerprint(model, tokenizer),
-        "line_start": str(int(session.line_start)),
+        "attached": str(int(session.attached)),
+        "space": session.space,
     }
     data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
     write_file(path, data)
@@ -100,7 +107,10 @@ def read_session(
     for name, wanted in expected.items():
         _check(f"{path}: {name}", arrays[name], wanted, model.config.vocab_size)
     state: State = _rebuild(like.state, arrays, "state.")
-    return SavedSession(arrays["hidden"], state, metadata.get("line_start") == "1")
+    space = metadata.get("space", "")
+    if space.strip() or len(space) > MAX_SPACE:
+        raise FolderError(f"{path}: its space is not one")
+    return SavedSession(arrays["hidden"], state, metadata.get("attached") == "1", space)
 
 
 def fingerprint(model: RecurrentLM, tokenizer: Tokenizer) -> str:
