@@ -83,7 +83,6 @@ EXAMPLES = {
         "carousel info models/notes --words",
         "carousel info --json",
     ],
-    "check": ["carousel check models/notes"],
     "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
         'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '
