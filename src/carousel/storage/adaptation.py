@@ -38,9 +38,9 @@ class CacheParameters:
         SettingsError: a value out of its range.
     """
 
-    theta: float = 0.3
+    theta: float = 0.1
     """θ: how much more a similar context counts than another; 0 counts all alike."""
-    lambda_: float = 0.1
+    lambda_: float = 0.05
     """λ: the share of the cache in the prediction, 0 to below 1."""
     size: int = 500
     """How many of the last words are remembered."""
