@@ -62,7 +62,7 @@ class DynamicParameters:
         SettingsError: a value out of its range.
     """
 
-    learning_rate: float = 0.1
+    learning_rate: float = 0.01
     """η: the size of a step, after it was divided by the gradient's root mean square."""
     decay: float = 0.001
     """λ: the share of the way back to the trained weights that each step goes."""
