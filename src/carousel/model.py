@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from carousel.evaluate import Evaluation
+    from carousel.explain.history import History
     from carousel.lens.clamp import Clamp
     from carousel.lens.compare import Comparison
     from carousel.lens.effect import Effect
@@ -114,6 +116,13 @@ class LanguageModel:
     def config(self) -> Config:
         """The shape of the model."""
         return self.model.config
+
+    @cached_property
+    def history(self) -> History:
+        """How its training went, from the model's folder; a notebook draws learning curves."""
+        from carousel.explain.history import History
+
+        return History([]) if self.path is None else History.of_folder(self.path)
 
     def next_words(
         self, text: str, k: int = 5, prefix: str | None = None, *, complete: bool = False
@@ -214,6 +223,7 @@ class LanguageModel:
         encoding: str = "utf-8",
         encoding_errors: str = "strict",
         skip_bad_files: bool = False,
+        baseline: str | Path | Sequence[str | Path] = (),
         on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
         """Perplexity, recall of the next word and keystrokes saved on text files.
@@ -223,6 +233,8 @@ class LanguageModel:
             encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
             encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
             skip_bad_files: go on without the files that can't be read as text, with a warning.
+            baseline: the text that the model was trained on, to compare with a unigram and a 5-gram
+                of it.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:
@@ -231,20 +243,11 @@ class LanguageModel:
         from carousel.evaluate import evaluate
         from carousel.text.files import find_files
 
-        files = find_files(
-            [sources] if isinstance(sources, str | Path) else sources,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            skip_bad_files=skip_bad_files,
-        )
-        return evaluate(
-            self.model,
-            self.tokenizer,
-            files,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            on_progress=on_progress,
-        )
+        reading: dict[str, Any] = {"encoding": encoding, "encoding_errors": encoding_errors}
+        files = find_files(sources, skip_bad_files=skip_bad_files, **reading)
+        trained_on = find_files(baseline, **reading) if baseline else []
+        more = {"baseline": trained_on, "on_progress": on_progress, **reading}
+        return evaluate(self.model, self.tokenizer, files, **more)
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
         """Every gate, cell and hidden state at every word of ``text``.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from carousel.errors import SettingsError
+from carousel.explain.history import History
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import check_replaceable
 from carousel.text.tokenizer import Tokenizer
@@ -24,6 +25,7 @@ from carousel.training.nn.architecture import (
 )
 from carousel.training.nn.cutoffs import count_tokens
 from carousel.training.nn.network import Network
+from carousel.training.run.baselines import note_small_text, report_baselines
 from carousel.training.run.callbacks import Callback, LearningCurve, TensorBoardWriter
 from carousel.training.run.checkpoint import FileStore
 from carousel.training.run.device import choose_precision, prepare_device
@@ -207,6 +209,7 @@ def train_on_splits(
     """
     group = group or SingleProcess()
     settings = _fit_batch(record.settings, len(splits.train), group, reporter)
+    note_small_text(splits, reporter)
     network = _make_network(splits, settings, device, reporter)
     store = None if run is None else FileStore(run.path, reporter.print)
     writer: ModelWriter | None = None
@@ -230,6 +233,11 @@ def train_on_splits(
     )
     reporter.print(_describe_outcome(outcome, writer))
     interrupted = outcome.stop_reason == "interrupted"
+    metrics = outcome.rows
+    if group.rank == 0 and not interrupted:
+        metrics = [*metrics, report_baselines(splits, outcome.best_loss, reporter)]
+        if writer is not None:
+            writer.add_row(metrics[-1])
     if splits.test is not None and not interrupted:
         loss = measure_loss(network, splits.test, device, bptt=settings.bptt, group=group)
         reporter.print(f"test: {loss:.4f} nats per token, perplexity {math.exp(loss):.2f}")
@@ -239,7 +247,9 @@ def train_on_splits(
         run.remove()
     if writer is not None and writer.owns_folder:
         return LanguageModel.load(writer.folder)
-    return LanguageModel.from_weights(network.config, network.export(), splits.tokenizer)
+    model = LanguageModel.from_weights(network.config, network.export(), splits.tokenizer)
+    model.history = History.of_metrics(metrics)
+    return model
 
 
 def _make_network(

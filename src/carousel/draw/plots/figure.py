@@ -26,9 +26,21 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Draw perplexity on training and validation text against epochs, as a PNG.
 
     Args:
+        rows: as in ``draw_learning_curve``.
+        path: where the PNG goes.
+    """
+    save_figure(draw_learning_curve(rows), path)
+
+
+def draw_learning_curve(
+    rows: Sequence[Mapping[str, Any]], five_gram_perplexity: float | None = None
+) -> Figure:
+    """Draw perplexity on training and validation text against epochs.
+
+    Args:
         rows: one a validation, with ``epoch``, ``train_perplexity``, ``valid_perplexity`` and
             ``valid_loss``.
-        path: where the PNG goes.
+        five_gram_perplexity: of a 5-gram on the validation text, drawn as a line to compare with.
     """
     figure, axes = new_figure(1, 1, (7.0, 4.2))
     ax = axes[0]
@@ -40,6 +52,8 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     best = min(rows, key=lambda row: row["valid_loss"])
     for name, (values, colour, marker) in curves.items():
         ax.plot(epochs, values, color=colour, marker=marker, markersize=3.5, label=name)
+    if five_gram_perplexity is not None:
+        ax.axhline(five_gram_perplexity, color="#777777", linestyle="--", label="a 5-gram")
     ax.set_yscale("log")
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -53,7 +67,7 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
         loc="left",
     )
     ax.legend(frameon=False)
-    save_figure(figure, path)
+    return figure
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Any]]:
@@ -72,6 +86,11 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figu
 
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as a PNG, whole or not at all."""
+    write_file(path, png_of(figure))
+
+
+def png_of(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    write_file(path, buffer.getvalue())
+    return buffer.getvalue()
