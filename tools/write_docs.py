@@ -19,26 +19,34 @@ from carousel.training.settings import RENAMED, describe_settings
 DOCS = Path(__file__).parents[1] / "docs"
 
 EXAMPLES = {
-    "demo": ["carousel demo", "carousel demo --seed 1 --out another-demo"],
+    "demo": [
+        "carousel demo",
+        "carousel demo --seed 2 --out another-demo",
+        "carousel demo --names amir:he,bea:she --foods tea,milk,juice,cocoa --kinds same,switch "
+        "--out my-demo",
+    ],
     "train": [
-        "carousel train notes.txt --out models/notes",
+        "carousel train stories.txt --out models/stories",
         "carousel train books/ --out models/books --epochs 20 --hidden-size 400 --dropout 0.3",
         "zcat log.gz | carousel train - --out models/log --max-minutes 10",
         "carousel train book.txt --recipe characters --out models/book",
-        "carousel train --resume models/notes",
+        "carousel train --resume models/stories",
     ],
     "predict": [
         'carousel predict "krish likes pizza but his friend likes burger so his friend orders"',
-        'carousel predict models/notes "see you" -k 3 --json',
-        'carousel predict models/notes "see you tom" --complete',
-        'carousel predict --model models/notes "see you at 1/2 past ten"',
-        "carousel predict models/notes --input other-notes.txt -k 3",
-        "carousel predict models/notes",
+        'carousel predict models/stories "krish likes" -k 3 --json',
+        'carousel predict models/stories "krish likes piz" --complete',
+        'carousel predict --model models/stories "krish likes pizza 1/2 and"',
+        "carousel predict models/stories --input other-stories.txt -k 3",
+        "carousel predict models/stories",
     ],
     "generate": [
-        'carousel generate models/notes "see you" --temperature 0.8 --seed 1',
+        'carousel generate models/stories "krish likes" --temperature 0.8 --seed 1',
     ],
-    "evaluate": ["carousel evaluate models/notes other-notes.txt"],
+    "evaluate": [
+        "carousel evaluate models/stories other-stories.txt",
+        "carousel evaluate models/stories other-stories.txt --baseline stories.txt",
+    ],
     "import": [
         "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",
         "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "
@@ -50,24 +58,30 @@ EXAMPLES = {
         '    "krish likes pizza but his friend likes burger so his friend orders" --html two.html',
         'carousel explain "krish likes pizza but his friend likes burger so his friend orders" \\',
         "    --clamp input=0@burger --clamp forget=1@burger --compare pizza,burger",
-        'carousel explain models/notes "see you" --svg belt.svg --json',
+        'carousel explain models/stories "krish likes" --svg belt.svg --json',
     ],
     "compare": [
         "carousel compare stories-rnn stories-gru stories-lstm \\",
         '    "krish likes pizza but he does not like burger so he orders" --html three.html',
     ],
     "info": [
-        "carousel info models/notes",
-        "carousel info models/notes --words",
+        "carousel info models/stories",
+        "carousel info models/stories --words",
         "carousel info --json",
+    ],
+    "stories": [
+        "carousel stories --count 20000 --out stories.txt",
+        "carousel stories --held-out --seed 1 --out other-stories.txt",
+        "carousel stories --names amir:he,bea:she --foods tea,milk,juice,cocoa --kinds same,switch",
+        "carousel stories --held-out --count 100 --json",
     ],
     "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
-        'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '
-        "--in notes.txt --threshold 0.2",
+        'carousel phrases models/stories "krish likes pizza but his friend likes burger" --words 5:7 '
+        "--in stories.txt --threshold 0.2",
         'carousel phrases models/book "\\"Yes,\\" he said." --words 1:6 --in book.txt --off-before',
     ],
-    "page": ["carousel page", "carousel page models/notes stories-lstm --no-browser --port 8000"],
+    "page": ["carousel page", "carousel page models/stories stories-lstm --no-browser --port 8000"],
     "study": [
         "carousel study short-memory",
         "carousel study context-switch",
@@ -75,7 +89,7 @@ EXAMPLES = {
         "carousel study characters --model models/book --text book.txt",
     ],
     "quantize": [
-        "carousel quantize models/notes --to int8 --out models/notes-int8 --on other-notes.txt",
+        "carousel quantize models/stories --to int8 --out models/stories-int8 --on other-stories.txt",
         "carousel quantize stories-lstm --to bf16 --out stories-bf16 --json",
     ],
 }

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from carousel.draw.plots.figure import CELL_STYLES, new_figure, save_figure
 from carousel.study.last_word import Accuracy
-from carousel.study.stories import KINDS, TESTED_GAPS, TRAINED_GAPS
+from carousel.study.stories import MEANINGS, TESTED_GAPS, TRAINED_GAPS
 from carousel.study.tables import accuracy_table, side_by_side
 
 
@@ -59,8 +59,12 @@ def report_demo(console: Console, result: dict[str, Any], program: str = "carous
     sizes = ", ".join(f"{cell.upper()} {result['parameters'][cell]:,}" for cell in cells)
     seconds = result["training_seconds"]
     console.print(f"\nTrained in {seconds:.0f} s; parameters: {sizes}.", highlight=False)
-    console.print("Accuracy of a story's last word, on stories whose facts training never told.\n")
-    for title, columns, table in _accuracy_tables(cells, result["accuracy"]):
+    console.print("Accuracy of a story's last word, on stories whose facts training never told.")
+    kinds = list(dict.fromkeys(row["kind"] for row in result["accuracy"]))
+    for kind in kinds:
+        console.print(f"  [bold]{kind:<7}[/bold]{MEANINGS[kind]}", highlight=False)
+    console.print()
+    for title, columns, table in _accuracy_tables(cells, kinds, result["accuracy"]):
         console.print(f"[bold]{title[0]}[/bold]{title[1]}", highlight=False)
         console.print(accuracy_table(columns, table))
     for sentence, guesses in result["predictions"].items():
@@ -73,17 +77,20 @@ def report_demo(console: Console, result: dict[str, Any], program: str = "carous
     for cell, path in result["models"].items():
         console.print(f"{cell.upper():<5} {path}", highlight=False, soft_wrap=True)
     console.print(f"Plot  {result['picture']}", highlight=False, soft_wrap=True)
-    folder = result["models"]["lstm"]
+    folder, asked = result["models"]["lstm"], list(result["predictions"])[min(1, len(kinds) - 1)]
     console.print(
-        f"\nNext, try your own:\n  {program} predict {folder} \\\n"
-        '    "maya likes soup but her friend likes rice so her friend orders"',
+        "\nNext, ask the LSTM yourself, see its memory, and tell stories of your own:\n"
+        f'  {program} predict {folder} \\\n    "{asked}"\n'
+        f'  {program} explain {folder} \\\n    "{asked}"\n'
+        f"  {program} demo --names amir:he,bea:she --foods tea,milk,juice,cocoa \\\n"
+        f"    --kinds same,switch --out my-demo",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def _accuracy_tables(
-    cells: Sequence[str], rows: Sequence[Accuracy]
+    cells: Sequence[str], kinds: Sequence[str], rows: Sequence[Accuracy]
 ) -> Iterator[tuple[tuple[str, str], Sequence[str], dict[str, list[float]]]]:
     """Title and its note, columns, and the accuracy of each cell in each column."""
     longest = max(TRAINED_GAPS)
@@ -102,8 +109,8 @@ def _accuracy_tables(
         (f"By kind of story, at trained distances (up to {longest} words of filler)", trained),
         (f"By kind of story, beyond them (up to {max(beyond)} words)", beyond),
     ):
-        by_kind = {cell.upper(): [share(cell, [kind], gaps) for kind in KINDS] for cell in cells}
-        yield (title, ""), KINDS, by_kind
+        by_kind = {cell.upper(): [share(cell, [kind], gaps) for kind in kinds] for cell in cells}
+        yield (title, ""), kinds, by_kind
     columns = [f"{gap}" if gap <= longest else f"{gap}*" for gap in TESTED_GAPS]
-    by_gap = {cell.upper(): [share(cell, KINDS, [gap]) for gap in TESTED_GAPS] for cell in cells}
+    by_gap = {cell.upper(): [share(cell, kinds, [gap]) for gap in TESTED_GAPS] for cell in cells}
     yield ("By words of filler", " (* beyond training)"), columns, by_gap

@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from carousel.errors import CarouselError, FolderError
 from carousel.storage.atomic import write_file
-from carousel.study.stories import KINDS, tell_stories
+from carousel.study.stories import CAST, KINDS, Cast, tell_stories
 from carousel.training.job import train_model
 from carousel.training.run.progress import Progress
 from carousel.training.run.progress_reporter import NoProgress, bar_fields, training_bars
@@ -29,27 +29,33 @@ SLOWEST = "gru"
 """PyTorch's GRU takes the longest on a CPU: with a core to itself, all three end together."""
 STORIES = 100_000
 VALIDATION_STORIES = 2_000
-TRAINED_KINDS = (*KINDS, "habits")
-"""Habits are told twice as often: which day goes with which food is the hardest to learn."""
+TOLD_TWICE = "habits"
+"""The kind that training tells twice as often: which day goes with which food is the hardest."""
 
 
-def write_stories(out: Path, seed: int) -> tuple[Path, Path]:
+def write_stories(
+    out: Path, seed: int, kinds: Sequence[str] = KINDS, cast: Cast = CAST
+) -> tuple[Path, Path]:
     """Write the stories that train and those that validate, one a line.
 
     Args:
         out: the folder for both files.
         seed: the same seed gives the same stories.
+        kinds: the kinds of stories.
+        cast: their names and foods.
 
     Returns:
         The two files.
     """
+    told = [*kinds, *(kind for kind in kinds if kind == TOLD_TWICE)]
     train, valid = out / "stories-train.txt", out / "stories-valid.txt"
     for path, count, story_seed in (
         (train, STORIES, 2 * seed),
         (valid, VALIDATION_STORIES, 2 * seed + 1),
     ):
         lines = (
-            story.text + "\n" for story in tell_stories(count, seed=story_seed, kinds=TRAINED_KINDS)
+            story.text + "\n"
+            for story in tell_stories(count, seed=story_seed, kinds=told, cast=cast)
         )
         write_file(path, "".join(lines))
     return train, valid
