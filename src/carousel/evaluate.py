@@ -64,7 +64,7 @@ class Evaluation:
     keystroke_positions: int | None
     """On so many words, evenly spread, the keystrokes were counted."""
     unigram_perplexity: float | None = None
-    """Per token, of a unigram of the ``baseline`` text: what knowing each token's frequency gives."""
+    """Per token, of a unigram of the ``baseline`` text: what each token's frequency alone gives."""
     five_gram_perplexity: float | None = None
     """Per token, of a 5-gram of the ``baseline`` text (interpolated Kneser-Ney)."""
 

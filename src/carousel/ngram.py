@@ -71,7 +71,7 @@ class NGramModel:
         # ``numbers[t]`` is the number of the gram of the present length that starts at t.
         numbers = np.zeros(len(text) + 1, dtype=np.int64)
         keys, contexts, counts = [], [], np.zeros(0, dtype=np.int64)
-        for length in range(1, order + 1):
+        for _ in range(order):
             context, shorter = numbers[:-1], numbers[1:]
             pairs = shorter * vocab_size + text[: len(shorter)]
             found, where, numbers, counts = np.unique(

@@ -39,7 +39,7 @@ def test_a_model_that_was_never_trained_here_has_an_empty_history(tmp_path):
     assert repr(History([])) == "History(no validations)"
     assert History([])._repr_png_() is None
     (tmp_path / "metrics.jsonl").write_text("[1, 2")
-    with pytest.raises(FolderError, match="metrics.jsonl"):
+    with pytest.raises(FolderError, match=r"metrics\.jsonl"):
         History.of_folder(tmp_path)
 
 

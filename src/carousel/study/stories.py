@@ -88,10 +88,15 @@ CLAUSES = {
 """Unrelated clauses by their length in words."""
 
 
-OTHER_WORDS = frozenset(
-    "likes but he she does not like so orders his her friend and on i want to eat today is my name "
-    "friend's called am".split()
-) | {*DAYS, *(word for clauses in CLAUSES.values() for line in clauses for word in line.split())}
+FRAME = """
+likes but he his she her does not like so orders friend and
+on i want to eat today is my name friend's called am
+"""
+OTHER_WORDS = {
+    *FRAME.split(),
+    *DAYS,
+    *(word for clauses in CLAUSES.values() for line in clauses for word in line.split()),
+}
 """The words of the stories that are neither names nor foods."""
 
 

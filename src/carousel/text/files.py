@@ -46,8 +46,9 @@ def find_files(
 
     Args:
         sources: one or several, each a file, a folder (all text files in it, sorted), a glob
-            pattern, a named pipe, or ``-`` for standard input. What can be read only once is copied to a temporary file.
-            Model folders and runs that lie in a folder are left out, with a warning.
+            pattern, a named pipe, or ``-`` for standard input. What can be read only once is copied
+            to a temporary file. Model folders and runs that lie in a folder are left out, with a
+            warning.
         encoding: as in ``read_pieces``; only bad files are told by it here.
         encoding_errors: as in ``read_pieces``.
         skip_bad_files: read all files once, and leave out those that can't be read as text, with a

@@ -1,4 +1,4 @@
-"""What a person needs beside a perplexity: is the text large enough, and what would counting give?"""
+"""What a person needs beside a perplexity: the size of the text, and what counting would give."""
 
 from __future__ import annotations
 
