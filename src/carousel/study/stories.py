@@ -115,7 +115,7 @@ class Cast:
     >>> cast = Cast({"amir": "he", "bea": "she"}, ("tea", "milk", "juice"))
     >>> (story,) = tell_stories(1, kinds=["same"], gaps=[0], cast=cast)
     >>> story.text
-    'amir likes juice but he does not like tea so he orders juice'
+    'bea likes milk but she does not like juice so she orders milk'
     """
 
     names: Mapping[str, str]
