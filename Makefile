@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRAINABLE := $(VENV)/.trainable
 
-.PHONY: demo test sanitize lint format bench docs clean
+.PHONY: demo test sanitize fuzz lint format bench docs clean
 
 demo: $(TRAINABLE)
 	$(BIN)/carousel demo
@@ -15,10 +15,12 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q --cov
 
 # The kernels with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of their own
-# that sees the libraries of the usual one, and the engine's tests on them; then the tests in C++,
-# which use the engine from many threads, with ThreadSanitizer.
+# that sees the libraries of the usual one, and the engine's tests on them; the library for C with
+# its tests; then the tests in C++, which use the engine from many threads, with ThreadSanitizer.
 SANITIZED := build/sanitize
 SITE = $(shell $(BIN)/python -c 'import site; print(site.getsitepackages()[0])')
+PRELOADED = LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libstdc++.so.6)" \
+  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 sanitize: $(READY)
 	$(PYTHON) -m venv $(SANITIZED)
 	echo $(SITE) > $$($(SANITIZED)/bin/python -c 'import site; print(site.getsitepackages()[0])')/usual.pth
@@ -26,15 +28,32 @@ sanitize: $(READY)
 	  --config-settings=build-dir=$(SANITIZED)/cmake \
 	  "--config-settings=cmake.define.CAROUSEL_SANITIZE=address,undefined" \
 	  --config-settings=install.strip=false .
-	LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libstdc++.so.6)" \
-	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	  $(SANITIZED)/bin/python -m pytest -q -p no:cacheprovider tests/engine tests/test_onnx.py \
-	  --ignore=tests/engine/test_cpp.py
+	$(PRELOADED) $(SANITIZED)/bin/python -m pytest -q -p no:cacheprovider tests/engine tests/test_onnx.py
+	cmake -S . -B $(SANITIZED)/c -DCAROUSEL_TESTS=ON -DCAROUSEL_C_API=ON \
+	  -DCAROUSEL_SANITIZE=address,undefined
+	cmake --build $(SANITIZED)/c
+	$(PRELOADED) CAROUSEL_CPP_BUILD=$(SANITIZED)/c $(SANITIZED)/bin/python -m pytest -q \
+	  -p no:cacheprovider tests/cpp --ignore=tests/cpp/test_c_library.py
 	cmake -S . -B $(SANITIZED)/thread -DCAROUSEL_TESTS=ON -DCAROUSEL_SANITIZE=thread
 	cmake --build $(SANITIZED)/thread
 	$(SANITIZED)/thread/engine_tests
 
-CPP = $(wildcard cpp/include/carousel/*.h cpp/*/*.h cpp/*/*.cpp)
+# Bytes at random as a model folder, with libFuzzer and the sanitizers: needs Clang. What it has
+# learned is kept in build/fuzz/corpus; an input that breaks something, in build/fuzz.
+FUZZ := build/fuzz
+FUZZ_CXX ?= clang++
+FUZZ_SECONDS ?= 3600
+fuzz: $(READY)
+	cmake -S . -B $(FUZZ)/cmake -DCMAKE_CXX_COMPILER=$(FUZZ_CXX) -DCAROUSEL_C_API=ON \
+	  -DCAROUSEL_FUZZ=ON -DCAROUSEL_SANITIZE=address,undefined
+	cmake --build $(FUZZ)/cmake --target fuzz_folder
+	$(BIN)/python tests/cpp/fuzz_seeds.py $(FUZZ)/seeds
+	mkdir -p $(FUZZ)/corpus
+	$(FUZZ)/cmake/fuzz_folder -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=1024 -max_len=32768 \
+	  -timeout=60 -print_final_stats=1 -artifact_prefix=$(FUZZ)/ \
+	  -dict=cpp/tests/fuzz_folder.dict $(FUZZ)/corpus $(FUZZ)/seeds
+
+CPP = $(wildcard cpp/include/carousel/*.h cpp/*/*.h cpp/*/*.cpp examples/*.c)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

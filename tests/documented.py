@@ -21,7 +21,7 @@ TEXTS = (
 MODELS = ("notes", "stories", "book", "dialogue", "war")
 SMALL = "--hidden-size 12 --embedding-size 12 --epochs 1 --batch-size 4 --bptt 8"
 LONG = ("page", "demo", "study")
-"""Commands that take minutes: their names and flags are checked alone."""
+"""Commands that take minutes, or run until Ctrl-C: their names and flags are checked alone."""
 
 
 def commands(text):

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from carousel.model import LanguageModel
-from carousel.pretrained import DEFAULT, PRETRAINED, pretrained_models
+from carousel.pretrained import DEFAULT, ENGLISH, PRETRAINED, choose_model, pretrained_models
 from carousel.storage.strict_json import parse_json
 from carousel.study.last_word import mean_accuracy, measure_accuracy
 from carousel.study.stories import TRAINED_GAPS
@@ -22,9 +22,44 @@ def record():
     return parse_json((PRETRAINED / "record.json").read_text(encoding="utf-8"), "record.json")
 
 
-def test_the_three_cells_are_there():
-    assert pretrained_models() == NAMES
+def test_the_models_are_there():
+    assert pretrained_models() == [ENGLISH, *NAMES]
     assert DEFAULT in NAMES
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [
+        (["krish likes pizza but he"], DEFAULT),
+        (["Krish likes pizza", "krish likes pizza but his friend"], DEFAULT),
+        (["krish likes sushi"], ENGLISH),
+        (["krish likes pizza", "thank"], ENGLISH),
+        (["how are"], ENGLISH),
+        (["  "], ENGLISH),
+        ([], ENGLISH),
+    ],
+)
+def test_the_stories_answer_what_they_know_and_english_the_rest(texts, name):
+    assert choose_model(texts) == name
+
+
+def test_the_english_model_is_at_most_three_megabytes():
+    assert sum(path.stat().st_size for path in (PRETRAINED / ENGLISH).iterdir()) <= 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("how are", ["you"]),
+        ("thank", ["you"]),
+        ("what is your", ["favorite", "name"]),
+        ("i don't", ["know", "think"]),
+        ("have you ever", ["seen", "been", "heard"]),
+    ],
+)
+def test_the_english_model_answers_sensibly(text, words):
+    predicted = [word for word, _ in LanguageModel.load(ENGLISH).next_words(text, k=3)]
+    assert set(words) & set(predicted), predicted
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,7 @@ import torch
 
 from carousel.storage.config import Config
 from carousel.training.nn.network import Network
+from carousel.training.nn.regularization import Regularization
 from carousel.training.run.callbacks import Callback
 from carousel.training.run.checkpoint import FileStore
 from carousel.training.run.distributed import init_process_group
@@ -42,7 +43,9 @@ def train(group, *, store=None, stop_at=None, **table):
     defaults = {"batch_size": 5, "bptt": 8, "epochs": 6.0, "learning_rate": 0.02, "patience": 0}
     settings = Settings(**(defaults | table))
     sizes = {"cell": "lstm", "embedding_size": 4, "hidden_size": 8, "layers": 2}
-    network = Network(Config(vocab_size=7, tied=False, **sizes), settings.dropout)
+    network = Network(
+        Config(vocab_size=7, tied=False, **sizes), Regularization(dropout=settings.dropout)
+    )
     # It is not the first process that is asked, where there are two.
     interrupter = Interrupter(stop_at if group.rank == group.world_size - 1 else None)
     cpu = torch.device("cpu")

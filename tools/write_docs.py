@@ -74,6 +74,11 @@ EXAMPLES = {
         "carousel stories --names amir:he,bea:she --foods tea,milk,juice,cocoa --kinds same,switch",
         "carousel stories --held-out --count 100 --json",
     ],
+    "export": [
+        "carousel export onnx models/stories --out stories.onnx",
+        "carousel export pytorch models/stories --out stories.safetensors",
+    ],
+    "check": ["carousel check models/stories"],
     "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
         'carousel phrases models/stories "krish likes pizza but his friend" --words 5:6 '

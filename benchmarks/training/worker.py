@@ -55,7 +55,11 @@ def train_plain(task: dict[str, Any], train: np.ndarray, valid: np.ndarray) -> N
 
 def train_carousel(task: dict[str, Any], train: np.ndarray, valid: np.ndarray) -> None:
     """Carousel's own loop, with its checkpoints on the disk."""
-    from carousel.training.nn.architecture import choose_softmax, make_config
+    from carousel.training.nn.architecture import (
+        choose_softmax,
+        make_config,
+        make_regularization,
+    )
     from carousel.training.nn.cutoffs import count_tokens
     from carousel.training.nn.network import Network
     from carousel.training.run import loop
@@ -72,7 +76,7 @@ def train_carousel(task: dict[str, Any], train: np.ndarray, valid: np.ndarray) -
     counts = count_tokens(train, task["vocab_size"]) if softmax == "adaptive" else None
     network = Network(
         make_config(settings, task["vocab_size"], counts),
-        settings.dropout,
+        make_regularization(settings),
         embedding_std=settings.embedding_std,
         sampled=softmax == "sampled",
     )

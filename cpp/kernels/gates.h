@@ -73,25 +73,25 @@ template <bool traced, bool coupled, bool peephole>
 void update_lstm(const CellStep& s) {
   const int64_t H = s.hidden_size;
   const int64_t f_start = H, g_start = coupled ? H : 2 * H, o_start = g_start + H;
-  const float *p_i = s.peephole, *p_f = p_i + H, *p_o = p_i + (coupled ? H : 2 * H);
+  const int64_t o_peephole = coupled ? H : 2 * H;
   for (int64_t k = 0; k < H; k += WIDTH) {
     Floats c = load<Floats>(s.c + k);
     Floats a_i = gate_input(s, k);
-    if constexpr (peephole) a_i += load<Floats>(p_i + k) * c;
+    if constexpr (peephole) a_i += load<Floats>(s.peephole + k) * c;
     const Floats i = trace<traced>(s, 0, k, sigmoid(a_i));
     Floats f;
     if constexpr (coupled) {
       f = 1.0f - i;
     } else {
       Floats a_f = gate_input(s, f_start + k);
-      if constexpr (peephole) a_f += load<Floats>(p_f + k) * c;
+      if constexpr (peephole) a_f += load<Floats>(s.peephole + H + k) * c;
       f = sigmoid(a_f);
     }
     f = trace<traced>(s, 1, k, f);
     const Floats g = trace<traced>(s, 2, k, tanh(gate_input(s, g_start + k)));
     c = trace<traced>(s, 3, k, f * c + i * g);
     Floats a_o = gate_input(s, o_start + k);
-    if constexpr (peephole) a_o += load<Floats>(p_o + k) * c;
+    if constexpr (peephole) a_o += load<Floats>(s.peephole + o_peephole + k) * c;
     const Floats o = trace<traced>(s, 4, k, sigmoid(a_o));
     store(s.c_out + k, c);
     store(s.h_out + k, trace<traced>(s, 5, k, o * tanh(c)));

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carousel.errors import FolderError
 from carousel.inference.model import BackendName, RecurrentLM
-from carousel.pretrained import find_folder, pretrained_models
+from carousel.pretrained import find_folder
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder, write_folder
 from carousel.storage.number_formats import StoredWeight
@@ -69,6 +68,7 @@ class LanguageModel:
         *,
         backend: BackendName = "auto",
         threads: int | None = 1,
+        mmap: bool = True,
     ) -> LanguageModel:
         """The model in a folder, or one that comes with the package, by name.
 
@@ -79,16 +79,13 @@ class LanguageModel:
                 kernels where they are on this machine.
             threads: how many threads may share a product; None for as many as there are cores,
                 where that is faster.
+            mmap: map the weights' file, as ``read_folder`` says; False copies it into memory.
 
         Raises:
-            FolderError: no model there, or a damaged one.
+            FolderError: no model there, or a damaged or mixed one.
             EngineError: an unknown backend.
         """
-        folder = find_folder(path)
-        if not folder.exists():
-            names = ", ".join(pretrained_models())
-            raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
-        content = read_folder(folder)
+        content = read_folder(find_folder(path), mmap=mmap)
         model = RecurrentLM(content.config, content.weights, backend=backend, threads=threads)
         return cls(model, content.tokenizer, content.path)
 
@@ -125,7 +122,13 @@ class LanguageModel:
         return History([]) if self.path is None else History.of_folder(self.path)
 
     def next_words(
-        self, text: str, k: int = 5, prefix: str | None = None, *, complete: bool = False
+        self,
+        text: str,
+        k: int = 5,
+        prefix: str | None = None,
+        *,
+        complete: bool = False,
+        window: int | None = None,
     ) -> list[Prediction]:
         """The ``k`` likeliest next words after ``text`` and their probabilities, best first.
 
@@ -135,13 +138,16 @@ class LanguageModel:
             prefix: the word being typed: only words that start so, with their probabilities among
                 these.
             complete: take the half-typed word at the end of ``text`` as the prefix.
+            window: read only so many tokens, the last ones, filled up on the left, as Keras does.
 
         Raises:
             PredictionError: ``k`` is below 1, or no word of the text is known.
         """
         from carousel.predict.next_words import predict_next
 
-        return predict_next(self.model, self.tokenizer, text, k, prefix, complete=complete)
+        return predict_next(
+            self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
+        )
 
     def generate(
         self,
@@ -233,8 +239,7 @@ class LanguageModel:
             encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
             encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
             skip_bad_files: go on without the files that can't be read as text, with a warning.
-            baseline: the text that the model was trained on, to compare with a unigram and a 5-gram
-                of it.
+            baseline: the text that the model was trained on: a unigram and a 5-gram of it compare.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:

@@ -30,6 +30,7 @@ def place(tmp_path, monkeypatch, make_model):
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "typo.toml").write_text("hiddn_size = 3")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 10**5)
     model = make_model()
     model.save(tmp_path / "model")
     model.save(tmp_path / "cut")
@@ -72,6 +73,13 @@ BAD = [
     ("predict model the --prefix zq --complete", "not both"),
     ("generate model the --temperature -1", "temperature"),
     ("generate model the --top-p 3", "top_p"),
+    ("generate model the --seed -1", "seed must be 0 or more, not -1"),
+    ("train text.txt --out new --hidden-size 1000000", "choose a smaller hidden_size"),
+    ("train text.txt --out new --recipe deep.toml", "nested too deeply"),
+    (f"train text.txt --out {'x' * 300}", "File name too long"),
+    ("train text.txt --out new --seed -1", "seed must be between 0"),
+    ("check folder", "folder"),
+    ("check cut", "model.safetensors is cut short"),
     ("generate model the --max-tokens -1", "max_tokens"),
     ("evaluate model none.txt", "none.txt is not there"),
     ("evaluate model empty.txt", "empty.txt is empty"),
@@ -88,7 +96,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("line", "said"), BAD, ids=[line for line, _ in BAD])
+@pytest.mark.parametrize(("line", "said"), BAD, ids=[line[:80] for line, _ in BAD])
 def test_one_line_and_exit_code_2(place, capsys, line, said):
     before = contents(place)
     assert run(line.split()) == 2

@@ -139,6 +139,33 @@ def test_a_full_standard_output():
         )
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_standard_error_leaves_the_exit_code():
+    python = f'"{sys.executable}" -m carousel'
+    assert call(shell=f"{python} info nothing 2> /dev/full").returncode == 2
+    assert call(shell=f"{python} predict krish 2> /dev/full").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("can't start new thread"), "the system allows no more threads"),
+        (RuntimeError("you tried to allocate memory"), "there is not enough memory"),
+    ],
+)
+def test_a_system_without_threads_or_memory_is_no_bug(error, said, monkeypatch, capsys):
+    monkeypatch.setattr("carousel.model.LanguageModel.load", raising(error))
+    assert run(["info"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_panic_of_a_library_is_a_bug_in_one_line(monkeypatch, capsys):
+    panic = type("PanicException", (BaseException,), {})("index out of bounds")
+    monkeypatch.setattr("carousel.model.LanguageModel.load", raising(panic))
+    assert run(["info"]) == 1
+    assert "this is a bug in Carousel: PanicException: index" in capsys.readouterr().err
+
+
 def test_closed_streams():
     python = f'"{sys.executable}" -m carousel'
     done = call(shell=f"{python} predict krish >&-")

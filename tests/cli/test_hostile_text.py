@@ -53,6 +53,8 @@ def walks():
                     "--epochs", "1", "--hidden-size", "8", "--embedding-size", "8"]  # fmt: skip
     yield "import", ["import", "pytorch", "m.safetensors", "--vocab", "vocab.json", "--out",
                      "imported\x1b[31m", "--tokenizer", "whitespace"]  # fmt: skip
+    yield "check", ["check", FOLDER]
+    yield "check", ["check", FOLDER, "--json"]
     yield "cache", ["cache"]
     yield "cache", ["cache", "--clear", "--json"]
     # What fails names what it was given.

@@ -98,20 +98,83 @@ def test_killed_again_and_again_it_ends_as_if_never(text, start):
     assert {path.name for path in text.iterdir()} == {"text.txt", "whole", "m"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_and_the_run_goes_on(text, start, number, capsys):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_and_the_run_goes_on(text, start, number, code, capsys):
     process = start("train", "text.txt", "--out", "m", *SHORT, "--epochs", "100000")
     wait_for(process, text / "m" / "config.json")
     time.sleep(0.3)
     os.kill(process.pid, number)
     process.join()
-    assert process.exitcode == 130
+    assert process.exitcode == code
     carousel.load("m")
     newest = max(path.name for path in (text / "m.run").glob("step-*"))
     assert newest > "step-000000000000.safetensors"
     assert run(["train", "text.txt", "--out", "m", "--force", *SHORT, "--epochs", "0.1"]) == 0
     assert not (text / "m.run").exists()
     assert "Saved in m" in capsys.readouterr().out
+
+
+def test_sigterm_while_the_text_is_read(text, start):
+    os.mkfifo(text / "pipe")
+    process = start("train", "pipe", "--out", "m", *SHORT)
+    with open("pipe", "w"):  # opens when the command reads it
+        os.kill(process.pid, signal.SIGTERM)
+        process.join()
+    assert process.exitcode == 143
+    assert not (text / "m").exists()
+
+
+def test_a_link_is_trained_into_what_it_names(text):
+    (text / "models").mkdir()
+    os.symlink("models/m", "link")  # a model that is not there yet
+    length = ["--epochs", "0.1"]
+    assert run(["train", "text.txt", "--out", "link", *SHORT, *length]) == 0
+    assert (text / "link").is_symlink()
+    before = carousel.load("models/m").model.weights
+    assert run(["train", "text.txt", "--out", "link", "--force", *SHORT, *length,
+                "--set", "seed=2"]) == 0  # fmt: skip
+    assert (text / "link").is_symlink()
+    after = carousel.load("models/m").model.weights
+    assert not np.array_equal(before["decoder.bias"], after["decoder.bias"])
+    assert os.listdir("models") == ["m"]
+
+
+def test_an_empty_folder_holds_a_model_from_the_first_step_on(text, start):
+    (text / "m").mkdir()
+    process = start("train", "text.txt", "--out", "m", *SHORT, "--epochs", "100000",
+                    "--set", "bptt=2")  # fmt: skip
+    wait_for(process, text / "m.run" / "step-000000000000.safetensors")
+    wait_for(process, text / "m" / "config.json")
+    assert "valid" not in (text / "m" / "metrics.jsonl").read_text()
+    process.kill()
+    process.join()
+    carousel.load("m")
+
+
+def test_a_mount_point_is_refused_before_the_text_is_read(text, monkeypatch, capsys):
+    (text / "m").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: str(path) == "m")
+    assert run(["train", "none.txt", "--out", "m", *SHORT]) == 2
+    assert "m is a mount point" in capsys.readouterr().err
+
+
+def test_nobody_replaces_a_model_that_is_being_trained(text, start, capsys):
+    process = start("train", "text.txt", "--out", "m", *SHORT, "--epochs", "100000")
+    wait_for(process, text / "m" / "config.json")
+    try:
+        for words in (
+            ["quantize", "stories-lstm", "--to", "int8", "--out", "m", "--force"],
+            ["train", "text.txt", "--out", "m", "--force", *SHORT],
+        ):
+            assert run(words) == 2
+            assert "m is being trained by another process" in capsys.readouterr().err
+        with pytest.raises(carousel.CarouselError, match="is being trained"):
+            carousel.load().save("m", force=True)
+        assert carousel.load("m").config.hidden_size == 12
+    finally:
+        process.kill()
+        process.join()
+    carousel.load().save("m", force=True)
 
 
 def test_what_can_not_go_on_says_so(text, capsys):

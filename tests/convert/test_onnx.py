@@ -8,8 +8,11 @@ from carousel.convert.onnx import export_onnx
 from carousel.convert.registry import FORMATS, export_model, import_model
 from carousel.errors import ConvertError, FolderError
 from carousel.model import LanguageModel
+from carousel.text.tokenizer import Tokenizer
+from convert.variants import VARIANTS, make_variant
 from trained_adaptive import train_adaptive
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
@@ -22,30 +25,94 @@ def run(path, tokens, state):
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def check(model, path, tokens):
-    """Two reads, one after the other, from a state that is not zero."""
+def check(model, path, tokens, *, gates=False):
+    """Two reads, one after the other, the second from a state that is not zero."""
     core = model.model
     state = core.initial_state(tokens.shape[1])
     shape = (model.config.layers, tokens.shape[1], model.config.hidden_size)
     theirs = [np.zeros(shape, np.float32) for _ in core.cell.states]
+    points = [
+        f"layers.{layer}.{name}"
+        for layer in range(model.config.layers if gates else 0)
+        for name in {*core.cell.gates, *core.cell.states}
+    ]
     for part in (tokens, tokens[::-1].copy()):
-        reading = core.read(part, state)
+        reading = core.read(part, state, points)
         state = reading.state
         outputs = run(path, part, theirs)
-        theirs = [outputs[f"{name}_out"] for name in core.cell.states]
-        ours = core.logits(reading.hidden)
-        assert outputs["logits"].shape == ours.shape
-        np.testing.assert_allclose(outputs["logits"], ours, rtol=1e-4, atol=1e-5)
+        theirs = [outputs.pop(f"{name}_out") for name in core.cell.states]
+        ours = {"logits": core.logits(reading.hidden), **reading.values}
+        assert outputs.keys() == ours.keys()
+        for name, values in ours.items():
+            assert outputs[name].shape == values.shape
+            np.testing.assert_allclose(outputs[name], values, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("cell", sorted(CELLS))
-def test_every_cell(cell, tied, make_model, tmp_path):
-    model = make_model(cell, tied=tied, layers=2, seed=3)
+@pytest.mark.parametrize(("cell", "layers", "decoder"), VARIANTS)
+def test_every_cell_depth_and_decoder(cell, layers, decoder, make_model, tmp_path):
+    model = make_variant(make_model, cell, layers, decoder)
     model.save(tmp_path / "m")
-    export_model("onnx", tmp_path / "m", tmp_path / "m.onnx")
     tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (7, 3))
-    check(model, tmp_path / "m.onnx", tokens)
+    for gates in (False, True):
+        export_model("onnx", tmp_path / "m", tmp_path / "m.onnx", gates=gates, force=True)
+        check(model, tmp_path / "m.onnx", tokens, gates=gates)
+    # One graph for any length and any batch.
+    check(model, tmp_path / "m.onnx", tokens[:1, :1], gates=True)
+
+
+def operators(path):
+    """The operators of a graph and of the bodies of its Scans."""
+    graphs, found = [onnx.load(path).graph], []
+    for graph in graphs:
+        for node in graph.node:
+            found.append(node.op_type)
+            graphs += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    return found
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_one_operator_a_layer_where_no_gate_is_asked_for(cell, make_model, tmp_path):
+    make_model(cell, layers=2).save(tmp_path / "m")
+    export_onnx(tmp_path / "m", tmp_path / "m.onnx")
+    kind = "RNN" if cell == "rnn" else "GRU" if cell.startswith("gru") else "LSTM"
+    assert operators(tmp_path / "m.onnx").count(kind) == 2
+    export_onnx(tmp_path / "m", tmp_path / "m.onnx", gates=True, force=True)
+    assert operators(tmp_path / "m.onnx").count("Scan") == 2
+    assert kind not in operators(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("gates", [False, True])
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_int8_by_onnx_runtimes_own_tools(cell, gates, make_model, tmp_path):
+    model = make_model(cell, layers=2, scale=0.3, embedding_size=40, hidden_size=64)
+    model.save(tmp_path / "m")
+    sizes = {}
+    for dtype in ("float32", "int8"):
+        path = tmp_path / f"{dtype}.onnx"
+        export_onnx(tmp_path / "m", path, dtype=dtype, gates=gates)
+        # Without the tokenizer, which is of one size in both.
+        proto = onnx.load(path)
+        del proto.metadata_props[:]
+        sizes[dtype] = proto.ByteSize()
+    assert sizes["int8"] < 0.4 * sizes["float32"]
+    found = operators(path)
+    assert {"MatMulInteger", "DynamicQuantizeLSTM"} & set(found)
+    assert not {"RNN", "GRU", "LSTM", "MatMul"} & set(found)
+    tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (9, 2))
+    zeros = [np.zeros((2, 2, 64), np.float32) for _ in model.model.cell.states]
+    outputs = run(path, tokens, zeros)
+    reading = model.model.read(tokens, model.model.initial_state(2))
+    ours = model.model.logits(reading.hidden)
+    # A share of what the logits themselves vary by.
+    assert np.sqrt(np.mean((outputs["logits"] - ours) ** 2)) < 0.1 * ours.std()
+
+
+def test_the_tokenizer_lies_in_the_metadata(make_model, tmp_path):
+    model = make_model()
+    model.save(tmp_path / "m")
+    export_onnx(tmp_path / "m", tmp_path / "m.onnx", dtype="int8")
+    entries = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
+    assert Tokenizer.from_json(entries["tokenizer.json"]).tokens() == model.tokenizer.tokens()
 
 
 @pytest.mark.parametrize("cell", ["gru", "cifg-peephole"])
@@ -90,12 +157,16 @@ def test_what_is_there_is_kept_unless_forced(make_model, tmp_path):
     assert (tmp_path / "m.onnx").stat().st_size > 1000
 
 
-def test_formats_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(ConvertError, match="'onnx' can't be imported; these can: pytorch"):
-        import_model("onnx", "a.onnx", "vocab.txt", tmp_path / "m")
-    with pytest.raises(ConvertError, match="'pytorch' can't be exported; these can: onnx"):
-        export_model("pytorch", tmp_path / "m", tmp_path / "m.pt")
-    assert set(FORMATS) == {"pytorch", "onnx"}
+def test_formats_and_options_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(ConvertError, match="'gguf' can't be imported; these can: pytorch"):
+        import_model("gguf", "a.gguf", "vocab.txt", tmp_path / "m")
+    with pytest.raises(ConvertError, match="'keras' can't be exported; these can: pytorch, onnx"):
+        export_model("keras", tmp_path / "m", tmp_path / "m.keras")
+    with pytest.raises(ConvertError, match="pytorch has no option --gates"):
+        export_model("pytorch", tmp_path / "m", tmp_path / "m.pt", gates=True)
+    with pytest.raises(ConvertError, match="onnx has no option --decoder"):
+        import_model("onnx", "a.onnx", "vocab.txt", tmp_path / "m", decoder="fc")
+    assert FORMATS.keys() >= {"pytorch", "onnx", "keras"}
 
 
 def test_without_the_package_one_line_says_so(make_model, tmp_path, monkeypatch):

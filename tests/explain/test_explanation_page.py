@@ -85,7 +85,7 @@ def test_the_legend_has_every_gate_and_state(cell, make_model):
     for name in cell_of(lm.config).names:
         assert name in meanings or f"|{name}|" in meanings
     assert ("luggage" in meanings) == cell_of(lm.config).has_belt
-    assert "<unk>" in meanings
+    assert "<…>" in meanings
     assert "KL" not in meanings
     assert all(meanings.values())
 
@@ -93,7 +93,7 @@ def test_the_legend_has_every_gate_and_state(cell, make_model):
 def test_the_legend_has_only_what_the_page_shows(explanations):
     one, clamped = signs(explanations["one"]), signs(explanations["clamped"])
     assert "⏎" in one
-    assert "<unk>" not in one
+    assert "<…>" not in one
     assert "logit" in one
     assert set(clamped) - set(one) == {"KL"}
 

@@ -1,5 +1,7 @@
 """Clamps act the same however a text is read: at once, by word, in a batch, on both backends."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -179,3 +181,71 @@ def test_toward_is_between_the_value_and_the_target(make_model, cell):
         with lm.clamp(Clamp.toward(gate, 1.0, strength, at=2)) as held:
             moved = held.trace("the cat likes")[gate][2]
         np.testing.assert_allclose(moved, (1 - strength) * free[gate][2] + strength, atol=1e-6)
+
+
+def arrays_of(state):
+    """The arrays of a state, in their order."""
+    for part in state:
+        yield from arrays_of(part) if isinstance(part, tuple) else [part]
+
+
+def restored(state, arrays):
+    """A state of the form of ``state`` that holds other arrays."""
+    return type(state)(
+        *(restored(part, arrays) if isinstance(part, tuple) else next(arrays) for part in state)
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_a_session_that_is_saved_and_restored_goes_on_under_its_clamps(
+    make_model, tmp_path_factory, data
+):
+    lm = make_model(layers=2)
+    trace = lm.trace("a dog ran to pizza and pie")
+    chosen = data.draw(st.lists(clamps(list("figoch"), trace), min_size=1, max_size=3))
+    at = data.draw(st.integers(1, len(WORDS) - 1))
+    before, after = held_model(lm, chosen), held_model(lm, chosen)
+    session = type(lm)(before, lm.tokenizer).session()
+    session.feed(" ".join(WORDS[:at]))
+    path = tmp_path_factory.mktemp("saved") / "state.npz"
+    np.savez(path, *arrays_of(session.state))
+    session.feed(" ".join(WORDS[at:]))
+    # Another model of the same clamps, as in a process that has been started anew.
+    resumed = type(lm)(after, lm.tokenizer).session()
+    with np.load(path) as file:
+        saved = [file[name] for name in file.files]
+    resumed.state = restored(resumed.state, iter(saved))
+    resumed.feed(" ".join(WORDS[at:]))
+    np.testing.assert_array_equal(resumed.logits, session.logits)
+    for one, other in zip(arrays_of(resumed.state), arrays_of(session.state), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_sessions_of_many_threads_are_each_under_their_own_clamps(make_model):
+    """Bit for bit what one thread computes, while the engine's threads are changed, too."""
+    lm = make_model(layers=2, hidden_size=24, embedding_size=24)
+    chosen = [
+        [Clamp.set("forget", 1.0, at="the")],
+        [Clamp.freeze("input", at="cat")],
+        [Clamp.scale("output", 0.5), Clamp.set("c", 0.25, at=[3, 5], units=[1, 2])],
+        [Clamp.noise("forget", 0.5)],
+    ]
+    held = [type(lm)(held_model(lm, clamps), lm.tokenizer) for clamps in chosen]
+
+    def read(number):
+        session = held[number % len(held)].session()
+        logits = []
+        for word in WORDS * 3:
+            session.feed(word)
+            logits.append(session.logits)
+        return np.stack(logits)
+
+    expected = [read(number) for number in range(len(held))]
+    with ThreadPoolExecutor(8) as threads:
+        results = threads.map(read, range(64))
+        for count in (2, 3, 1) * 10:
+            if lm.model.decoder is not None:
+                lm.model.decoder.threads = count
+        for number, logits in enumerate(results):
+            np.testing.assert_array_equal(logits, expected[number % len(held)])

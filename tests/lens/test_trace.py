@@ -5,6 +5,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from carousel.cells import CELLS, sigmoid
 from carousel.errors import FolderError, LensError
@@ -162,3 +164,40 @@ def test_without_pandas_it_says_so(make_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(LensError, match="pip install pandas"):
         make_model().trace("the cat").to_dataframe()
+
+
+def test_tokens_say_what_was_typed(make_model, tmp_path):
+    lm = make_model("lstm")
+    text = "The dog\nZYX likes"
+    trace = lm.trace(text)
+    tokens = trace.tokens
+    assert [token.typed for token in tokens] == ["", "The", "dog", "\n", "ZYX", "likes"]
+    assert [text[token.start : token.end] for token in tokens] == [token.typed for token in tokens]
+    assert [token.known for token in tokens] == [word != "<unk>" for word in trace.words]
+    assert not tokens[4].known
+
+    trace.save(tmp_path / "trace.safetensors")
+    loaded = Trace.load(tmp_path / "trace.safetensors")
+    assert loaded.tokens == tokens
+    assert loaded.text == text
+
+
+@pytest.mark.parametrize(
+    "tokens", ["[]", "3", "[[0,1]]", "[[0,0,true],[5,4,true]]", "[[0,0,true],[0,99,true]]"]
+)
+def test_saved_tokens_are_checked(make_model, tmp_path, tokens):
+    trace = make_model("lstm").trace("the")
+    trace.save(tmp_path / "trace.safetensors")
+    with safe_open(tmp_path / "trace.safetensors", framework="np") as file:
+        about, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(arrays, tmp_path / "wrong.safetensors", metadata=about | {"tokens": tokens})
+    with pytest.raises(FolderError, match="tokens are not 2 places"):
+        Trace.load(tmp_path / "wrong.safetensors")
+
+
+def test_a_trace_without_its_text_says_so(make_model):
+    trace = make_model("lstm").trace("the dog")
+    bare = Trace(trace.config, trace.words, trace.ids, trace.values, None)
+    assert not bare.knows_text
+    with pytest.raises(LensError, match="does not know its text"):
+        _ = bare.tokens

@@ -99,13 +99,22 @@ def change_config(path, **changes):
     (path / "config.json").write_text(json.dumps(table | changes))
 
 
+def remove_hashes(path):
+    """Make a folder one of the older ones, whose files may be changed one by one."""
+    table = json.loads((path / "config.json").read_text())
+    table.pop("sha256", None)
+    (path / "config.json").write_text(json.dumps(table))
+
+
 def change_tensors(path, change):
+    remove_hashes(path)
     tensors = load_file(path / "model.safetensors")
     change(tensors)
     save_file(tensors, path / "model.safetensors")
 
 
 def change_header(path, change):
+    remove_hashes(path)
     data = (path / "model.safetensors").read_bytes()
     (size,) = struct.unpack("<Q", data[:8])
     header = change(data[8 : 8 + size])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from carousel.storage.number_formats import (
     DTYPES,
+    MAX_WEIGHT,
     Quantized,
     cast_weights,
     find_invalid_values,
@@ -43,7 +44,7 @@ def test_int8_of_extreme_rows():
 
 def check_int8(weight):
     found = quantize_rows(weight)
-    assert find_invalid_values(found) is None
+    assert (find_invalid_values(found) is None) == (np.abs(weight).max(initial=0) <= MAX_WEIGHT)
     assert found.values.dtype == np.int8
     assert found.scale.dtype == np.float32
     assert found.shape == weight.shape
@@ -73,7 +74,8 @@ def test_tiles_are_the_matrix_and_zeros_around_it(shape, seed):
     np.testing.assert_array_equal(from_tiles(tiled).values, rows.values)
     np.testing.assert_array_equal(to_float32(tiled), to_float32(rows))
     assert tiled.nbytes >= rows.nbytes
-    assert find_invalid_values(tiled) is None
+    assert (find_invalid_values(tiled) is None) == (find_invalid_values(rows) is None)
+    tiled.scale[:] = 1
     tiled.tiles[-1, -1, -1, -1] = -128
     assert "-128" in find_invalid_values(tiled)
 
@@ -83,7 +85,7 @@ def test_tiles_are_the_matrix_and_zeros_around_it(shape, seed):
 def test_bfloat16_rounds_as_pytorch_does(shape, seed):
     weight = matrix(shape, seed)
     found = to_bfloat16(weight)
-    assert find_invalid_values(found) is None
+    assert (find_invalid_values(found) is None) == (np.abs(to_float32(found)).max() <= MAX_WEIGHT)
     theirs = torch.from_numpy(weight).bfloat16().float().numpy()
     finite = np.isfinite(theirs)
     np.testing.assert_array_equal(to_float32(found)[finite], theirs[finite])
@@ -118,10 +120,14 @@ def int8(values=((1, -127),), scale=(1.0,)):
         (int8(scale=[np.nan]), "positive and finite"),
         (int8(scale=[np.inf]), "positive and finite"),
         (int8(scale=[3e38]), "positive and finite"),
-        (np.array([1, 0x7F7F, 0xFF7F], np.uint16), None),
+        (int8(scale=[1e13]), "beyond"),
+        (np.array([1, 0x5800, 0xD800], np.uint16), None),
+        (np.array([1, 0x7F7F, 0xFF7F], np.uint16), "beyond 1e+15"),
         (np.array([1, 0x7F80], np.uint16), "not finite"),
         (np.array([0xFFC0, 1], np.uint16), "not finite"),
-        (np.array([3e38, 3e38, -3e38], np.float32), None),
+        (np.array([9e14, 9e14, -9e14], np.float32), None),
+        (np.array([1, 1e37], np.float32), "beyond 1e+15"),
+        (np.array([1, -1e37], np.float32), "beyond 1e+15"),
         (np.array([1, np.nan], np.float32), "not finite"),
         (np.array([1, -np.inf], np.float32), "not finite"),
     ],

@@ -227,8 +227,7 @@ def test_white_space_is_the_same_to_python_and_to_the_library():
     [
         {"normalizer": {"type": "NFD"}},
         {"normalizer": None},
-        {"truncation": {"max_length": 2, "strategy": "LongestFirst", "stride": 0,
-                        "direction": "Right"}},
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}},
         {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
                            "use_regex": True}},
     ],

@@ -301,3 +301,24 @@ def test_an_adaptive_model_is_whole_on_disk(text, tmp_path, monkeypatch, tied):
     assert model.config.cutoffs == (4, 7)
     logits = logits_after(model, "the cat")
     assert np.exp(logits).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_run_whose_files_are_damaged_goes_on_from_what_is_whole(text, tmp_path):
+    out = tmp_path / "m"
+    whole = train(text, out=tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(text, out=out, reporter=Killer(3))
+    run = out.with_name("m.run")
+    (run / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes()[:99])
+    newest = max(run.glob("step-*"))
+    data = bytearray(newest.read_bytes())
+    header = 8 + int.from_bytes(data[:8], "little")
+    data[header:] = bytes(len(data) - header)  # of the right form, and all numbers are 0
+    newest.write_bytes(data)
+    reporter = Listener()
+    model = resume_training(out, reporter=reporter)
+    said = "\n".join(reporter.lines)
+    assert f"{newest} is damaged" in said
+    assert "the weights of the model folder are used" in said
+    for name, weight in whole.model.weights.items():
+        np.testing.assert_array_equal(weight, model.model.weights[name])

@@ -9,21 +9,33 @@ from threading import Thread
 import pytest
 
 import carousel
+from carousel.pretrained import pretrained_models
 from carousel.web.static_server import StaticServer
 
 STORIES = ("stories-lstm", "stories-gru", "stories-rnn")
+MODELS = (*STORIES, *sorted(set(pretrained_models()) - set(STORIES)))
+"""The models that come with the package; the first one is opened."""
 SWITCH = "krish likes pizza but his friend likes burger so his friend orders"
 
 
 def story_folders() -> dict[str, Path]:
     """The shipped models' folders."""
-    return {name: carousel.load(name).path for name in STORIES}
+    return {name: carousel.load(name).path for name in MODELS}
+
+
+def percent(share):
+    """As the page prints a probability."""
+    if share >= 0.9995:
+        return "100%"
+    if share < 0.0005:
+        return "0%" if share <= 0 else "<0.1%"
+    return f"{share * 100:.1f}%" if share > 0.99 or share < 0.01 else f"{round(share * 100)}%"
 
 
 @contextmanager
-def served(models):
+def served(models, arguments=None):
     """A server of the page with these model folders; gives its address."""
-    server = StaticServer(models)
+    server = StaticServer(models, arguments=arguments)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.address

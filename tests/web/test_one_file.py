@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlencode
@@ -183,10 +185,24 @@ def test_the_command_writes_the_file(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "memory.html").read_text("utf-8") == carousel.load().page(SWITCH).html
 
 
-def test_a_notebooks_frame_is_alive(browser, tmp_path):
-    shown = carousel.load().page(SWITCH)._repr_html_()
-    (tmp_path / "notebook.html").write_text(f"<!doctype html><p>out</p>{shown}", "utf-8")
-    visit = Visit(browser, (tmp_path / "notebook.html").as_uri())
+@pytest.mark.slow
+def test_a_notebook_that_was_executed_shows_the_page(browser, tmp_path):
+    """By nbconvert; the drawing stands beside the page for whoever shows no frames."""
+    nbformat = pytest.importorskip("nbformat", reason="nbconvert is not installed")
+    pytest.importorskip("nbconvert", reason="nbconvert is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    code = f"import carousel\ncarousel.load().page({SWITCH!r})"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbformat.write(notebook, tmp_path / "memory.ipynb")
+    for how in (["--to", "notebook", "--execute", "--inplace"], ["--to", "html"]):
+        command = [sys.executable, "-m", "jupyter", "nbconvert", *how, "memory.ipynb"]
+        command += ["--template", "basic"] if "html" in how else []
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+    (cell,) = nbformat.read(tmp_path / "memory.ipynb", as_version=4).cells
+    (output,) = cell.outputs
+    assert output.data["image/svg+xml"].startswith("<svg")
+    visit = Visit(browser, (tmp_path / "memory.html").as_uri())
     visit.page.goto(visit.address)
     frame = visit.page.frame_locator("iframe")
     frame.locator(".big-word", has_text="burger").wait_for()

@@ -1,7 +1,9 @@
 """The page as people use it: typing, stepping, holding, undoing, by pointer and by keyboard."""
 
+import json
 import re
 import time
+from importlib.resources import files
 from urllib.parse import urlencode
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from web.browser import SWITCH, Visit
 
 WORDS = len(SWITCH.split())
+TOUR = json.loads((files("carousel.web") / "tour.json").read_text("utf-8"))
 SAME = "krish likes pizza but he does not like burger so he orders"
 SIMPLE = "krish likes pizza so he orders"
 KEEP = (
@@ -94,6 +97,7 @@ def test_grabbing_without_moving_changes_nothing(visit):
         (SWITCH, "f", (5, 8), 100, "pizza", "99.9%"),
         (SAME, "f", (9, 9), -100, "burger", "97%"),
         (SIMPLE, "i", (3, 3), -100, "salad", "94%"),
+        (SWITCH, "o", (12, 12), -100, "the", "4%"),
     ],
 )
 def test_holds_by_pointer(text, gate, stretch, pixels, word, share, visit):
@@ -137,6 +141,33 @@ def test_holds_by_keyboard_alone(text, keys, word, share, visit):
     visit.settle()
     assert visit.best() == (word, share)
     assert presses <= 25
+
+
+@pytest.mark.parametrize(
+    ("step", "gate", "key", "word", "share"),
+    [
+        (3, "f", "End", "pizza", "99.9%"),
+        (4, "i", "Home", "salad", "94%"),
+        (5, "o", "Home", "the", "4%"),
+    ],
+)
+def test_the_tours_holds_by_keyboard_alone(step, gate, key, word, share, visit):
+    """From the tour's own step: by Tab to the slider of the gate, and to its end."""
+    visit.open(TOUR["steps"][step - 1]["link"])
+    visit.page.wait_for_selector(f"#amount-{gate}")
+    visit.page.focus("#sentence")
+    presses = 0
+    while visit.page.evaluate("document.activeElement.id") != f"amount-{gate}":
+        visit.page.keyboard.press("Tab")
+        presses += 1
+        assert presses < 24
+    visit.page.keyboard.press(key)
+    visit.settle()
+    if step == 4:  # it opens on an earlier word
+        visit.page.evaluate("document.querySelector('.scrubber').focus()")
+        visit.page.keyboard.press("End")
+        visit.settle()
+    assert visit.best() == (word, share)
 
 
 def test_as_it_was_while_a_button_is_held(visit):
@@ -226,18 +257,6 @@ def test_units_that_carry_a_word(visit):
         r"hold=forget%3A[\d%C-]+%3D1%405-8",
         visit.page.evaluate("document.querySelector('carousel-top').reading.app.link()"),
     )
-
-
-@pytest.mark.parametrize("width", [320, 390, 720, 768, 1024, 1440])
-@pytest.mark.parametrize("view", ["cell", "gates", "units", "decision", "two", "models"])
-def test_nothing_scrolls_sideways(width, view, browser, address):
-    visit = Visit(browser, address, size=(width, 844))
-    visit.open(
-        link(SWITCH, hold="forget=1@5-8", span="5-8", view=view, other=SAME, step=3), words=WORDS
-    )
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
-    visit.page.close()
-    assert visit.complaints == []
 
 
 def test_a_tapped_word_opens_a_sheet_of_sliders(browser, address):

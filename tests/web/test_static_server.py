@@ -56,7 +56,10 @@ def test_files_have_their_types_and_the_policy(port, path, kind):
 
 
 def test_models_are_listed_in_order(port):
-    assert json.loads(ask(port, "/models.json")[1]) == {"models": ["stories-lstm", "a b"]}
+    assert json.loads(ask(port, "/models.json")[1]) == {
+        "models": ["stories-lstm", "a b"],
+        "arguments": {},
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from carousel.errors import SettingsError, TextError
 from carousel.model import LanguageModel
-from carousel.pretrained import pretrained_models
+from carousel.pretrained import choose_model, pretrained_models
 
 LONGEST_SHOWN = 40
 """Characters of an argument that an error shows."""
@@ -32,10 +32,11 @@ def open_model(
         FolderError, SettingsError, TextError: in one line.
     """
     name, texts = split_model(arguments, model_name, most_texts=1)
-    model = LanguageModel.load(name)
     if texts:
-        return model, check_text(texts[0])
-    return model, None if sys.stdin.isatty() else read_text()
+        text: str | None = check_text(texts[0])
+    else:
+        text = None if sys.stdin.isatty() else read_text()
+    return _load_model(name, [text or ""]), text
 
 
 def open_model_only(arguments: Sequence[str], model_name: str | None = None) -> LanguageModel:
@@ -45,7 +46,7 @@ def open_model_only(arguments: Sequence[str], model_name: str | None = None) -> 
         FolderError, SettingsError: in one line.
     """
     name, _ = split_model(arguments, model_name, most_texts=0)
-    return LanguageModel.load(name)
+    return _load_model(name, [])
 
 
 def open_texts(
@@ -57,10 +58,11 @@ def open_texts(
         FolderError, SettingsError, TextError: in one line.
     """
     name, texts = split_model(arguments, model_name, most_texts=2)
-    model = LanguageModel.load(name)
-    if not texts:
-        return model, [_read_piped("give a text to explain, in quotation marks")]
-    return model, [check_text(text) for text in texts]
+    if texts:
+        texts = [check_text(text) for text in texts]
+    else:
+        texts = [_read_piped("give a text to explain, in quotation marks")]
+    return _load_model(name, texts), texts
 
 
 def open_models(
@@ -163,6 +165,14 @@ def read_text() -> str:
             f"standard input is not {encoding.upper()} text: byte {error.start} can't be read"
         ) from None
     return text.replace("\r\n", "\n").removesuffix("\n")
+
+
+def _load_model(name: str | None, texts: list[str]) -> LanguageModel:
+    """Load the model of a name, or, where none was given, one that fits; say then which it is."""
+    if name is None:
+        name = choose_model(texts)
+        print(f"carousel: {name} answers; --model chooses another model", file=sys.stderr)
+    return LanguageModel.load(name)
 
 
 def _exists(name: str) -> bool:

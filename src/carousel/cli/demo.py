@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -60,3 +62,16 @@ def demo(
     )
     if as_json:
         print_json(result)
+    else:
+        offer_page([result["models"][cell] for cell in ("lstm", "gru", "rnn")])
+
+
+def offer_page(folders: Sequence[str]) -> None:
+    """Ask whether to open the page on the models; where nobody can answer, show the command."""
+    from carousel.cli.output import print_next_step
+    from carousel.cli.page import serve_page
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print_next_step("page", *folders)
+    elif click.confirm("Open the page on these three models?", default=True):
+        serve_page(folders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,9 @@ from carousel.cli.streams import discard_output, prepare_streams
 from carousel.errors import CarouselError
 from carousel.text.printable import printable_text
 
-BUG, BAD_INPUT, INTERRUPTED = 1, 2, 130
-"""Exit codes. 130 is 128 and the number of Ctrl-C's signal, as shells count."""
+BUG, BAD_INPUT = 1, 2
+"""Exit codes."""
+NO_MEMORY = "there is not enough memory for this"
 LONGEST_NAME = 120
 """Characters of a file's name that an error shows."""
 
@@ -25,8 +27,9 @@ LONGEST_NAME = 120
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code.
 
-    Errors are one line on standard error: 2 for bad input, 130 after Ctrl-C, 1 for a bug in
-    Carousel. Only with ``CAROUSEL_DEBUG=1`` does a bug print its traceback.
+    Errors are one line on standard error: 2 for bad input, 130 after Ctrl-C, 143 where SIGTERM
+    stopped a training run, 1 for a bug in Carousel. Only with ``CAROUSEL_DEBUG=1``
+    does a bug print its traceback.
     """
     try:
         prepare_streams()
@@ -35,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted", INTERRUPTED)
+        return complain_of_signal("interrupted", signal.SIGINT)
     except BrokenPipeError:
         # Whoever read the output has gone, as `head` does: that is no error.
         discard_output()
@@ -45,10 +48,22 @@ def run(arguments: Sequence[str]) -> int:
     except CarouselError as error:
         return _complain(str(error), BAD_INPUT)
     except MemoryError:
-        return _complain("there is not enough memory for this", BAD_INPUT)
+        return _complain(NO_MEMORY, BAD_INPUT)
     except OSError as error:
         return _complain_of_system(error)
+    except RuntimeError as error:
+        # Python and PyTorch have no errors of their own for these.
+        if "can't start new thread" in str(error):
+            return _complain("the system allows no more threads: raise its limit", BAD_INPUT)
+        if "allocate memory" in str(error) or "out of memory" in str(error):
+            return _complain(NO_MEMORY, BAD_INPUT)
+        return _complain_of_bug(error)
     except Exception as error:
+        return _complain_of_bug(error)
+    except BaseException as error:
+        # A panic of a library in Rust is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
         return _complain_of_bug(error)
 
 
@@ -74,9 +89,22 @@ def _invoke(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def signal_exit_code(number: int) -> int:
+    """Return the exit code of a command that a signal has ended: 128 more, as shells count."""
+    return 128 + number
+
+
+def complain_of_signal(message: str, number: int) -> int:
+    """Print one line about the signal that has ended a command, and return the exit code."""
+    return _complain(message, signal_exit_code(number))
+
+
 def _complain(message: str, code: int) -> int:
     line = printable_text(" ".join(message.split()))
-    print(f"carousel: {line}", file=sys.stderr)
+    try:
+        print(f"carousel: {line}", file=sys.stderr, flush=True)
+    except OSError:  # standard error is full or closed: the exit code must do
+        discard_output(sys.stderr)
     return code
 
 
@@ -91,7 +119,7 @@ def _complain_of_system(error: OSError) -> int:
     return _complain(f"{shown}: {reason}", BAD_INPUT)
 
 
-def _complain_of_bug(error: Exception) -> int:
+def _complain_of_bug(error: BaseException) -> int:
     if os.environ.get("CAROUSEL_DEBUG", "0") != "0":
         import traceback
 

@@ -11,27 +11,36 @@ from carousel.cli.parameters import PATH, TEXT, as_json, force
 
 @click.command("import")
 @click.argument(
-    "library", metavar="FORMAT", type=click.Choice(["pytorch"]), help="The format: pytorch."
+    "library",
+    metavar="FORMAT",
+    type=click.Choice(["pytorch", "keras", "onnx"]),
+    help="The format: pytorch, keras or onnx.",
 )
 @click.argument(
     "checkpoint",
     type=PATH,
-    metavar="CHECKPOINT",
-    help="A state dict: .pt, .pth or .safetensors.",
+    metavar="FILE",
+    help="A state dict (.pt, .pth or .safetensors), a Keras model (.keras or .h5), or a graph "
+    "(.onnx).",
 )
 @click.option(
     "--vocab",
     type=PATH,
     metavar="FILE",
-    help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json). "
-    "Without it, those in the checkpoint.",
+    help="The tokens: one a line, or .json (list, {token: id}, tokenizer.json, Keras's "
+    "Tokenizer.to_json). Without it, those in FILE.",
 )
 @click.option("--out", type=PATH, metavar="DIR", required=True, help="The model folder to write.")
-@click.option("--rnn", type=TEXT, metavar="NAME", help="Name of the recurrent module.")
-@click.option("--embedding", type=TEXT, metavar="NAME", help="Name of the embedding.")
-@click.option("--decoder", type=TEXT, metavar="NAME", help="Name of the last linear layer.")
 @click.option(
-    "--projection", type=TEXT, metavar="NAME", help="Name of a linear layer between them."
+    "--cell",
+    type=click.Choice(["gru-reset-before"]),
+    help="PyTorch: the cell, where weights don't show it: a GRU with the paper's reset gate.",
+)
+@click.option("--rnn", type=TEXT, metavar="NAME", help="PyTorch: the recurrent module.")
+@click.option("--embedding", type=TEXT, metavar="NAME", help="PyTorch: the embedding.")
+@click.option("--decoder", type=TEXT, metavar="NAME", help="PyTorch: the last linear layer.")
+@click.option(
+    "--projection", type=TEXT, metavar="NAME", help="PyTorch: a linear layer between them."
 )
 @click.option(
     "--tokenizer",
@@ -51,6 +60,7 @@ def import_(
     checkpoint: Path,
     vocab: Path | None,
     out: Path,
+    cell: str | None,
     rnn: str | None,
     embedding: str | None,
     decoder: str | None,
@@ -65,7 +75,7 @@ def import_(
 ) -> None:
     """Make a model folder of another library's model: embedding, RNN, GRU or LSTM, linear.
 
-    Parts are found by shape and name. Nothing in a file is run: only weights are loaded.
+    Nothing in a file is run: only weights are loaded.
     """
     from dataclasses import asdict
 
@@ -77,6 +87,7 @@ def import_(
         checkpoint,
         vocab,
         out,
+        cell=cell,
         rnn=rnn,
         embedding=embedding,
         decoder=decoder,

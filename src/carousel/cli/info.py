@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def describe_model(model: LanguageModel) -> dict[str, Any]:
     assert folder is not None  # a model that was loaded has one
     table: dict[str, Any] = {
         "path": str(folder),
-        "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        "bytes": _bytes_in(folder),
         "parameters": model.config.parameters,
         "tokens": model.tokenizer.kind,
         **asdict(model.config),
@@ -84,6 +85,15 @@ def describe_model(model: LanguageModel) -> dict[str, Any]:
             f"{folder}: recipe.toml or metrics.jsonl can't be read: {error}"
         ) from None
     return table
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.iterdir():
+        # A file may be replaced meanwhile.
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _lines_of(path: Path) -> list[str]:

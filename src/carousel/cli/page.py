@@ -31,6 +31,20 @@ def page(model_names: Sequence[str], port: int, no_browser: bool) -> None:
     The page reads the models in the browser. Nothing is sent anywhere: the server answers on this
     machine alone, until Ctrl-C.
     """
+    serve_page(model_names, port, open_browser=not no_browser)
+
+
+def serve_page(model_names: Sequence[str], port: int = 0, *, open_browser: bool = True) -> None:
+    """Hand out the page on models until Ctrl-C.
+
+    Args:
+        model_names: model folders, or names of pretrained models; none for all of these.
+        port: the server's port; 0 for a free one.
+        open_browser: open the page in a browser, too.
+
+    Raises:
+        SettingsError: the port can't be used.
+    """
     import webbrowser
     from pathlib import Path
 
@@ -42,20 +56,22 @@ def page(model_names: Sequence[str], port: int, no_browser: bool) -> None:
     # The first model is the one that the page opens with.
     names = model_names or sorted(pretrained_models(), key=lambda name: name != DEFAULT)
     folders: dict[str, Path] = {}
+    arguments: dict[str, str] = {}
     for name in names:
         folder = LanguageModel.load(name).path
         assert folder is not None  # a loaded model has one
         shown = folder.resolve().name
-        folders[name if shown in folders else shown] = folder
+        shown = name if shown in folders else shown
+        folders[shown], arguments[shown] = folder, name
     try:
-        server = StaticServer(folders, port)
+        server = StaticServer(folders, port, arguments)
     except OSError as error:
         raise SettingsError(
             f"port {port} can't be used: {error.strerror}; leave --port out"
         ) from None
     with server:
         print(f"{server.address} (Ctrl-C ends it)", flush=True)
-        if not no_browser:
+        if open_browser:
             webbrowser.open(server.address)
         try:
             server.serve_forever()

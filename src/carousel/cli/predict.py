@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, model_option
+from carousel.cli.parameters import COUNT, MODEL, TEXT, WHOLE, as_json, model_option
 
 
 @click.command()
@@ -28,6 +28,11 @@ from carousel.cli.parameters import MODEL, TEXT, WHOLE, as_json, model_option
 @click.option("-k", type=WHOLE, default=5, show_default=True, help="Number of words to show.")
 @click.option("--prefix", type=TEXT, metavar="LETTERS", help="The beginning of the next word.")
 @click.option("--complete", is_flag=True, help="Complete the unfinished word that ends the text.")
+@click.option(
+    "--window",
+    type=COUNT,
+    help="Read only so many tokens, the last ones, filled up on the left, as Keras does.",
+)
 @as_json
 def predict(
     arguments: Sequence[str],
@@ -36,6 +41,7 @@ def predict(
     k: int,
     prefix: str | None,
     complete: bool,
+    window: int | None,
     as_json: bool,
 ) -> None:
     """Predict the next word, with probabilities.
@@ -49,7 +55,8 @@ def predict(
         from carousel.cli.predict_lines import predict_lines
 
         opened = open_model_only(arguments, model)
-        predict_lines(opened, lines_file, as_json=as_json, k=k, prefix=prefix, complete=complete)
+        options = {"k": k, "prefix": prefix, "complete": complete, "window": window}
+        predict_lines(opened, lines_file, as_json=as_json, **options)
         return
     opened, text = open_model(arguments, model)
     if text is None:
@@ -59,7 +66,7 @@ def predict(
         return
     from carousel.cli.predictions import predict_text
 
-    answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete)
+    answer = predict_text(opened, text, k=k, prefix=prefix, complete=complete, window=window)
     if as_json:
         from carousel.cli.output import print_json
 

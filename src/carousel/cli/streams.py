@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import sys
+from typing import TextIO
 
 from carousel.errors import SettingsError
 
@@ -38,11 +39,15 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=FALLBACK)
 
 
-def discard_output() -> None:
-    """Point standard output to nowhere, so that what is buffered makes no second error at exit."""
+def discard_output(stream: TextIO | None = None) -> None:
+    """Point a stream to nowhere, so that what is buffered makes no second error at exit.
+
+    Args:
+        stream: standard output or error; None for standard output.
+    """
     with contextlib.suppress(OSError, ValueError):  # where it is no file, nothing is buffered
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, (stream or sys.stdout).fileno())
         os.close(nowhere)
 
 

@@ -15,8 +15,6 @@ from carousel.errors import SettingsError
 if TYPE_CHECKING:
     from carousel.model import LanguageModel
 
-INTERRUPTED = 130
-
 
 @click.command()
 @click.argument(
@@ -131,19 +129,33 @@ def run_training(
     import signal
 
     from carousel.cli.console import Console
+    from carousel.cli.entry import complain_of_signal, signal_exit_code
     from carousel.training.job import resume_training, train_model
+    from carousel.training.run.callbacks import LastOutcome
     from carousel.training.run.distributed import is_main_process
+    from carousel.training.run.interrupts import Terminated, raise_terminated
     from carousel.training.run.progress_reporter import ConsoleReporter
 
     # The signal by which a system ends its processes stops the run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ConsoleReporter(Console(stderr=as_json)) as reporter:
-        if resume is not None:
-            folder, model = resume, resume_training(resume, reporter=reporter)
-        else:
-            assert out is not None  # train has checked it
-            folder, model = out, train_model(files, out=out, reporter=reporter, **options)
-    return show_outcome(folder, model, as_json=as_json) if is_main_process() else 0
+    signal.signal(signal.SIGTERM, raise_terminated)
+    last = LastOutcome()
+    try:
+        with ConsoleReporter(Console(stderr=as_json)) as reporter:
+            if resume is not None:
+                model = resume_training(resume, reporter=reporter, callbacks=[last])
+                folder = resume
+            else:
+                assert out is not None  # train has checked it
+                model = train_model(files, out=out, reporter=reporter, callbacks=[last], **options)
+                folder = out
+    except Terminated:
+        return complain_of_signal("terminated", signal.SIGTERM)
+    if is_main_process():
+        show_outcome(folder, model, as_json=as_json)
+    outcome = last.outcome
+    if outcome is None or outcome.stop_reason != "interrupted":
+        return 0
+    return signal_exit_code(outcome.signal_number or signal.SIGINT)
 
 
 def refuse_others(context: click.Context) -> None:
@@ -164,8 +176,8 @@ def refuse_others(context: click.Context) -> None:
         )
 
 
-def show_outcome(folder: Path, model: LanguageModel, *, as_json: bool) -> int:
-    """Print where the model is and what comes next; the exit code says whether the run ended."""
+def show_outcome(folder: Path, model: LanguageModel, *, as_json: bool) -> None:
+    """Print where the model is and what comes next."""
     import json
 
     from carousel.cli.output import print_json, print_line, print_next_step
@@ -183,7 +195,6 @@ def show_outcome(folder: Path, model: LanguageModel, *, as_json: bool) -> int:
     else:
         print_line(f"Saved in {folder}.")
         print_next_step("predict", folder, suggest_text(model))
-    return INTERRUPTED if interrupted else 0
 
 
 def suggest_text(model: LanguageModel) -> str:

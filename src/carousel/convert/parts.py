@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -16,6 +17,29 @@ NOT_IN_MODEL = frozenset(
     {"criterion", "loss", "loss_fn", "loss_fct", "metric", "metrics", "optimizer", "ema"}
 )
 """Parts of names that say that a weight belongs to the training, not to the model."""
+TAIL = re.compile(r"((?:.*\.)?)tail\.(\d{1,3})\.[01]\.weight")
+"""How ``nn.AdaptiveLogSoftmaxWithLoss`` names the matrices of its clusters."""
+
+
+class Adaptive(NamedTuple):
+    """An adaptive softmax; see ``adaptive_softmax``."""
+
+    head: np.ndarray
+    """``[W + N, D]``: the rows of the head's words and of the ``N`` clusters."""
+    bias: np.ndarray | None
+    """``[W + N]``"""
+    tails: tuple[tuple[np.ndarray, np.ndarray], ...]
+    """The two matrices of each cluster, ``[S, D]`` and ``[words, S]``."""
+
+    @property
+    def head_words(self) -> int:
+        """``W``: how many words are in the head."""
+        return len(self.head) - len(self.tails)
+
+    @property
+    def tokens(self) -> int:
+        """``V``: how many words there are."""
+        return self.head_words + sum(len(outer) for _, outer in self.tails)
 
 
 class Ends(NamedTuple):
@@ -31,7 +55,9 @@ class Ends(NamedTuple):
     """``[D, P or H]``"""
     projection_bias: np.ndarray | None
     """``[D]``"""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    adaptive: Adaptive | None = None
+    """What takes the place of decoder and bias, where there is one."""
 
 
 def find_ends(
@@ -57,11 +83,14 @@ def find_ends(
         ConvertError: a part that is not there, is there twice, or has other sizes, or weights that
             belong to no part.
     """
-    rest = {name: weight for name, weight in weights.items() if name not in recurrent.used}
+    rest: Arrays = {name: w for name, w in weights.items() if name not in recurrent.used}
     training = {name for name in rest if NOT_IN_MODEL & set(name.split("."))}
     rest = {name: weight for name, weight in rest.items() if name not in training}
     notes = [f"left out, as it belongs to the training: {name}" for name in sorted(training)]
+    adaptive, rest = _take_adaptive(rest, tokens)
     tables = {name: weight for name, weight in rest.items() if weight.ndim == 2}
+    if adaptive is not None:
+        return _around(adaptive, rest, tables, recurrent, tokens, embedding, projection, notes)
 
     table_name = _embedding(rest, tables, recurrent.input_size, tokens, embedding)
     if table_name is None:
@@ -73,7 +102,7 @@ def find_ends(
     if decoder_name is not None and len(table) == tokens + 1:
         table = table[:tokens]
         notes.append(f"the last row of {table_name} is left out: no token of the vocabulary has it")
-    _check_rows(table, table_name, tokens)
+    check_rows(table, table_name, tokens)
     tied = decoder_name is None or np.array_equal(rest[decoder_name], table)
     if decoder_name is None:
         notes.append(
@@ -100,6 +129,66 @@ def find_ends(
         rest[middle] if middle else None,
         rest[middle_bias] if middle_bias else None,
         tuple(notes),
+    )
+
+
+def _take_adaptive(rest: Arrays, tokens: int) -> tuple[Adaptive | None, Arrays]:
+    """The weights of ``nn.AdaptiveLogSoftmaxWithLoss``, where there is one, and all others."""
+    tails = [match for name in rest if (match := TAIL.fullmatch(name))]
+    if not tails:
+        return None, rest
+    prefix = tails[0][1] or ""
+    count = max(int(match[2]) for match in tails) + 1
+    head, bias = f"{prefix}head.weight", f"{prefix}head.bias"
+    names = [f"{prefix}tail.{n}.{half}.weight" for n in range(min(count, 64)) for half in (0, 1)]
+    if {match[0] for match in tails} != set(names) or head not in rest:
+        raise ConvertError(f"the adaptive softmax lacks a part of {prefix}head and {prefix}tail")
+    matrices = [rest[name] for name in (head, *names)]
+    inner, outer = matrices[1::2], matrices[2::2]
+    width = matrices[0].shape[-1]
+    if any(matrix.ndim != 2 for matrix in matrices) or any(
+        a.shape[1] != width or len(a) != b.shape[1] for a, b in zip(inner, outer, strict=True)
+    ):
+        raise ConvertError(f"the parts of the adaptive softmax {prefix}head do not fit each other")
+    adaptive = Adaptive(matrices[0], rest.get(bias), tuple(zip(inner, outer, strict=True)))
+    if (
+        adaptive.head_words < 1
+        or adaptive.tokens != tokens
+        or (adaptive.bias is not None and adaptive.bias.shape != (len(adaptive.head),))
+    ):
+        raise ConvertError(
+            f"the vocabulary has {tokens} tokens, but the adaptive softmax {adaptive.tokens}"
+        )
+    used = {head, bias, *names}
+    return adaptive, {name: weight for name, weight in rest.items() if name not in used}
+
+
+def _around(
+    adaptive: Adaptive,
+    rest: Arrays,
+    tables: Arrays,
+    recurrent: Recurrent,
+    tokens: int,
+    embedding: str | None,
+    projection: str | None,
+    notes: list[str],
+) -> Ends:
+    """Embedding and projection of a model with an adaptive softmax."""
+    table_name = _embedding(rest, tables, recurrent.input_size, tokens, embedding)
+    if table_name is None:
+        raise ConvertError("an adaptive softmax over one-hot vectors can't be taken over")
+    check_rows(rest[table_name], table_name, tokens)
+    width = int(adaptive.head.shape[1])
+    middle, bias = _projection(rest, {table_name}, recurrent.output_size, width, projection)
+    _check_none_left(rest.keys() - {table_name, middle, bias})
+    return Ends(
+        rest[table_name],
+        None,
+        None,
+        rest[middle] if middle else None,
+        rest[bias] if bias else None,
+        tuple(notes),
+        adaptive,
     )
 
 
@@ -161,7 +250,12 @@ def _check_none_left(names: set[str]) -> None:
         )
 
 
-def _check_rows(table: np.ndarray, name: str | None, tokens: int) -> None:
+def check_rows(table: np.ndarray, name: str | None, tokens: int) -> None:
+    """Check that an embedding or decoder has a row for each token.
+
+    Raises:
+        ConvertError: it has more or fewer.
+    """
     if len(table) != tokens:
         raise ConvertError(f"the vocabulary has {tokens} tokens, but {name} has {len(table)} rows")
 

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
+from carousel.convert.assemble import Imported, assemble
 from carousel.convert.checkpoint import read_checkpoint, read_stored_vocabulary
-from carousel.convert.parts import Ends, find_ends
-from carousel.convert.recurrent import Recurrent, find_recurrent
-from carousel.convert.vocabulary import ABSENT, read_vocabulary
+from carousel.convert.parts import find_ends
+from carousel.convert.recurrent import find_recurrent
+from carousel.convert.vocabulary import read_vocabulary
 from carousel.errors import ConvertError, FolderError
 from carousel.model import LanguageModel
-from carousel.storage.config import Config
 from carousel.storage.model_folder import check_replaceable, write_folder
-
-NEVER = -1e4
-"""The decoder's bias for a token that is added: its probability is 0 to the last bit."""
-
-
-class Imported(NamedTuple):
-    """A model that was taken over, and what was decided on the way, one line each."""
-
-    model: LanguageModel
-    notes: tuple[str, ...]
 
 
 def import_pytorch(
@@ -33,6 +19,7 @@ def import_pytorch(
     vocab: str | Path | None,
     out: str | Path,
     *,
+    cell: str | None = None,
     rnn: str | None = None,
     embedding: str | None = None,
     decoder: str | None = None,
@@ -57,6 +44,8 @@ def import_pytorch(
         vocab: the tokens in the order of the embedding's rows; see ``read_vocabulary``. None for
             those that lie in the checkpoint itself.
         out: the model folder to write.
+        cell: ``gru-reset-before`` for a GRU whose reset gate acts before the product, as in the
+            paper, which weights don't show.
         rnn: the recurrent module's name, where the parts can't be told.
         embedding: the embedding's.
         decoder: the last linear layer's.
@@ -88,7 +77,7 @@ def import_pytorch(
         add_eol=add_eol,
     )
     try:
-        recurrent = find_recurrent(weights, rnn)
+        recurrent = find_recurrent(weights, rnn, cell)
         ends = find_ends(
             weights,
             recurrent,
@@ -97,7 +86,7 @@ def import_pytorch(
             decoder=decoder,
             projection=projection,
         )
-        config, arrays = _assemble(recurrent, ends, vocabulary.rows)
+        config, arrays = assemble(recurrent, ends, vocabulary.rows)
     except (ConvertError, FolderError) as error:
         raise ConvertError(f"{checkpoint}: {error}") from None
     notes = [*vocabulary.notes, *recurrent.notes, *ends.notes]
@@ -110,57 +99,3 @@ def import_pytorch(
         )
     write_folder(out, config, arrays, vocabulary.tokenizer, force=force)
     return Imported(LanguageModel.load(out), tuple(notes))
-
-
-def _assemble(
-    recurrent: Recurrent, ends: Ends, rows: Sequence[int]
-) -> tuple[Config, dict[str, np.ndarray]]:
-    """Configuration and weights of the model folder; ``rows`` says which row each token had."""
-    projection = _product(ends.projection, recurrent.outer)
-    bias = np.zeros(len(ends.embedding)) if ends.bias is None else ends.bias.astype(np.float64)
-    if ends.projection_bias is not None:
-        # W (P h + p) + b = W P h + (W p + b)
-        reader = ends.embedding if ends.decoder is None else ends.decoder
-        bias = bias + reader @ ends.projection_bias.astype(np.float64)
-    config = Config(
-        cell=recurrent.cell,
-        vocab_size=len(rows),
-        embedding_size=recurrent.input_size,
-        hidden_size=recurrent.hidden_size,
-        layers=len(recurrent.layers),
-        tied=ends.decoder is None,
-        projection_size=0 if projection is None else len(projection),
-        biases=recurrent.biases,
-    )
-    arrays = {"embedding.weight": _move(ends.embedding, rows, 0.0)}
-    for number, layer in enumerate(recurrent.layers):
-        arrays |= {f"layers.{number}.{name}": weight for name, weight in layer.items()}
-    if projection is not None:
-        arrays["projection.weight"] = projection
-    if ends.decoder is not None:
-        arrays["decoder.weight"] = _move(ends.decoder, rows, 0.0)
-    arrays["decoder.bias"] = _move(bias, rows, NEVER)
-    wrong = {n for n, w in arrays.items() if w.shape != config.weight_shapes().get(n)}
-    if wrong:
-        name = min(wrong)
-        raise ConvertError(
-            f"{name} comes out with shape {list(arrays[name].shape)}, which does not go with the "
-            f"other sizes"
-        )
-    return config, arrays
-
-
-def _product(outer: np.ndarray | None, inner: np.ndarray | None) -> np.ndarray | None:
-    """Two projections, one after the other, as one."""
-    if outer is None or inner is None:
-        return inner if outer is None else outer
-    product: np.ndarray = (outer.astype(np.float64) @ inner).astype(np.float32)
-    return product
-
-
-def _move(given: np.ndarray, rows: Sequence[int], added: float) -> np.ndarray:
-    """``[V, ...]``: the rows in their new order; those that are added hold one value."""
-    index = np.asarray(rows)
-    moved: np.ndarray = given[np.maximum(index, 0)].astype(np.float32)
-    moved[index == ABSENT] = added
-    return moved

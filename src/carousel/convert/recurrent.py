@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +16,12 @@ Arrays = Mapping[str, np.ndarray]
 Layer = dict[str, np.ndarray]
 
 RECURRENT = re.compile(
-    r"(?:(.*)\.)?(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
+    r"(?:(.*)\.)?(weight_ih|weight_hh|weight_hr|weight_ch|bias_ih|bias_hh)"
     r"(?:_l(\d{1,4})(_reverse)?)?(_raw)?"
 )
-"""How PyTorch names the weights of its recurrent layers; of its single cells, without a number; and
-of AWD-LSTM's weight drop, where ``_raw`` is what was learned, and a copy without it was dropped."""
+"""How PyTorch names the weights of its recurrent layers; of its single cells, without a number; of
+AWD-LSTM's weight drop, where ``_raw`` is what was learned, and a copy without it was dropped; and
+``weight_ch``, the peepholes of state dicts that Carousel wrote."""
 CELL_GATES = {cell: len(gates) for cell, gates in PYTORCH.items()}
 CELL_OF_GATES = {len(gates): cell for cell, gates in PYTORCH.items()}
 MAX_LISTED = 6
@@ -30,7 +31,7 @@ class Recurrent(NamedTuple):
     """The recurrent layers of a state dict."""
 
     cell: str
-    """rnn, gru or lstm."""
+    """A name in ``CELLS``."""
     layers: list[dict[str, np.ndarray]]
     """``weight_ih`` and so on of each layer, gates in our order."""
     biases: bool
@@ -57,7 +58,7 @@ class Recurrent(NamedTuple):
         return self.hidden_size if self.outer is None else len(self.outer)
 
 
-def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
+def find_recurrent(weights: Arrays, named: str | None = None, cell: str | None = None) -> Recurrent:
     """Find the one stack of recurrent layers: ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, or their cells.
 
     Modules of a list (``rnns.0``, ``rnns.1``) are one stack. Layers of different sizes are filled
@@ -66,6 +67,7 @@ def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
     Args:
         weights: a state dict's arrays by name.
         named: the module's name, where there are several.
+        cell: the cell, where weights don't show it: ``gru-reset-before`` for a GRU.
 
     Raises:
         ConvertError: none or several, or one that Carousel's cells can't represent.
@@ -80,15 +82,43 @@ def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
             numbers = list_names(map(str, sorted(module)))
             raise ConvertError(f"the recurrent layers are {numbers}: a gap")
         layers += [module[number] for number in range(len(module))]
-    cell, biases = _check_layers(layers)
-    theirs, ours = PYTORCH[cell], CELLS[cell].stacked
+    shown, biases = _check_layers(layers)
+    if cell is not None and cell.removesuffix("-reset-before") != shown:
+        raise ConvertError(f"the weights are those of {shown}, not of {cell}")
+    cell = cell or shown
+    theirs, ours = PYTORCH[cell.split("-")[0]], CELLS[cell].stacked
     stacked = [
-        {name: w if name == "weight_hr" else restack(w, theirs, ours) for name, w in layer.items()}
+        {name: restack(w, theirs, ours) if _has_gates(name) else w for name, w in layer.items()}
         for layer in layers
     ]
     outer = _fold_projections(stacked) if "weight_hr" in stacked[0] else None
-    sizes = [layer["weight_hh"].shape[1] for layer in stacked]
+    return make_recurrent(cell, stacked, biases=biases, outer=outer, used=used)
+
+
+def make_recurrent(
+    cell: str,
+    layers: Sequence[Layer],
+    *,
+    biases: bool,
+    outer: np.ndarray | None = None,
+    used: frozenset[str] = frozenset(),
+) -> Recurrent:
+    """A stack of layers, filled up to one size with units that are always zero.
+
+    Args:
+        cell: a name in ``CELLS``.
+        layers: the weights of each layer by name, gates in our order.
+        biases: whether there are biases.
+        outer: ``[P, H]``, what projects the last hidden state.
+        used: the names that the weights had.
+
+    Raises:
+        ConvertError: layers that are not of this cell, or do not follow each other.
+    """
+    _check_widths(cell, layers, biases=biases)
+    sizes = [layer["weight_hh"].shape[1] for layer in layers]
     notes = []
+    stacked = list(layers)
     if len(set(sizes)) > 1:
         notes.append(
             f"the layers have {list_names(map(str, sizes))} units: filled up to {max(sizes)} each "
@@ -103,6 +133,20 @@ def find_recurrent(weights: Arrays, named: str | None = None) -> Recurrent:
             # What reads the layers gets the last one's own units.
             outer = np.eye(sizes[-1], max(sizes), dtype=np.float32)
     return Recurrent(cell, stacked, biases, outer, used, tuple(notes))
+
+
+def _check_widths(cell: str, layers: Sequence[Layer], *, biases: bool) -> None:
+    width = layers[0]["weight_ih"].shape[1]
+    for number, layer in enumerate(layers):
+        hidden = layer["weight_hh"].shape[1]
+        shapes = weight_shapes(CELLS[cell], width, hidden)
+        for name, shape in shapes.items():
+            if (biases or not name.startswith("bias")) and layer[name].shape != shape:
+                raise ConvertError(
+                    f"recurrent layer {number}: {name} has shape {list(layer[name].shape)}, not "
+                    f"{list(shape)}"
+                )
+        width = hidden
 
 
 def _modules(
@@ -127,6 +171,10 @@ def _modules(
     return modules, frozenset(used)
 
 
+def _has_gates(name: str) -> bool:
+    return name not in ("weight_hr", "weight_ch")
+
+
 def _check_layers(layers: list[dict[str, np.ndarray]]) -> tuple[str, bool]:
     """The cell's name and whether there are biases, after every shape has been checked."""
     first = layers[0]
@@ -142,13 +190,15 @@ def _check_layers(layers: list[dict[str, np.ndarray]]) -> tuple[str, bool]:
             f"recurrent layer 0 has {rows} rows for {hidden} units: not an RNN (1 each), GRU (3) "
             f"or LSTM (4)"
         )
+    if "weight_ch" in first and cell == "lstm":
+        cell = "lstm-peephole"
     biases = "bias_ih" in first
     width = first["weight_ih"].shape[1]
     fed_back = len(first["weight_hr"]) if projected else hidden
     for number, layer in enumerate(layers):
         if not projected and (table := layer.get("weight_hh")) is not None and table.ndim == 2:
             hidden = fed_back = table.shape[1]
-            rows = CELL_GATES[cell] * hidden
+            rows = CELL_GATES[cell.split("-")[0]] * hidden
         shapes = weight_shapes(CELLS[cell], width, hidden)
         shapes = {n: s for n, s in shapes.items() if biases or not n.startswith("bias")}
         if projected:
@@ -170,9 +220,10 @@ def _check_layers(layers: list[dict[str, np.ndarray]]) -> tuple[str, bool]:
 
 def _widen(layer: Layer, size: int, *, first: bool) -> Layer:
     """A layer with units added that are always zero: all that they read and are read by is 0."""
-    gates = len(layer["weight_hh"]) // layer["weight_hh"].shape[1]
+    hidden = layer["weight_hh"].shape[1]
     wide = {}
     for name, weight in layer.items():
+        gates = len(weight) // hidden
         blocks = weight.reshape(gates, -1, *weight.shape[1:])
         padded = _pad(blocks, 1, size).reshape(gates * size, *weight.shape[1:])
         if name == "weight_hh" or (name == "weight_ih" and not first):

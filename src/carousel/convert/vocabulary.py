@@ -122,21 +122,23 @@ def read_vocabulary(
     return Vocabulary(tokenizer, tuple(rows), tuple(notes))
 
 
+def read_table(path: Path) -> Any:
+    """What a vocabulary's file holds: parsed JSON, or a list of its lines, empty ones too.
+
+    Raises:
+        ConvertError, FolderError: the file can't be read.
+    """
+    text = _read_text(path)
+    if path.suffix.lower() == ".json":
+        return parse_json(text, str(path))
+    return _lines(text)
+
+
 def _read(path: Path) -> tuple[Any, bool]:
     """The parsed JSON, or the list of lines, and whether each line had a count after its token."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ConvertError(f"{path} is too large to be a vocabulary")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConvertError(f"{path} is not there: no such file") from None
-    except UnicodeDecodeError as error:
-        raise ConvertError(f"{path} is not UTF-8 text: byte {error.start} can't be read") from None
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
+    lines = read_table(path)
     if path.suffix.lower() == ".json":
-        return parse_json(text, str(path)), False
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+        return lines, False
     if "" in lines:
         raise ConvertError(
             f"{path}: line {lines.index('') + 1} is empty (a token that is a line break needs "
@@ -146,6 +148,23 @@ def _read(path: Path) -> tuple[Any, bool]:
     if all(counted):
         return [match[1] for match in counted if match], True
     return lines, False
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ConvertError(f"{path} is too large to be a vocabulary")
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConvertError(f"{path} is not there: no such file") from None
+    except UnicodeDecodeError as error:
+        raise ConvertError(f"{path} is not UTF-8 text: byte {error.start} can't be read") from None
+    except OSError as error:
+        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
 
 
 def _unwrap(table: Any) -> Any:

@@ -9,7 +9,7 @@ from carousel.storage.config import Config
 from carousel.text.printable import printable_word
 
 LINE_START = {"⏎": "the start of the line: what the model reads before the first word"}
-UNKNOWN = {"<unk>": "a word that the model does not know: it reads this sign in its place"}
+UNKNOWN = {"<…>": "a word that the model does not know: it reads one sign for all such words"}
 UNIT = {
     "unit": "one of the numbers that the memory consists of; each has its own gates",
     "mean": "averages over all units of a layer",
@@ -60,7 +60,7 @@ def legend(config: Config, words: list[str], *, decision: bool, effect: bool) ->
     family = config.cell.split("-")[0]
     gates = GATES["lstm" if family == "cifg" else family]
     meanings = dict(LINE_START)
-    if "<unk>" in words:
+    if any(word.startswith("<") and word.endswith(">") for word in words):
         meanings |= UNKNOWN
     meanings |= gates | UNIT
     if family != "rnn":

@@ -9,9 +9,6 @@ blocks, so that memory stays bounded.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -21,16 +18,13 @@ import numpy as np
 
 from carousel.errors import LensError, TextError
 from carousel.inference.model import RecurrentLM
-from carousel.lens.corpus_states import read_states
 from carousel.lens.names import DERIVED, check_layer, find_name
+from carousel.lens.state_file import ROWS, key_of, open_bits, write_bits
 from carousel.lens.trace import LINE_START, trace_text
 from carousel.text.corpus import build_corpus, default_cache
 from carousel.text.files import ProgressCallback
 from carousel.text.tokenizer import Tokenizer
 
-FORMAT = 1
-ROWS = 2**16
-"""Tokens that are scanned at a time."""
 CONTEXT = 8
 """Words shown before and after a place; five times as many characters or byte pairs."""
 
@@ -243,55 +237,22 @@ def index_states(
     )
     ids = corpus.ids
     folder = cache or default_cache()
-    path = folder / f"{_key(model, tokenizer, point, threshold, ids)}.bits"
+    path = folder / f"{key_of(model, tokenizer, point, threshold, ids)}.bits"
     width = -(-model.config.hidden_size // 8)
     try:
-        # A file under this name is whole: it was renamed there after its last byte.
-        if not path.exists() or path.stat().st_size != len(ids) * width:
+        bits = open_bits(path, len(ids), width)
+        if bits is None:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(path, model, point, threshold, ids, width, on_progress)
-        bits = np.memmap(path, dtype=np.uint8, mode="r", shape=(len(ids), width))
+            write_bits(path, model, point, threshold, ids, width, on_progress)
+            bits = open_bits(path, len(ids), width)
+        if bits is None:
+            raise TextError(f"{path} is not what was written: is the disk full or damaged?")
     except OSError as error:
         raise TextError(
             f"the states can't be kept in {folder}: {error.strerror or error}; "
             f"CAROUSEL_CACHE names another folder"
         ) from None
     return StateIndex(model, tokenizer, point, threshold, ids, bits)
-
-
-def _write(
-    path: Path,
-    model: RecurrentLM,
-    point: str,
-    threshold: float,
-    ids: np.ndarray,
-    width: int,
-    on_progress: ProgressCallback | None,
-) -> None:
-    # The process number keeps two runs that make the same file out of each other's way.
-    aside = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            for start, values in read_states(model, ids, [point], on_progress=on_progress):
-                file.seek(start * width)
-                file.write(np.packbits(values[point] > threshold, axis=1).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _key(
-    model: RecurrentLM, tokenizer: Tokenizer, point: str, threshold: float, ids: np.ndarray
-) -> str:
-    about = [FORMAT, point, threshold, model.config.to_json(), tokenizer.to_json()]
-    digest = hashlib.sha256(json.dumps(about).encode())
-    for name in sorted(model.weights):
-        digest.update(np.ascontiguousarray(model.weights[name]).data)
-    for row in range(0, len(ids), ROWS):
-        digest.update(np.ascontiguousarray(ids[row : row + ROWS]).data)
-    return digest.hexdigest()[:32]
 
 
 class _Scan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,7 @@ def first_words(trace: Trace, count: int) -> Trace:
         None if trace.logits is None else trace.logits[:count],
         trace.model,
         trace.tokenizer,
+        trace.text,
     )
 
 
@@ -146,8 +147,10 @@ def summarize_trace(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:
         k: how many likely next tokens are listed after each word.
 
     Returns:
-        ``words``, ``next_words``, and for each of ``layers`` the ``gates`` (mean, spread and units
-        by long name) and the ``belt`` ``[T, T]`` (None without one).
+        ``words``; ``tokens``, what was typed for each, its start and end in the text, and whether
+        it is known (None where the trace does not know its text); ``next_words``; and for each of
+        ``layers`` the ``gates`` (mean, spread and units by long name) and the ``belt`` ``[T, T]``
+        (None without one).
     """
     layers = []
     for layer in range(trace.config.layers):
@@ -165,7 +168,8 @@ def summarize_trace(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:
         belt = trace.belt(layer).amounts().tolist() if cell_of(trace.config).has_belt else None
         layers.append({"gates": gates, "belt": belt})
     guesses = [[guess._asdict() for guess in best] for best in likeliest_tokens(trace, k)]
-    return {"words": trace.words, "next_words": guesses, "layers": layers}
+    tokens = [asdict(token) for token in trace.tokens] if trace.knows_text else None
+    return {"words": trace.words, "tokens": tokens, "next_words": guesses, "layers": layers}
 
 
 # -- two aligned texts ---------------------------------------------------------------------------

@@ -12,11 +12,20 @@ from carousel.text.tokenizer import Tokenizer
 
 
 def display_words(trace: Trace) -> list[str]:
-    """The ``T`` words of a trace as a screen shows them; byte pairs as the text they stand for."""
+    """The ``T`` words of a trace as a screen shows them.
+
+    Byte pairs are shown as the text they stand for. A word that the model does not know is shown
+    as it was typed, in angle brackets: ``<sushi>``.
+    """
     tokenizer = trace.tokenizer
     if tokenizer is not None and tokenizer.kind == "bpe":
         return [trace.words[0], *(_display_token(tokenizer, int(id)) for id in trace.ids[1:])]
-    return [printable_word(word) for word in trace.words]
+    words = [printable_word(word) for word in trace.words]
+    if trace.knows_text:
+        for t, token in enumerate(trace.tokens):
+            if not token.known:
+                words[t] = f"<{printable_word(token.typed)}>"
+    return words
 
 
 def likeliest_tokens(trace: Trace, k: int) -> list[list[Prediction]]:

@@ -17,7 +17,9 @@ from carousel.predict.next_words import Prediction
 from carousel.softmax import softmax
 from carousel.storage.atomic import write_file
 from carousel.storage.config import Config
+from carousel.storage.regular_file import check_regular
 from carousel.storage.strict_json import parse_json
+from carousel.text.token_span import TokenSpan, find_token_spans
 from carousel.text.tokenizer import END_OF_LINE, Tokenizer
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Trace(NotebookDisplay):
         logits: np.ndarray | None,
         model: RecurrentLM | None = None,
         tokenizer: Tokenizer | None = None,
+        text: str | None = None,
+        tokens: Sequence[TokenSpan] | None = None,
     ) -> None:
         self.config = config
         self.words = list(words)
@@ -58,6 +62,37 @@ class Trace(NotebookDisplay):
         """The model that made it, for what needs its decoder; None for a loaded trace."""
         self.tokenizer = tokenizer
         """The model's tokenizer; None for a loaded trace."""
+        self.text = text
+        """The text as it was given; None for a trace that was put together from others."""
+        self._tokens = None if tokens is None else list(tokens)
+
+    @property
+    def tokens(self) -> list[TokenSpan]:
+        """The ``T`` tokens: what was typed, where it starts and ends, and whether it is known.
+
+        The first one is the line start, which nobody typed: its ``typed`` is empty.
+
+        Raises:
+            LensError: the trace was made without its text.
+
+        >>> import carousel
+        >>> trace = carousel.load().trace("krish likes Sushi")
+        >>> trace.tokens[3]
+        TokenSpan(typed='Sushi', start=12, end=17, known=False)
+        >>> trace.words[3]
+        '<unk>'
+        """
+        if self._tokens is None:
+            if self.text is None or self.tokenizer is None:
+                raise LensError("this trace does not know its text")
+            spans = find_token_spans(self.tokenizer, self.text)
+            self._tokens = [TokenSpan("", 0, 0, True), *spans][: len(self)]
+        return self._tokens
+
+    @property
+    def knows_text(self) -> bool:
+        """Whether ``tokens`` can be told."""
+        return self._tokens is not None or (self.text is not None and self.tokenizer is not None)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -167,6 +202,9 @@ class Trace(NotebookDisplay):
             arrays["logits"] = self.logits
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         about = {"config": self.config.to_json(), "words": json.dumps(self.words)}
+        if self.text is not None and self.knows_text:
+            spans = [[token.start, token.end, token.known] for token in self.tokens]
+            about |= {"text": self.text, "tokens": json.dumps(spans)}
         write_file(path, save(contiguous, metadata={"carousel": "trace", **about}))
 
     @classmethod
@@ -189,6 +227,7 @@ class Trace(NotebookDisplay):
         from safetensors import SafetensorError, safe_open
 
         try:
+            check_regular(path)
             with safe_open(str(path), framework="np") as file:
                 about = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -214,7 +253,8 @@ class Trace(NotebookDisplay):
         if "ids" not in arrays:
             raise FolderError(f"{path}: ids are missing")
         ids, logits = arrays.pop("ids"), arrays.pop("logits", None)
-        return cls(config, words, ids, arrays, logits, model, tokenizer)
+        text, tokens = _parse_tokens(about, T, path)
+        return cls(config, words, ids, arrays, logits, model, tokenizer, text, tokens)
 
     def _logits(self) -> np.ndarray:
         if self.logits is None:
@@ -275,8 +315,30 @@ def trace_texts(
         }
         scores = model.logits(reading.hidden[:n, column]) if logits else None
         id_row = np.array(row, dtype=np.int64)
-        traces.append(Trace(model.config, words, id_row, values, scores, model, tokenizer))
+        text = texts[column]
+        traces.append(Trace(model.config, words, id_row, values, scores, model, tokenizer, text))
     return traces
+
+
+def _parse_tokens(
+    about: dict[str, str], T: int, path: str | Path
+) -> tuple[str | None, list[TokenSpan] | None]:
+    """The text of a saved trace and its ``T`` tokens; both None in files without them."""
+    if "text" not in about or "tokens" not in about:
+        return None, None
+    text, table = about["text"], parse_json(about["tokens"], f"{path}: tokens")
+    spans = table if isinstance(table, list) else []
+    if len(spans) != T or not all(_is_span(span, len(text)) for span in spans):
+        raise FolderError(f"{path}: its tokens are not {T} places in its text")
+    return text, [TokenSpan(text[start:end], start, end, known) for start, end, known in spans]
+
+
+def _is_span(span: Any, length: int) -> bool:
+    return (
+        isinstance(span, list)
+        and [type(part) for part in span] == [int, int, bool]
+        and 0 <= span[0] <= span[1] <= length
+    )
 
 
 def show_token(token: str) -> str:

@@ -54,6 +54,8 @@ def generate(
         raise SettingsError(f"top_k must be 0 or more, not {top_k}")
     if not 0 < top_p <= 1:
         raise SettingsError(f"top_p must be more than 0 and at most 1, not {top_p}")
+    if seed is not None and seed < 0:
+        raise SettingsError(f"seed must be 0 or more, not {seed}")
     if any(not end for end in stop):
         raise SettingsError("an empty stop text would stop at once")
     ids = encode_known(tokenizer, text)

@@ -13,7 +13,7 @@ from carousel.inference.state import State
 from carousel.predict.word_index import word_index
 from carousel.predict.word_search import search_words
 from carousel.softmax import softmax
-from carousel.text.tokenizer import Tokenizer
+from carousel.text.tokenizer import MASK, Tokenizer
 
 
 class Prediction(NamedTuple):
@@ -31,6 +31,7 @@ def predict_next(
     prefix: str | None = None,
     *,
     complete: bool = False,
+    window: int | None = None,
 ) -> list[Prediction]:
     """The ``k`` likeliest next words after ``text``, best first; fewer where there are fewer.
 
@@ -45,9 +46,11 @@ def predict_next(
         k: how many words.
         prefix: the word being typed: only words that start so.
         complete: take the half-typed word at the end of ``text`` as the prefix.
+        window: read this many tokens alone, the last ones, as models of Keras do; see
+            ``read_window``.
 
     Raises:
-        PredictionError: ``k`` is below 1, or no word of the text is known.
+        PredictionError: ``k`` or ``window`` is below 1, or no word of the text is known.
 
     >>> import carousel
     >>> model = carousel.load("stories-lstm")
@@ -59,7 +62,10 @@ def predict_next(
             raise PredictionError("give a prefix, or a text that ends in one: not both")
         text, prefix = tokenizer.split_prefix(text)
     ids = encode_known(tokenizer, text)
-    hidden, state = read_ids(model, tokenizer, ids)
+    if window is None:
+        hidden, state = read_ids(model, tokenizer, ids)
+    else:
+        hidden, state = read_window(model, tokenizer, ids, window)
     line_start = not text or text[-1] == "\n"
     return rank_words(model, tokenizer, hidden, state, k, prefix, line_start=line_start)
 
@@ -161,3 +167,34 @@ def read_ids(
         raise ValueError("nothing to read")
     reading = model.read(np.asarray(ids, dtype=np.int64)[:, None], state)
     return reading.hidden[-1, 0], reading.state
+
+
+def read_window(
+    model: RecurrentLM, tokenizer: Tokenizer, ids: Sequence[int], window: int
+) -> tuple[np.ndarray, State]:
+    """Read the last tokens alone from a zero state, as a model that was trained on windows does.
+
+    Fewer tokens are filled up on the left, as Keras's ``pad_sequences`` does: with the end of a
+    line, which is the padding of models that were imported from Keras. Where the tokenizer has a
+    token ``<mask>``, the padding is skipped, and nothing is filled up.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        ids: the text's tokens.
+        window: how many tokens are read.
+
+    Returns:
+        As ``read_ids``.
+
+    Raises:
+        PredictionError: ``window`` is below 1, or there is nothing to read.
+    """
+    if window < 1:
+        raise PredictionError(f"a window has at least 1 token, not {window}")
+    last = list(ids)[-window:]
+    if tokenizer.id(MASK) is None:
+        last = [tokenizer.eol_id] * (window - len(last)) + last
+    if not last:
+        raise PredictionError("there is no word to read, and the model skips the padding")
+    return read_ids(model, tokenizer, last, model.initial_state())

@@ -41,7 +41,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     temporary = temporary_path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write(temporary)
         os.replace(temporary, path)
         sync_folder(path.parent)
@@ -59,6 +59,21 @@ def write_synced(path: Path, data: str | bytes) -> None:
         file.write(data.encode() if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it where they are missing, and have the disk keep their names.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    missing = []
+    while not path.exists() and path.parent != path:
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(path: Path) -> None:
@@ -84,6 +99,8 @@ def replace_folder(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.rename(temporary, path)
     elif exchange_folders(temporary, path):
+        # Before the old one's files go: the disk may keep that and forget the new name.
+        sync_folder(path.parent)
         shutil.rmtree(temporary, ignore_errors=True)  # the old one by now
     else:
         old = temporary.with_suffix(".old")
@@ -93,6 +110,7 @@ def replace_folder(temporary: Path, path: Path) -> None:
         except OSError:
             os.rename(old, path)
             raise
+        sync_folder(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     sync_folder(path.parent)
 
@@ -117,11 +135,19 @@ def remove_leftovers(path: Path) -> None:
 
     A folder that was at ``path``, and was renamed to make room for the next one, is put back.
     """
-    pattern = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{16}\.(part|old)")
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    leftovers = [folder for folder in beside if pattern.fullmatch(folder.name)]
-    for folder in leftovers:
+    for folder in _leftovers(path):
         if folder.suffix == ".old" and not path.exists():
             os.rename(folder, path)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_being_replaced(path: Path) -> bool:
+    """Whether ``path`` is missing only because the folder there makes room for the next one."""
+    return any(folder.suffix == ".old" for folder in _leftovers(path))
+
+
+def _leftovers(path: Path) -> list[Path]:
+    pattern = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{16}\.(part|old)")
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return [folder for folder in beside if pattern.fullmatch(folder.name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Self
@@ -17,6 +18,8 @@ from carousel.storage.strict_json import parse_json
 FORMAT_VERSION = 1
 MAX_SIZE = 2**24
 MAX_LAYERS = 64
+HASHES = "sha256"
+"""The key of ``config.json`` under which the hashes of the other files are (``model_folder``)."""
 OPTIONAL_FIELDS = ("dtype", "cutoffs", "tail_sizes")
 """Fields that older files do not have. They are left out where they have their default."""
 
@@ -159,6 +162,7 @@ class Config:
             raise FolderError(
                 f"{where} is of another format than {FORMAT_VERSION}: made by a newer version?"
             )
+        table.pop(HASHES, None)
         known = {field.name for field in fields(cls)}
         if not known - set(OPTIONAL_FIELDS) <= table.keys() <= known:
             wrong = sorted((table.keys() ^ known) - (set(OPTIONAL_FIELDS) - table.keys()))
@@ -169,10 +173,16 @@ class Config:
         except FolderError as error:
             raise FolderError(f"{where}: {error}") from None
 
-    def to_json(self) -> str:
-        """The text of a ``config.json``."""
+    def to_json(self, hashes: Mapping[str, str] | None = None) -> str:
+        """The text of a ``config.json``.
+
+        Args:
+            hashes: the SHA-256 of the folder's other files by name; None to leave them out.
+        """
         table = asdict(self)
         for field in fields(self):
             if field.name in OPTIONAL_FIELDS and table[field.name] == field.default:
                 del table[field.name]
+        if hashes is not None:
+            table[HASHES] = dict(hashes)
         return json.dumps({"format": FORMAT_VERSION, **table}, indent=2) + "\n"

@@ -13,7 +13,12 @@ import numpy as np
 DTYPES = ("float32", "bfloat16", "int8")
 MAX_INT8 = 127
 """The largest int8 weight. -128 is left out, so that every weight can be negated."""
-MAX_SCALE = float(np.finfo(np.float32).max) / MAX_INT8
+MAX_WEIGHT = 1e15
+"""The largest weight, by its absolute value, that is read from a file. No sum of products of
+weights and activations overflows below it, so that every backend gives the same numbers."""
+MAX_SCALE = MAX_WEIGHT / MAX_INT8
+MAX_BFLOAT16 = int(np.float32(MAX_WEIGHT).view(np.uint32)) >> 16
+"""The bits of that weight; numbers above 0 have the order of their bits."""
 MIN_SCALE = float(np.finfo(np.float32).tiny)
 CHUNK = 2**20
 """Numbers that are checked at a time."""
@@ -145,20 +150,21 @@ def find_invalid_values(weight: StoredWeight) -> str | None:
     """What is wrong with the values of a stored weight, or None. It takes no memory of its size.
 
     >>> find_invalid_values(np.array([1.0, np.inf], np.float32))
-    'a value that is not finite'
+    'a value that is not finite, or beyond 1e+15'
     """
     if isinstance(weight, Quantized | Tiled):
         values, scale = weight[:2]
         # Also false where the scale is not a number.
         if not bool(np.all((scale > 0) & (scale <= MAX_SCALE))):
-            return "a scale that is not positive and finite"
+            return f"a scale that is not positive and finite, or beyond {MAX_SCALE:.0e}"
         return "the value -128" if values.min(initial=0) < -MAX_INT8 else None
+    # A value that is not a number is the extreme, and is not below the limit.
     if weight.dtype == np.uint16:
-        finite = not any(_not_finite(chunk).any() for chunk in _chunks(weight))
+        valid = all((chunk & 0x7FFF).max(initial=0) <= MAX_BFLOAT16 for chunk in _chunks(weight))
     else:
-        # NaN and infinity survive a sum.
-        finite = bool(np.isfinite(np.add.reduce(weight, axis=None, dtype=np.float64)))
-    return None if finite else "a value that is not finite"
+        lowest, highest = weight.min(initial=0), weight.max(initial=0)
+        valid = bool(lowest >= -MAX_WEIGHT and highest <= MAX_WEIGHT)
+    return None if valid else f"a value that is not finite, or beyond {MAX_WEIGHT:.0e}"
 
 
 def _chunks(array: np.ndarray) -> Iterable[np.ndarray]:

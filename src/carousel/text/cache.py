@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,13 @@ def list_cache(folder: Path) -> list[CacheEntry]:
     """Return the entries of a cache folder, the oldest first; none where there is no folder."""
     entries = []
     for name, files in _files_by_entry(folder).items():
-        stats = [path.stat() for path in files]
+        stats = []
+        for path in files:
+            # Another process may have finished it or deleted it.
+            with suppress(FileNotFoundError):
+                stats.append(path.stat())
+        if not stats:
+            continue
         newest = max(stat.st_mtime for stat in stats)
         written = datetime.fromtimestamp(newest).strftime("%Y-%m-%d %H:%M")
         size = sum(stat.st_size for stat in stats)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from carousel.text.token_span import find_token_spans
 from carousel.text.tokenizer import Tokenizer
 
 CUTOFF = 0.75
@@ -43,11 +43,13 @@ def find_unknown_words(tokenizer: Tokenizer, text: str) -> list[UnknownWord]:
     """
     unknown: list[UnknownWord] = []
     nearest: dict[str, tuple[str, ...]] = {}
-    for start, end in _unknown_spans(tokenizer, text):
-        word = text[start:end]
+    for span in find_token_spans(tokenizer, text):
+        if span.known:
+            continue
+        word = span.typed
         if word not in nearest:
             nearest[word] = find_nearest(tokenizer, word)
-        unknown.append(UnknownWord(word, start, end, nearest[word]))
+        unknown.append(UnknownWord(word, span.start, span.end, nearest[word]))
     return unknown
 
 
@@ -65,13 +67,3 @@ def find_nearest(tokenizer: Tokenizer, word: str, count: int = 2) -> tuple[str, 
         if token[:1] == normalized[:1] and abs(len(token) - len(normalized)) <= LENGTH_DIFFERENCE
     ]
     return tuple(difflib.get_close_matches(normalized, candidates, n=count, cutoff=CUTOFF))
-
-
-def _unknown_spans(tokenizer: Tokenizer, text: str) -> Iterator[tuple[int, int]]:
-    line_start = 0
-    for line in text.split("\n"):
-        encoding = tokenizer._library.encode(line, add_special_tokens=False)
-        for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-            if id == tokenizer.unknown_id:
-                yield line_start + start, line_start + end
-        line_start += len(line) + 1

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from carousel.errors import SettingsError, TextError, UnspacedScriptWarning
+from carousel.text.library_threads import prepare_library_threads
 from carousel.text.tokenizer import (
     END_OF_LINE,
     KINDS,
@@ -168,6 +169,7 @@ def _train(library: LibraryTokenizer, pieces: Iterable[str], trainer: Trainer) -
     Ctrl-C does not reach a thread that waits for the library. So another thread trains, and this
     one waits for it in Python; when it is interrupted, the other one gets no more lines.
     """
+    prepare_library_threads()
     stopped = threading.Event()
 
     def lines() -> Iterator[str]:

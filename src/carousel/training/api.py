@@ -47,14 +47,26 @@ def train(
     tie_embeddings: bool | None = None,
     projection_size: int | None = None,
     dropout: float | None = None,
+    input_dropout: float | None = None,
+    hidden_dropout: float | None = None,
+    output_dropout: float | None = None,
+    locked_dropout: bool | None = None,
+    embedding_dropout: float | None = None,
+    weight_drop: float | None = None,
+    activation_regularization: float | None = None,
+    temporal_activation_regularization: float | None = None,
     softmax: str | None = None,
     optimizer: str | None = None,
     learning_rate: float | None = None,
+    schedule: str | None = None,
     weight_decay: float | None = None,
     warmup: float | None = None,
     grad_clip: float | None = None,
+    averaging: str | None = None,
+    ema_decay: float | None = None,
     batch_size: int | None = None,
     bptt: int | None = None,
+    random_bptt: bool | None = None,
     epochs: float | None = None,
     max_minutes: float | None = None,
     patience: int | None = None,
@@ -99,15 +111,32 @@ def train(
         projection_size: size of a projection before the decoder, or 0 for none. With tied
             embeddings: 0 or E.
         dropout: dropout probability after the embedding, between layers and before the decoder.
+        input_dropout: dropout probability after the embedding. The default is the value of dropout.
+        hidden_dropout: dropout probability between layers. The default is the value of dropout.
+        output_dropout: dropout probability before the decoder. The default is the value of dropout.
+        locked_dropout: locked (variational) dropout: drop the same units at every word of a
+            sequence.
+        embedding_dropout: probability of dropping a word of the vocabulary at all its places in a
+            batch.
+        weight_drop: dropout probability of the recurrent weights.
+        activation_regularization: AR: weight of the penalty on large outputs of the last layer.
+        temporal_activation_regularization: TAR: weight of the penalty on how much these outputs
+            change from word to word.
         softmax: full; adaptive (rare words in clusters); sampled (trained on an estimate); or auto.
         optimizer: the optimizer: adamw or sgd.
-        learning_rate: the highest learning rate. It is reached after warm-up, then falls to 0 along
-            a cosine.
+        learning_rate: the highest learning rate. It is reached after warm-up.
+        schedule: the learning rate after warm-up: cosine (it falls to 0 along a cosine) or
+            constant.
         weight_decay: weight decay: decoupled for adamw, an L2 penalty for sgd.
         warmup: fraction of the run in which the learning rate rises.
         grad_clip: the largest norm of the gradients; larger ones are scaled down. 0 turns this off.
+        averaging: averaged weights: none, ema (exponential), or nt-asgd (the mean once validation
+            stalls).
+        ema_decay: for ema: the part of the average that stays at each step.
         batch_size: number of text streams read side by side (B).
         bptt: number of tokens through which gradients flow back (truncated BPTT, T).
+        random_bptt: vary the length of batches around bptt at random, and the learning rate with
+            it.
         epochs: number of passes over the text. 10 if neither epochs nor max_minutes is given.
         max_minutes: length of the training in minutes, validation included. The schedule is fitted
             to it.

@@ -11,23 +11,24 @@ from typing import Any
 
 import torch
 
-from carousel.errors import SettingsError
+from carousel.errors import FolderError, SettingsError
 from carousel.explain.history import History
 from carousel.model import LanguageModel
-from carousel.storage.model_folder import check_replaceable
+from carousel.storage.model_folder import check_replaceable, is_model
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import Splits, find_sources, prepare_splits, reopen_splits
 from carousel.training.nn.architecture import (
     choose_softmax,
     falls_back_to_full,
     make_config,
+    make_regularization,
     needs_projection,
 )
 from carousel.training.nn.cutoffs import count_tokens
 from carousel.training.nn.network import Network
 from carousel.training.run.baselines import note_small_text, report_baselines
 from carousel.training.run.callbacks import Callback, LearningCurve, TensorBoardWriter
-from carousel.training.run.checkpoint import FileStore
+from carousel.training.run.checkpoint import CheckpointSpec, FileStore, tensor_specs
 from carousel.training.run.device import choose_precision, prepare_device
 from carousel.training.run.distributed import Processes, SingleProcess, init_process_group
 from carousel.training.run.loop import fit
@@ -107,7 +108,7 @@ def train_model(
             skip_bad_files=skip_bad_files,
         )
         splits = prepare_splits(files, chosen, reporter)
-        replaces = run is not None and run.model.exists()
+        replaces = run is not None and is_model(run.model)
         record = RunRecord(chosen, files, splits.cached, replaces, tensorboard)
         _start_workers(group, record, splits.tokenizer)
         if run is None:
@@ -115,7 +116,7 @@ def train_model(
         with run:
             # While the text was read, another run may have ended in this folder.
             run.check_free(force=force)
-            check_replaceable(run.model, force=force)
+            check_replaceable(run.model, force=force, in_run=True)
             run.begin(record, splits.tokenizer)
             return train_on_splits(splits, record, device, reporter, run, group, callbacks)
 
@@ -211,7 +212,10 @@ def train_on_splits(
     settings = _fit_batch(record.settings, len(splits.train), group, reporter)
     note_small_text(splits, reporter)
     network = _make_network(splits, settings, device, reporter)
-    store = None if run is None else FileStore(run.path, reporter.print)
+    store = None
+    if run is not None:
+        folder = run.model
+        store = FileStore(run.path, reporter.print, lambda spec: read_weights_of(folder, spec))
     writer: ModelWriter | None = None
     writers: list[Callback] = []
     if run is not None:
@@ -252,6 +256,18 @@ def train_on_splits(
     return model
 
 
+def read_weights_of(folder: Path, spec: CheckpointSpec) -> dict[str, torch.Tensor]:
+    """The weights of a model folder by their names in a checkpoint.
+
+    Raises:
+        FolderError: the folder is damaged, or its model is not the one of this run.
+    """
+    weights = dict(Network.from_folder(folder).named_parameters())
+    if tensor_specs(weights) != spec.tensors:
+        raise FolderError(f"{folder} holds another model than the one of this run")
+    return {name: weight.detach() for name, weight in weights.items()}
+
+
 def _make_network(
     splits: Splits, settings: Settings, device: torch.device, reporter: ProgressReporter
 ) -> Network:
@@ -268,12 +284,20 @@ def _make_network(
     if falls_back_to_full(softmax, config):
         reporter.print(f"{vocab_size:,} kinds of tokens are few: the softmax is full")
     torch.manual_seed(settings.seed)
-    network = Network(
-        config,
-        settings.dropout,
-        embedding_std=settings.embedding_std,
-        sampled=softmax == "sampled",
-    ).to(device)
+    try:
+        network = Network(
+            config,
+            make_regularization(settings),
+            embedding_std=settings.embedding_std,
+            sampled=softmax == "sampled",
+        ).to(device)
+    except RuntimeError as error:  # PyTorch has no error of its own for it
+        if "memory" not in str(error):
+            raise
+        raise SettingsError(
+            f"a model of {config.parameters:,} parameters does not fit in the memory of {device}: "
+            f"choose a smaller hidden_size"
+        ) from None
     network.precision = choose_precision(settings.precision, device)
     reporter.print(
         f"{config.parameters:,} parameters, {vocab_size:,} kinds of tokens, "

@@ -15,18 +15,32 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, Union, get_args, get_origin, get_type_hints
 
 from carousel.cells import CELLS
-from carousel.errors import SettingsError
+from carousel.errors import FolderError, SettingsError
+from carousel.storage.regular_file import read_text
 from carousel.text.tokenizer import KINDS
 
+MAX_RECIPE_BYTES = 2**20
 CHOICES: dict[str, tuple[str, ...]] = {
     "tokenizer": tuple(KINDS),
     "cell": tuple(CELLS),
     "softmax": ("auto", "full", "adaptive", "sampled"),
     "optimizer": ("adamw", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "averaging": ("none", "ema", "nt-asgd"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": ("auto", "float32", "bfloat16"),
 }
 """The settings that take one of a few words, and the words."""
+FRACTIONS = (
+    "valid_fraction", "test_fraction", "warmup", "dropout", "input_dropout", "hidden_dropout",
+    "output_dropout", "embedding_dropout", "weight_drop",
+)  # fmt: skip
+"""The settings that are 0 to 0.95."""
+NOT_NEGATIVE = (
+    "weight_decay", "grad_clip", "patience", "projection_size", "activation_regularization",
+    "temporal_activation_regularization",
+)  # fmt: skip
+"""The settings that are 0 or more."""
 RENAMED = {
     "tokens": "tokenizer",
     "tied": "tie_embeddings",
@@ -80,23 +94,47 @@ class Settings:
     """Size of a projection before the decoder, or 0 for none. With tied embeddings: 0 or E."""
     dropout: float = 0.0
     """Dropout probability after the embedding, between layers and before the decoder."""
+    input_dropout: float | None = None
+    """Dropout probability after the embedding. The default is the value of dropout."""
+    hidden_dropout: float | None = None
+    """Dropout probability between layers. The default is the value of dropout."""
+    output_dropout: float | None = None
+    """Dropout probability before the decoder. The default is the value of dropout."""
+    locked_dropout: bool = False
+    """Locked (variational) dropout: drop the same units at every word of a sequence."""
+    embedding_dropout: float = 0.0
+    """Probability of dropping a word of the vocabulary at all its places in a batch."""
+    weight_drop: float = 0.0
+    """Dropout probability of the recurrent weights."""
+    activation_regularization: float = 0.0
+    """AR: weight of the penalty on large outputs of the last layer."""
+    temporal_activation_regularization: float = 0.0
+    """TAR: weight of the penalty on how much these outputs change from word to word."""
     softmax: str = "auto"
     """full; adaptive (rare words in clusters); sampled (trained on an estimate); or auto."""
     # optimization
     optimizer: str = "adamw"
     """The optimizer: adamw or sgd."""
     learning_rate: float = 0.003
-    """The highest learning rate. It is reached after warm-up, then falls to 0 along a cosine."""
+    """The highest learning rate. It is reached after warm-up."""
+    schedule: str = "cosine"
+    """The learning rate after warm-up: cosine (it falls to 0 along a cosine) or constant."""
     weight_decay: float = 0.0
     """Weight decay: decoupled for adamw, an L2 penalty for sgd."""
     warmup: float = 0.02
     """Fraction of the run in which the learning rate rises."""
     grad_clip: float = 1.0
     """The largest norm of the gradients; larger ones are scaled down. 0 turns this off."""
+    averaging: str = "none"
+    """Averaged weights: none, ema (exponential), or nt-asgd (the mean once validation stalls)."""
+    ema_decay: float = 0.999
+    """For ema: the part of the average that stays at each step."""
     batch_size: int = 32
     """Number of text streams read side by side (B)."""
     bptt: int = 64
     """Number of tokens through which gradients flow back (truncated BPTT, T)."""
+    random_bptt: bool = False
+    """Vary the length of batches around bptt at random, and the learning rate with it."""
     epochs: float | None = None
     """Number of passes over the text. 10 if neither epochs nor max_minutes is given."""
     max_minutes: float | None = None
@@ -126,10 +164,12 @@ class Settings:
         for name, low in (("vocab_size", 3), ("threads", 1)):
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), low, 2**24)
-        for name in ("valid_fraction", "test_fraction", "dropout", "warmup"):
-            _check_range(name, getattr(self, name), 0, 0.95)
-        for name in ("weight_decay", "grad_clip", "patience", "projection_size"):
+        for name in FRACTIONS:
+            if getattr(self, name) is not None:
+                _check_range(name, getattr(self, name), 0, 0.95)
+        for name in NOT_NEGATIVE:
             _check_range(name, getattr(self, name), 0, 2**20)
+        _check_range("ema_decay", self.ema_decay, 0.5, 0.999999)
         _check_range("seed", self.seed, 0, 2**63 - 1)
         for name in ("learning_rate", "embedding_std", "epochs", "max_minutes"):
             value = getattr(self, name)
@@ -229,19 +269,21 @@ def read_recipe(name: str) -> dict[str, Any]:
     path = Path(name)
     shipped = resources.files("carousel.training") / "recipes"
     try:
-        if path.suffix == ".toml" or path.is_file():
-            text = path.read_text(encoding="utf-8")
+        if path.exists() and (path.suffix == ".toml" or path.is_file()):
+            text = read_text(path, MAX_RECIPE_BYTES)
         else:
             text = (shipped / f"{name}.toml").read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         names = ", ".join(
             sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name[0] != "_")
         )
         raise SettingsError(f"no recipe {name!r}: give a TOML file, or one of {names}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"recipe {name} can't be read: {error}") from None
+    except FolderError as error:
+        raise SettingsError(f"recipe {error}") from None
     try:
         table = tomllib.loads(text)
+    except RecursionError:
+        raise SettingsError(f"recipe {name} is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"recipe {name} is not TOML: {error}") from None
     table = rename_keys(table, where=f"recipe {name}: ")

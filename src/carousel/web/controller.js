@@ -12,7 +12,7 @@ import { actionsOf } from './actions.js';
 import { icon, measure } from './views/parts.js';
 
 const NARROW = 720, GUTTER = 126;
-const SPOKEN_AFTER = 500, LINK_AFTER = 300, DIMMED_AFTER = 150, PLAY_EVERY = 450, SWEEP_AFTER = 120;
+const SPOKEN_AFTER = 500, LINK_AFTER = 300, DIMMED_AFTER = 150, PLAY_EVERY = 450, SWEEP_AFTER = 120, SWEEP_AFTER_KEY = 500;
 
 /** @typedef {import('./state.js').State} State */
 
@@ -27,6 +27,8 @@ export class App {
     this.text = text;
     this.tour = tour;
     this.models = models;
+    /** What a command line calls the models, where that is not their name here. @type {Record<string, string>} */
+    this.names = {};
     this.broken = false;
     this.store = new Store(this.fitting(state));
     this.readings = new Readings();
@@ -45,10 +47,10 @@ export class App {
 
   /** Load what the page needs beside the models, and show the state of its address. @param {string[]} views */
   static async start(views) {
-    applyAddress();
-    const [text, tour, { models }] = await Promise.all(['words.json', 'tour.json', 'models.json'].map(loadJson));
+    const [text, tour, { models, arguments: names = {} }] = await Promise.all(['words.json', 'tour.json', 'models.json'].map(loadJson));
     const hash = location.hash || (isOneFile() ? `#${(await loadJson('start.json')).link}` : '');
     const app = new App(views, text, tour, models, await fromHash(hash));
+    app.names = names;
     if (models.length) app.#listen();
     else app.#message(text.no_models);
   }
@@ -126,7 +128,7 @@ export class App {
       const options = { typing: this.ui.typing, dragging: this.store.base !== null, everyWord: Boolean(this.ui.tables.belt) };
       const frame = await this.readings.read(state, model, options);
       const more = await this.#moreFor(frame, state, model);
-      this.frame = { ...frame, ...more, state, model, sweep: this.#curveOf(frame, state) };
+      this.frame = { ...frame, ...more, state, model, sweep: this.readings.curveOf(state, model, frame) };
       if (this.broken) this.#message('');
       this.broken = false;
     } catch (error) {
@@ -135,34 +137,28 @@ export class App {
       return;
     }
     this.paint();
-    this.#later('sweep', this.frame.sweep ? SWEEP_AFTER : 0, () => this.#readSweep());
+    this.#later('sweep', this.ui.typing ? SWEEP_AFTER_KEY : this.frame.sweep ? SWEEP_AFTER : 0, () => this.#readSweep());
     this.#later('speak', SPOKEN_AFTER, () => { const live = document.getElementById('live'); if (live && live.textContent !== this.frame.said) live.textContent = this.frame.said; });
   }
 
   /** What the open view needs beside the reading. @param {any} frame @param {State} state @param {any} model */
   async #moreFor(frame, state, model) {
     if (!frame.T) return {};
+    // While a hand moves a gate of a large model, other readings would keep it waiting.
+    if (frame.following) return { direction: this.frame.direction, two: this.frame.two, others: this.frame.others };
     if (state.view === 'decision') return { direction: await readDirection(frame, model) };
     if (state.view === 'two') return { two: await readOther(frame, state, model) };
     if (state.view === 'models') return { others: await Promise.all(this.models.map((/** @type {string} */ name) => readModel(name, this.model(name), frame, state))) };
     return {};
   }
 
-  /** The last curve, while it still is one of the same gate and words. @param {any} frame @param {State} state */
-  #curveOf(frame, state) {
-    const old = this.frame;
-    const same = old?.sweep && old.gate === frame.gate && String(old.state.span) === String(state.span) && String(old.pair) === String(frame.pair) &&
-      old.state.text === state.text && old.cursor === frame.cursor && old.state.model === state.model && String(old.state.units) === String(state.units);
-    return same ? old.sweep : null;
-  }
-
   async #readSweep() {
-    const { state, model } = this.frame;
-    const frame = this.frame;
-    const sweep = await this.readings.sweep(state, model, frame);
-    if (this.frame.state !== state) return;
-    this.frame = { ...this.frame, sweep };
+    const { frame } = this;
+    const sweep = await this.readings.sweep(frame.state, frame.model, frame);
+    if (this.frame !== frame || frame.sweep === sweep) return;
+    this.frame = { ...frame, sweep };
     this.paint();
+    this.#later('sweep', SWEEP_AFTER, () => this.#readSweep());
   }
 
   /** The page's address with everything that it shows. */
@@ -347,17 +343,4 @@ function innerWidthOf(selector) {
   const element = /** @type {Element} */ (document.querySelector(selector));
   const { paddingLeft, paddingRight } = getComputedStyle(element);
   return element.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
-}
-
-/** `?theme=` and `?hide=`, for slides. */
-function applyAddress() {
-  const address = new URLSearchParams(location.search);
-  const dark = matchMedia('(prefers-color-scheme: dark)');
-  const asked = address.get('theme');
-  const root = document.documentElement;
-  root.dataset.theme = asked === 'light' || asked === 'dark' ? asked : dark.matches ? 'dark' : 'light';
-  if (!asked) dark.addEventListener('change', () => { root.dataset.theme = dark.matches ? 'dark' : 'light'; });
-  for (const part of (address.get('hide') ?? '').split(',')) {
-    if (/^[a-z]+$/.test(part)) root.classList.add(`hide-${part}`);
-  }
 }

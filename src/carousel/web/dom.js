@@ -126,6 +126,8 @@ export class View extends HTMLElement {
 
   /** @param {any} reading */
   update(reading) {
+    // What stood there before the first reading is the picture of `index.html`.
+    if (!this.reading) this.replaceChildren();
     this.reading = reading;
     this.render(reading);
   }

@@ -19,11 +19,14 @@ export function pythonQuoted(text) {
     `\\U${(0x10000 + ((parseInt(`d${high}`, 16) - 0xd800) << 10) + parseInt(`d${low}`, 16) - 0xdc00).toString(16).padStart(8, '0')}`);
 }
 
+/** What Python and the command line call the model. @param {any} r */
+function modelName(r) { return Object.hasOwn(r.app.names, r.state.model) ? r.app.names[r.state.model] : r.state.model; }
+
 /** The command whose output has the same probabilities. @param {any} r */
 export function commandOf(r) {
   const clamps = r.holds.map((/** @type {any} */ hold) => ` --clamp ${shellQuoted(clampText(hold, layered(r)))}`);
   const compare = r.pair ? ` --compare ${shellQuoted(r.pair.join(','))}` : '';
-  return `carousel explain ${shellQuoted(r.state.model)} ${shellQuoted(textRead(r))}${compare}${clamps.join('')}`;
+  return `carousel explain ${shellQuoted(modelName(r))} ${shellQuoted(textRead(r))}${compare}${clamps.join('')}`;
 }
 
 /** The text up to the cursor: what the next word is asked after. @param {any} r */
@@ -34,7 +37,7 @@ function textRead(r) {
 /** The same in Python. @param {any} r */
 export function pythonOf(r) {
   const text = pythonQuoted(textRead(r));
-  const lines = ['import carousel', '', `model = carousel.load(${pythonQuoted(r.state.model)})`, `text = ${text}`];
+  const lines = ['import carousel', '', `model = carousel.load(${pythonQuoted(modelName(r))})`, `text = ${text}`];
   if (!r.holds.length) lines.push('model.next_words(text, k=5)');
   else {
     const clamps = r.holds.map((/** @type {any} */ hold) => pythonQuoted(clampText(hold, layered(r))));

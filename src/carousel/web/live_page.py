@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
+from carousel.draw.svg.belt import draw_belt
 from carousel.errors import LensError
 from carousel.inference.model import RecurrentLM
+from carousel.lens.names import cell_of
+from carousel.lens.summary import first_words
+from carousel.lens.trace import trace_text
 from carousel.storage.atomic import write_file
 from carousel.storage.safetensors import write_weights
 from carousel.text.tokenizer import Tokenizer
@@ -20,20 +24,26 @@ CLAMP = re.compile(
     r"(=[01]|~[01]:(0?\.\d+|[01]))@\d+(-\d+)?"
 )
 """The clamps that the page has handles for; as ``state.js`` reads them."""
+DRAWN_WORDS = 40
+"""So many words of a text are drawn for a notebook that shows no frames."""
 
 
 class LivePage:
     """The page with a model inside, as one HTML file; ``LanguageModel.page`` makes it.
 
-    A notebook shows it in a frame of its own.
+    A notebook shows it in a frame of its own. Where a saved notebook is shown without frames, the
+    drawing of the belt stands in its place.
 
     Args:
         html: the text of the file.
+        drawing: the belt as SVG; None for a plain RNN, which has none.
     """
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, html: str, drawing: str | None = None) -> None:
         self.html = html
         """The text of the file."""
+        self.drawing = drawing
+        """The belt as SVG, or None."""
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all.
@@ -48,6 +58,9 @@ class LivePage:
             '<iframe title="Carousel" style="width:100%;height:900px;border:0" '
             f'srcdoc="{html.escape(self.html)}"></iframe>'
         )
+
+    def _repr_svg_(self) -> str | None:
+        return self.drawing
 
     @classmethod
     def of(
@@ -90,7 +103,15 @@ class LivePage:
             "model.safetensors": write_weights(weights, shapes, config.dtype, tiled),
             "tokenizer.json": tokenizer.to_json().encode(),
         }
-        return cls(write_page({name: files}, urlencode(link)))
+        return cls(write_page({name: files}, urlencode(link)), _draw(model, tokenizer, text))
+
+
+def _draw(model: RecurrentLM, tokenizer: Tokenizer, text: str) -> str | None:
+    """The belt while the text is read, without clamps; None where there is none to draw."""
+    if not cell_of(model.config).has_belt:
+        return None
+    trace = first_words(trace_text(model, tokenizer, text, logits=False), DRAWN_WORDS)
+    return draw_belt(trace).to_string() if len(trace) > 1 else None
 
 
 def check_clamp(text: str) -> None:

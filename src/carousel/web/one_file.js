@@ -6,7 +6,10 @@ const DATA_FILES = ['words.json', 'tour.json'];
 
 const IMPORT = /^import \{([^}]*)\} from '(\.[^']+)';\n/gm;
 const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
+const COMMENT = /\/\*.*?\*\/|^[ \t]*\/\/[^\n]*/gms;
+const BLANK = /^[ \t]*\n/gm;
 const PRELOAD = / *<link rel="modulepreload" href="[^"]+">\n/g;
+const PICTURE = /(<(carousel-\w+)>).*?(<\/\2>)/gs;
 
 /**
  * @param {string[]} models names of the models that go into it
@@ -14,7 +17,7 @@ const PRELOAD = / *<link rel="modulepreload" href="[^"]+">\n/g;
  * @returns {Promise<string>}
  */
 export async function writePage(models, link) {
-  const [page, style, picture] = await Promise.all(['index.html', 'style.css', 'first.svg'].map(readText));
+  const [page, style, early] = await Promise.all([readText('index.html'), readText('style.css'), readModule('early.js')]);
   const script = await writeScript();
   const data = await Promise.all(DATA_FILES.map(async (name) => [name, jsonBlock(await readText(name))]));
   data.push(['models.json', jsonBlock(JSON.stringify({ models }))], ['start.json', jsonBlock(JSON.stringify({ link }))]);
@@ -25,15 +28,16 @@ export async function writePage(models, link) {
     }
   }
   const blocks = data.map(([name, content]) => `<script type="text/plain" id="file:${escape(name)}">${content}<` + '/script>\n');
+  /** @type {[string | RegExp, string][]} */
   const parts = [
-    ['<meta charset="utf-8">\n', `<meta charset="utf-8">\n${await policyOf(script, style)}`],
+    ['<meta charset="utf-8">\n', `<meta charset="utf-8">\n${await policyOf([early, script], style)}`],
     ['<link rel="stylesheet" href="style.css">', `<style>${style}</style>`],
-    ['  <script type="module" src="app.js"><' + '/script>\n', ''],
-    ['src="first.svg"', `src="data:image/svg+xml;base64,${base64(new TextEncoder().encode(picture))}"`],
+    ['<script src="early.js"><' + '/script>', `<script>${early}<` + '/script>'],
+    [/  <script type="module" src="\w+\.js"><\/script>\n/, ''],
     ['</body>', `${blocks.join('')}<script type="module">${script}<` + '/script>\n</body>'],
   ];
-  let whole = page.replace(PRELOAD, '');
-  for (const [old, now] of parts) whole = whole.replace(old, () => now);
+  let whole = page.replace(PICTURE, '$1$3').replace(PRELOAD, '');
+  for (const [old, now] of parts) whole = whole.replace(/** @type {RegExp} */ (old), () => now);
   return whole;
 }
 
@@ -45,7 +49,7 @@ async function writeScript() {
   /** @param {string} name */
   const read = (name) => {
     let text = texts.get(name);
-    if (!text) texts.set(name, text = readText(name));
+    if (!text) texts.set(name, text = readModule(name));
     return text;
   };
   /** @type {string[]} */
@@ -82,11 +86,11 @@ function resolve(module, address) {
   return parts.join('/');
 }
 
-/** What the file may do: run this script, use this style, show pictures that it made itself. @param {string} script @param {string} style */
-async function policyOf(script, style) {
+/** What the file may do: run these scripts, use this style, show pictures that it made. @param {string[]} scripts @param {string} style */
+async function policyOf(scripts, style) {
   /** @param {string} text */
-  const hashOf = async (text) => `sha256-${base64(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))))}`;
-  const policy = `default-src 'none'; script-src '${await hashOf(script)}'; style-src '${await hashOf(style)}'; ` +
+  const hashOf = async (text) => `'sha256-${base64(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))))}'`;
+  const policy = `default-src 'none'; script-src ${(await Promise.all(scripts.map(hashOf))).join(' ')}; style-src ${await hashOf(style)}; ` +
     "img-src blob: data:; base-uri 'none'; form-action 'none'";
   return `  <meta http-equiv="Content-Security-Policy" content="${policy}">\n`;
 }
@@ -110,3 +114,6 @@ function base64(bytes) {
 
 /** @param {string} name */
 async function readText(name) { return new TextDecoder().decode(await readPage(name)); }
+
+/** A module without its comments and blank lines. @param {string} name */
+async function readModule(name) { return (await readText(name)).replace(COMMENT, '').replace(BLANK, ''); }

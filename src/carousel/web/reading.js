@@ -7,6 +7,8 @@ import { Belt } from './lens/belt.js';
 import { align, distances } from './lens/align.js';
 import { atStrength, interpolate } from './lens/sweep.js';
 import { gatesOf, hasBelt, keepGateOf, namesOf } from './lens/points.js';
+import { wordIds } from './model/next_words.js';
+import { softmax, topK } from './model/softmax.js';
 import { MOST_POSITIONS } from './state.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -30,10 +32,11 @@ import { MOST_POSITIONS } from './state.js';
  */
 
 const MANY = 8;
-/** The strengths of a response curve: every 5%. */
-const STRENGTHS = Float64Array.from({ length: 41 }, (_, index) => (index - 20) / 20);
+/** The strengths of a response curve: every 5%. @param {number} steps from 0 to 1 */
+const strengthsOf = (steps) => Float64Array.from({ length: 2 * steps + 1 }, (_, index) => index / steps - 1);
+const FINE = strengthsOf(20), COARSE = strengthsOf(2);
 /** Milliseconds for one reading above which a drag follows the curve instead. */
-const SLOW = 80;
+const SLOW = 50;
 
 /** A model that is open, under its name. @typedef {{name: string, reader: Reader, config: import('./types.js').Config}} Model */
 
@@ -55,7 +58,7 @@ export function tokensOf(reader, text, typing) {
 /** @param {Reader['tokenizer']} tokenizer @param {string} typed */
 function startsSome(tokenizer, typed) {
   const start = tokenizer.normalize(typed);
-  return tokenizer.tokens.some((token, id) => tokenizer.isWord(id) && token.startsWith(start));
+  return wordIds(tokenizer).some((id) => tokenizer.tokens[id].startsWith(start));
 }
 
 /** The holds that the cell and the text have a place for. @param {State} state @param {Model} model @param {number} length of the text */
@@ -70,15 +73,32 @@ function lensHold({ gate, layer, units, from, to, amount }) {
   return atStrength({ gate, layer, units: units && [...units], from, to, kind: 'toward', value: 1, strength: 0 }, amount);
 }
 
+/** What a response curve is of. @typedef {{gate: string, layer: number, cursor: number, pair: readonly [string, string] | null, tokens: Token[]}} Curved */
+
+/** Whether a hold is the one that a curve is of. @param {import('./state.js').Hold} hold @param {State} state @param {string} gate @param {number} layer */
+function isCurved(hold, { span, units }, gate, layer) {
+  return hold.gate === gate && hold.layer === layer && hold.from === span?.[0] && hold.to === span[1] && String(hold.units) === String(units);
+}
+
+/** What tells a curve from others; '' where there is none. @param {State} state @param {Model} model @param {Curved} frame */
+function curveKey(state, model, { gate, layer, cursor, pair, tokens }) {
+  if (!pair || !gate || !state.span || tokens.length < 2) return '';
+  const others = state.holds.filter((one) => !isCurved(one, state, gate, layer));
+  return JSON.stringify([model.name, tokens.map((token) => token.id), gate, layer, state.span, state.units, others, pair, cursor]);
+}
+
 /** Reads one state after the other; only what changed is read again. */
 export class Readings {
   constructor() {
-    /** @type {{key: string, sweep: Sweep} | null} */
+    /** The last response curve. @type {{key: string, sweep: Sweep} | null} */
     this.curve = null;
+    /** The one that is being read. @type {{key: string, count: number, reading: Promise<Sweep | null>} | null} */
+    this.coming = null;
     /** The text as it is, while only holds change. @type {{key: string, side: Side, pair: readonly [string, string] | null, suggestions: any[]} | null} */
     this.plain = null;
-    /** Milliseconds that the last held reading took. */
-    this.took = 0;
+    /** Milliseconds that the model takes for a word; 0 before its first text. */
+    this.pace = 0;
+    this.model = '';
   }
 
   /**
@@ -87,6 +107,7 @@ export class Readings {
    */
   async read(state, model, { typing, dragging, everyWord }) {
     const { reader, config } = model;
+    if (this.model !== model.name) [this.model, this.pace] = [model.name, 0];
     const { tokens, count } = tokensOf(reader, state.text, typing);
     const ids = tokens.slice(1).map((token) => token.id);
     const layer = state.layer < 0 || state.layer >= config.layers ? config.layers - 1 : state.layer;
@@ -100,11 +121,9 @@ export class Readings {
     const base = { tokens, count, layer, T, cursor, before, pair, suggestions, gates, gate, holds, words, belted: hasBelt(config), keeper: keepGateOf(config) };
     if (everyWord) await allLikeliest(reader, before);
     if (!holds.length) return { ...base, now: before, following: false };
-    const sweep = this.curve?.sweep;
-    if (dragging && this.took > SLOW && sweep) return { ...base, now: await this.#follow(reader, before, state, sweep), following: true };
-    const start = performance.now();
+    const sweep = this.curveOf(state, model, base);
+    if (dragging && sweep && this.#cost(state, tokens) > SLOW) return { ...base, now: await this.#follow(reader, base, state, sweep), following: true };
     const now = await this.#side(reader, await reader.trace(ids, holds.map(lensHold)), layer, cursor, T);
-    this.took = performance.now() - start;
     await this.#compare(reader, now, pair, cursor);
     if (everyWord) await allLikeliest(reader, now);
     return { ...base, now, following: false };
@@ -119,30 +138,58 @@ export class Readings {
     const { reader } = model;
     const key = JSON.stringify([model.name, state.text, ids, layer, cursor, state.compare]);
     if (this.plain?.key !== key) {
-      const side = await this.#side(reader, await reader.trace(ids), layer, cursor, T);
-      const pair = await pairOf(reader, state, side, tokens);
+      const start = performance.now();
+      const trace = await reader.trace(ids);
+      this.pace ||= (performance.now() - start) / tokens.length;
+      const side = await this.#side(reader, trace, layer, cursor, T);
+      const last = cursor === tokens.length - 1 ? side.next : await reader.nextWords(trace, tokens.length - 1, { k: MANY });
+      const pair = side.next.length ? pairOf(reader, state, last, tokens) : null;
       await this.#compare(reader, side, pair, cursor);
-      this.plain = { key, side, pair, suggestions: await suggestions(model, state, tokens, side.trace) };
+      this.plain = { key, side, pair, suggestions: await suggestions(model, state, tokens, trace, last) };
     }
     return this.plain;
   }
 
   /**
-   * The response curve of the gate that is selected, over the stretch that is chosen.
-   * @param {State} state @param {Model} model
-   * @param {{gate: string, layer: number, cursor: number, now: Side, pair: readonly [string, string] | null, tokens: Token[]}} frame
+   * The response curve that is known of the gate that is selected, over the stretch that is chosen.
+   * @param {State} state @param {Model} model @param {Curved} frame @returns {Sweep | null}
    */
-  async sweep(state, model, { gate, layer, cursor, now, pair, tokens }) {
-    if (!pair || !gate || !state.span || tokens.length < 2) return null;
-    const { reader } = model;
-    const hold = lensHold({ gate, layer, units: state.units, from: state.span[0], to: state.span[1], amount: 1 });
-    const others = state.holds.filter((one) => !(one.gate === gate && one.layer === layer && one.from === hold.from && one.to === hold.to && String(one.units) === String(state.units)));
-    const key = JSON.stringify([model.name, tokens.map((token) => token.id), hold, others, pair, cursor]);
-    if (this.curve?.key !== key) {
-      const [first, second] = pair.map((word) => idOf(reader, word) ?? 0);
-      this.curve = { key, sweep: await reader.sweep(now.trace, hold, STRENGTHS, first, second, cursor) };
+  curveOf(state, model, frame) {
+    return this.curve && this.curve.key === curveKey(state, model, frame) ? this.curve.sweep : null;
+  }
+
+  /**
+   * Read that curve; of a model that is slow, first a few points of it.
+   * @param {State} state @param {Model} model @param {Curved & {now: Side}} frame
+   * @returns {Promise<Sweep | null>} null where there is none, or another one is asked for meanwhile
+   */
+  async sweep(state, model, frame) {
+    const key = curveKey(state, model, frame);
+    if (!key) return null;
+    const known = this.curveOf(state, model, frame);
+    if (known?.strengths.length === FINE.length) return known;
+    const strengths = known || this.#cost(state, frame.tokens) < SLOW / 4 ? FINE : COARSE;
+    if (this.coming?.key !== key || this.coming.count !== strengths.length) {
+      this.coming = { key, count: strengths.length, reading: this.#readCurve(key, state, model, frame, strengths) };
     }
-    return this.curve.sweep;
+    return this.coming.reading;
+  }
+
+  /** Milliseconds to read the text again from where it is held. @param {State} state @param {Token[]} tokens */
+  #cost({ span }, tokens) { return this.pace * (tokens.length - (span?.[0] ?? 0)); }
+
+  /** @param {string} key @param {State} state @param {Model} model @param {Curved & {now: Side}} frame @param {Float64Array} strengths */
+  async #readCurve(key, state, { reader }, { gate, layer, cursor, now, pair, tokens }, strengths) {
+    const [from, to] = /** @type {readonly [number, number]} */ (state.span);
+    const [first, second] = /** @type {readonly [string, string]} */ (pair).map((word) => idOf(reader, word) ?? 0);
+    const hold = lensHold({ gate, layer, units: state.units, from, to, amount: 1 });
+    const start = performance.now();
+    const sweep = await reader.sweep(now.trace, hold, strengths, first, second, cursor);
+    if (this.coming?.key === key) this.coming = null;
+    if (!sweep) return null;
+    this.pace = (performance.now() - start) / strengths.length / Math.max(1, tokens.length - from);
+    this.curve = { key, sweep };
+    return sweep;
   }
 
   /** @param {Reader} reader @param {Trace} trace @param {number} layer @param {number} cursor @param {number} T @returns {Promise<Side>} */
@@ -169,13 +216,14 @@ export class Readings {
     side.difference = logits[first] - logits[second];
   }
 
-  /** What a large model would say, along the curve. @param {Reader} reader @param {Side} before @param {State} state @param {Sweep} sweep */
-  async #follow(reader, before, state, sweep) {
-    const hold = state.holds.find((one) => state.span && one.from === state.span[0] && one.to === state.span[1] && one.gate === state.gate);
+  /** What a large model would say, along the curve. @param {Reader} reader @param {Curved & {before: Side}} frame @param {State} state @param {Sweep} sweep */
+  async #follow(reader, { before, gate, layer }, state, sweep) {
+    const hold = state.holds.find((one) => isCurved(one, state, gate, layer));
     const { difference, hidden } = interpolate(sweep, hold?.amount ?? 0);
     const logits = await reader.logits(hidden);
     const shares = softmax(logits);
-    const best = Array.from(logits.keys()).filter((id) => reader.tokenizer.isWord(id)).sort((a, b) => logits[b] - logits[a]).slice(0, MANY);
+    const ids = wordIds(reader.tokenizer);
+    const best = topK(ids.map((id) => logits[id]), MANY).map((at) => ids[at]);
     return { ...before, difference, next: best.map((id) => ({ word: reader.tokenizer.show(id), probability: shares[id] })) };
   }
 }
@@ -190,17 +238,14 @@ export function idOf(reader, word) {
 /**
  * The two next words to tell apart: those that were chosen, or else the likeliest at the text's
  * end and the likeliest other one that stands in the text.
- * @param {Reader} reader @param {State} state @param {Side} side @param {Token[]} tokens
- * @returns {Promise<readonly [string, string] | null>}
+ * @param {Reader} reader @param {State} state @param {Prediction[]} next after the text's end @param {Token[]} tokens
+ * @returns {readonly [string, string] | null}
  */
-async function pairOf(reader, state, side, tokens) {
-  if (!side.next.length) return null;
+function pairOf(reader, state, next, tokens) {
   if (state.compare) {
     const [a, b] = state.compare;
     if (a !== b && idOf(reader, a) !== null && idOf(reader, b) !== null) return [reader.tokenizer.normalize(a), reader.tokenizer.normalize(b)];
   }
-  const last = tokens.length - 1;
-  const next = await reader.nextWords(side.trace, last, { k: MANY });
   const words = tokens.map((token) => reader.tokenizer.show(token.id));
   const candidates = next.filter((one) => idOf(reader, one.word) !== null);
   if (candidates.length < 2) return null;
@@ -232,15 +277,15 @@ async function allLikeliest(reader, side) {
 
 /**
  * What may come next, and what the text would be with it.
- * @param {Model} model @param {State} state @param {Token[]} tokens @param {Trace} trace
+ * @param {Model} model @param {State} state @param {Token[]} tokens @param {Trace} trace @param {Prediction[]} last after the text's end
  */
-async function suggestions({ reader }, state, tokens, trace) {
+async function suggestions({ reader }, state, tokens, trace, last) {
   const { tokenizer } = reader;
   const typed = state.text;
   const [head, half] = tokenizer.splitPrefix(typed);
   const ended = half === '' || !tokenizer.wholeWords || tokens.at(-1)?.end === typed.length;
   const prefix = ended ? '' : half;
-  const next = await reader.nextWords(trace, trace.length - 1, { k: 5, prefix });
+  const next = prefix || !last.length ? await reader.nextWords(trace, trace.length - 1, { k: 5, prefix }) : last.slice(0, 5);
   return next.map((one) => {
     const space = prefix || !typed || typed.endsWith(' ') || !tokenizer.wholeWords ? '' : ' ';
     const text = prefix ? head + one.word : typed + space + one.word;
@@ -290,12 +335,4 @@ export async function readModel(name, opening, frame, state) {
   } catch (error) {
     return { name, error: error instanceof Error ? error.message : String(error) };
   }
-}
-
-/** @param {Float32Array} logits */
-function softmax(logits) {
-  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const shares = Float64Array.from(logits, (logit) => Math.exp(logit - most));
-  const total = shares.reduce((sum, share) => sum + share, 0);
-  return shares.map((share) => share / total);
 }

@@ -6,33 +6,11 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from carousel.web.one_file import MODEL_FILES
-
-CONTENT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".json": "application/json; charset=utf-8",
-    ".safetensors": "application/octet-stream",
-}
-
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' blob: data:; worker-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
+from carousel.web.page_files import HEADERS, compress, content_type, read_page
 
 
 class StaticServer(ThreadingHTTPServer):
@@ -41,6 +19,8 @@ class StaticServer(ThreadingHTTPServer):
     Args:
         models: model folders by the names that the page shows; the first one is opened.
         port: the port; 0 for a free one.
+        arguments: by the same names, what a command line calls the models, for the page's *copy as
+            command*; a model that is not in it is called by its name.
 
     Raises:
         OSError: the port is taken.
@@ -54,8 +34,11 @@ class StaticServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, models: Mapping[str, Path], port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), partial(_Handler, models=dict(models)))
+    def __init__(
+        self, models: Mapping[str, Path], port: int = 0, arguments: Mapping[str, str] | None = None
+    ) -> None:
+        listed = json.dumps({"models": list(models), "arguments": dict(arguments or {})}).encode()
+        super().__init__(("127.0.0.1", port), partial(_Handler, models=dict(models), listed=listed))
 
     @property
     def address(self) -> str:
@@ -70,8 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     protocol_version = "HTTP/1.1"  # one connection for the page's many small files
 
-    def __init__(self, *arguments: object, models: dict[str, Path]) -> None:
+    def __init__(self, *arguments: object, models: dict[str, Path], listed: bytes) -> None:
         self.models = models
+        self.listed = listed
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
@@ -94,9 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404, "There is no such file")
             return
-        suffix = Path(path).suffix if path != "/" else ".html"
         self.send_response(200)
-        self.send_header("Content-Type", CONTENT_TYPES[suffix])
+        self.send_header("Content-Type", content_type(path))
+        if not path.endswith(".safetensors"):  # weights hardly get smaller
+            self.send_header("Vary", "Accept-Encoding")
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                content = compress(content)
+                self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if body:
@@ -120,10 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, path: str) -> bytes | None:
         parts = path.split("/")[1:]
         if path == "/models.json":
-            return json.dumps({"models": list(self.models)}).encode()
+            return self.listed
         if parts[0] == "models" and len(parts) == 3:
             return self._read_model(parts[1], parts[2])
-        return _read_page(parts if path != "/" else ["index.html"])
+        return read_page(path, self.models)
 
     def _read_model(self, name: str, file: str) -> bytes | None:
         folder = self.models.get(name)
@@ -134,17 +122,3 @@ class _Handler(BaseHTTPRequestHandler):
             return (folder / file).read_bytes()
         except OSError:
             return None
-
-
-def _read_page(parts: list[str]) -> bytes | None:
-    """A file of the page; None for whatever is no file of it.
-
-    Each part is looked up among the names that are there, so that no path leads out.
-    """
-    here: Traversable = files("carousel.web")
-    for part in parts:
-        found = [entry for entry in here.iterdir() if entry.name == part] if here.is_dir() else []
-        if not found:
-            return None
-        here = found[0]
-    return here.read_bytes() if here.is_file() and Path(here.name).suffix in CONTENT_TYPES else None

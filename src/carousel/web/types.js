@@ -122,8 +122,9 @@
  * @property {(trace: import('./lens/trace.js').Trace, at: number, options?: NextWordsOptions) =>
  *   Promise<Prediction[]>} nextWords the likeliest next words after position `at`
  * @property {(trace: import('./lens/trace.js').Trace, hold: Hold, strengths: ArrayLike<number>,
- *   first: number, second: number, at?: number) => Promise<Sweep>} sweep `hold` joins the holds of
- *   the trace, at each strength; `at` is the last position if left out
+ *   first: number, second: number, at?: number) => Promise<Sweep | null>} sweep `hold` joins the holds of
+ *   the trace, at each strength; `at` is the last position if left out; null where another sweep was
+ *   asked for before this one was read
  * @property {(first: number, second: number) => Promise<Float64Array | null>} direction `[H]`: what
  *   the last layer's `h` is multiplied by in `logit(first) - logit(second)`; null where two words
  *   are in different clusters of an adaptive softmax

@@ -178,7 +178,7 @@ def test_the_forget_gate_starts_open():
 
 def test_dropout_is_for_training_only():
     network, _ = make_network("gru")
-    network.dropout.p = 0.5
+    network.output_dropout.p = 0.5
     ids = torch.randint(network.config.vocab_size, (9, 3))
 
     def loss():

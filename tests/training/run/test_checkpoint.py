@@ -85,7 +85,21 @@ def cut(size):
     return damage
 
 
+def write_zeros(path):
+    """What a disk may give back for a part of a file: the form is right, the numbers are not."""
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    data[8 + size :] = bytes(len(data) - 8 - size)
+    path.write_bytes(data)
+
+
+def change_counter(path):
+    path.write_bytes(path.read_bytes().replace(b"0.30000000000000004", b"0.30000000000000005"))
+
+
 DAMAGE = {
+    "zeros": (write_zeros, "damaged: it is not what was written"),
+    "a counter": (change_counter, "damaged: it is not what was written"),
     "nothing": (cut(0), "cut short"),
     "half a header": (cut(40), "cut short"),
     "all but a byte": (cut(-1), "cut short"),
@@ -116,6 +130,29 @@ def test_a_damaged_one_is_told_of_and_the_one_before_is_used(files, damage, mess
     with pytest.raises(FolderError, match=f"no checkpoint can be used: .*{message}"):
         files.load(SPEC)
     assert len(find_checkpoints(files.folder)) == 1
+
+
+def test_older_checkpoints_without_a_hash_are_read(files):
+    files.save(moment(100))
+    rewrite(find_checkpoints(files.folder)[0])
+    loaded = files.load(SPEC)
+    assert loaded.counters == moment(100).counters
+
+
+def test_damaged_best_weights_are_taken_from_the_model_folder(files):
+    best = moment(7).tensors
+    files.save_best(best)
+    path = files.folder / "best.safetensors"
+    for damage in (write_zeros, cut(50)):
+        damage(path)
+        files.read_model = None
+        with pytest.raises(FolderError):
+            files.load_best(SPEC)
+        files.read_model = lambda spec: best
+        assert torch.equal(files.load_best(SPEC)["a"], best["a"])
+        assert "the weights of the model folder are used" in files.lines[-1]
+        files.read_model = None
+        assert torch.equal(files.load_best(SPEC)["a"], best["a"]), "it is written anew"
 
 
 def test_counters_are_checked_by_the_run(files):

@@ -5,7 +5,12 @@ import threading
 
 import pytest
 
-from carousel.training.run.interrupts import StopRequestedError, handle_interrupts
+from carousel.training.run.interrupts import (
+    StopRequestedError,
+    Terminated,
+    handle_interrupts,
+    raise_terminated,
+)
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -63,6 +68,16 @@ def test_signals_with_owners_of_their_own_stay_theirs(handlers):
         stop.raise_if_requested()
     assert heard == [signal.SIGINT] * 2
     assert now() == before
+
+
+def test_sigterm_has_a_handler_of_its_own(handlers):
+    handlers(signal.default_int_handler, raise_terminated)
+    with pytest.raises(Terminated):
+        signal.raise_signal(signal.SIGTERM)
+    with handle_interrupts() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signal_number == signal.SIGTERM
+    assert now() == (signal.default_int_handler, raise_terminated)
 
 
 def test_another_thread_than_the_main_one_hears_nothing(handlers):

@@ -11,6 +11,7 @@ import torch
 from carousel.cells import CELLS
 from carousel.errors import TrainingError
 from carousel.storage.config import Config
+from carousel.training.nn.architecture import make_regularization
 from carousel.training.nn.network import Network
 from carousel.training.run import loop as module
 from carousel.training.run.callbacks import Callback
@@ -25,10 +26,10 @@ CYCLE = np.tile(np.array([2, 5, 3, 6, 4], dtype=np.uint16), 60)
 NOISE = np.random.default_rng(0).integers(2, V, 300).astype(np.uint16)
 
 
-def make_network(**sizes):
+def make_network(regularization=None, **sizes):
     torch.manual_seed(3)
     sizes = {"cell": "gru", "embedding_size": 4, "hidden_size": 8, "layers": 1} | sizes
-    return Network(Config(vocab_size=V, tied=False, **sizes))
+    return Network(Config(vocab_size=V, tied=False, **sizes), regularization)
 
 
 def make_settings(**table):
@@ -145,13 +146,11 @@ def kill_at(network, call):
 def finished(store, kills=(), **table):
     """A run that is killed at each of ``kills``, and gone on with, to its end."""
     sizes = {key: table.pop(key) for key in ("cell", "layers") if key in table}
-    dropout = table.get("dropout", 0.0)
+    settings = make_settings(epochs=4.0, **table)
     for call in [*kills, 0]:
-        network = make_network(**sizes)
-        network.dropout.p = dropout
+        network = make_network(make_regularization(settings), **sizes)
         torch.manual_seed(5)
         recorder = Recorder()
-        settings = make_settings(epochs=4.0, **table)
         try:
             outcome = fit(
                 kill_at(network, call), CYCLE, NOISE[:60], settings, [recorder], CPU, store
@@ -166,6 +165,13 @@ def finished(store, kills=(), **table):
     [
         *({"cell": cell, "dropout": 0.3} for cell in CELLS),
         {"optimizer": "sgd", "cell": "lstm", "layers": 2, "dropout": 0.3},
+        {"locked_dropout": True, "dropout": 0.3},
+        {"embedding_dropout": 0.3},
+        *({"cell": cell, "weight_drop": 0.3} for cell in ("lstm", "cifg")),
+        {"activation_regularization": 2.0, "temporal_activation_regularization": 1.0},
+        {"random_bptt": True},
+        {"averaging": "ema", "ema_decay": 0.9},
+        {"averaging": "nt-asgd", "schedule": "constant", "optimizer": "sgd"},
     ],
     ids=str,
 )
@@ -287,3 +293,15 @@ def test_a_stop_that_is_asked_for_waits_until_the_run_is_whole(tmp_path, where):
     expected, _, _ = run(epochs=5.0)
     for name, weight in expected.export().items():
         np.testing.assert_array_equal(weight, actual.export()[name])
+
+
+def test_what_is_validated_and_kept_is_the_average():
+    network, recorder, outcome = run(averaging="ema", ema_decay=0.95, epochs=30.0)
+    assert outcome.best_loss < 0.3
+    kept = measure_loss(network, CYCLE[:100], CPU, bptt=10)
+    assert kept == pytest.approx(min(recorder.losses), abs=1e-6)
+    plain, _, _ = run(epochs=30.0)
+    assert any(
+        not np.array_equal(weight, plain.export()[name])
+        for name, weight in network.export().items()
+    )

@@ -1,5 +1,7 @@
 """The loss on a text: the mean over contiguous streams, whatever the length of the batches."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,6 @@ def test_the_loss_is_the_mean_over_contiguous_streams():
 def test_a_stop_that_is_requested_ends_it_between_two_batches():
     stop = StopRequest()
     measure_loss(make_network(), NOISE, CPU, bptt=10, stop=stop)
-    stop.requested = True
+    stop.signal_number = signal.SIGINT
     with pytest.raises(StopRequestedError):
         measure_loss(make_network(), NOISE, CPU, bptt=10, stop=stop)

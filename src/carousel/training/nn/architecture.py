@@ -1,6 +1,8 @@
-"""The shape of the model that the settings ask for."""
+"""The shape of the model that the settings ask for, and its regularization."""
 
 from __future__ import annotations
+
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ import torch
 from carousel.storage.config import Config
 from carousel.training.nn.cutoffs import choose_cutoffs, choose_tail_sizes
 from carousel.training.nn.output_layer import SAMPLES
+from carousel.training.nn.regularization import Regularization
 from carousel.training.settings import Settings
 
 ADAPTIVE_MIN_VOCAB = 5_000
@@ -50,6 +53,15 @@ def make_config(settings: Settings, vocab_size: int, counts: np.ndarray | None) 
         cutoffs=cutoffs,
         tail_sizes=choose_tail_sizes(width, len(cutoffs), tied=settings.tie_embeddings),
     )
+
+
+def make_regularization(settings: Settings) -> Regularization:
+    """The regularization that the settings ask for: their fields of the same names.
+
+    >>> make_regularization(Settings(weight_drop=0.5)).weight_drop
+    0.5
+    """
+    return Regularization(**{f.name: getattr(settings, f.name) for f in fields(Regularization)})
 
 
 def needs_projection(settings: Settings) -> bool:

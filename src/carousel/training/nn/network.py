@@ -20,12 +20,19 @@ from carousel.cells import CELLS, LSTM, HiddenState, LSTMState, State, Weights, 
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
 from carousel.storage.number_formats import StoredWeight, to_float32
+from carousel.training.nn.activation_regularization import activation_penalty
 from carousel.training.nn.dropout import Dropout
+from carousel.training.nn.embedding_dropout import EmbeddingDropout
+from carousel.training.nn.locked_dropout import LockedDropout
 from carousel.training.nn.output_layer import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
+from carousel.training.nn.regularization import Regularization
+from carousel.training.nn.weight_drop import WeightDrop
 from carousel.unroll import initial_state, unroll
 
 FUSED: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 """The cells for which PyTorch has a fused layer that computes the same."""
+FUNCTIONS: dict[str, Any] = {"rnn": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}
+"""The functions that these layers call."""
 SPARSE_MIN_VOCAB = 4096
 """The vocabulary size from which on a sparse gradient of the embedding is faster on a CPU."""
 
@@ -37,18 +44,24 @@ class ReferenceLayer(nn.Module):
         cell: a name in ``cells.CELLS``.
         input_size: E, or H for a layer above the first.
         hidden_size: H.
+        weight_drop: the probability of dropout on the recurrent weights.
     """
 
-    def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, weight_drop: float = 0.0
+    ) -> None:
         super().__init__()
         self.cell = CELLS[cell]
+        self.weight_drop = WeightDrop(weight_drop)
         for name, shape in weight_shapes(self.cell, input_size, hidden_size).items():
             bound = hidden_size**-0.5  # as PyTorch's own recurrent layers start
             self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``x [T, B, E]`` and a state ``[1, B, H]`` to ``[T, B, H]`` and the state afterwards."""
-        return unroll(self.cell, [Weights(**dict(self.named_parameters()))], x, state)
+        weights = dict(self.named_parameters())
+        weights["weight_hh"] = self.weight_drop(weights["weight_hh"])
+        return unroll(self.cell, [Weights(**weights)], x, state)
 
 
 class FusedLayer(nn.Module):
@@ -58,12 +71,17 @@ class FusedLayer(nn.Module):
         cell: a name in ``FUSED``.
         input_size: E, or H for a layer above the first.
         hidden_size: H.
+        weight_drop: the probability of dropout on the recurrent weights.
     """
 
-    def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, weight_drop: float = 0.0
+    ) -> None:
         super().__init__()
         self.cell = CELLS[cell]
         self.fused = FUSED[cell](input_size, hidden_size)
+        self.function = FUNCTIONS[cell]
+        self.weight_drop = WeightDrop(weight_drop)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """``x [T, B, E]`` and a state ``[1, B, H]`` to ``[T, B, H]`` and the state afterwards."""
@@ -74,10 +92,21 @@ class FusedLayer(nn.Module):
                 return self.forward(x.float(), state)
         given = tuple(part.to(x.dtype) for part in state)
         if isinstance(state, LSTMState):
-            y, after = self.fused(x, given)
+            y, *after = self._fused(x, given)
             return y, LSTMState(*after)
-        y, h = self.fused(x, given[0])
+        y, h = self._fused(x, given[0])
         return y, HiddenState(h)
+
+    def _fused(self, x: Tensor, given: Any) -> tuple[Tensor, ...]:
+        """The outputs and the parts of the state afterwards."""
+        if not self.training or self.weight_drop.p == 0:
+            y, after = self.fused(x, given)
+            return (y, *after) if isinstance(after, tuple) else (y, after)
+        # The module itself can't be given other weights than its own: the function under it can.
+        weight_ih, weight_hh, bias_ih, bias_hh = self.fused._flat_weights
+        weights = [weight_ih, self.weight_drop(weight_hh), bias_ih, bias_hh]
+        after = self.function(x, given, weights, True, 1, 0.0, True, False, False)
+        return cast("tuple[Tensor, ...]", after)
 
 
 class Network(nn.Module):
@@ -85,7 +114,7 @@ class Network(nn.Module):
 
     Args:
         config: the shape of the model.
-        dropout: the probability after the embedding, between layers and before the decoder.
+        regularization: dropout of all kinds and penalties; none by default.
         embedding_std: standard deviation of the embedding's initial values.
         fused: use PyTorch's fused layers where there are some. False always uses ``cells.py``.
         sampled: train a full softmax on an estimate of its loss.
@@ -101,7 +130,7 @@ class Network(nn.Module):
     def __init__(
         self,
         config: Config,
-        dropout: float = 0.0,
+        regularization: Regularization | None = None,
         *,
         embedding_std: float = 1.0,
         fused: bool = True,
@@ -109,6 +138,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.regularization = kept = regularization or Regularization()
         self.precision = "float32"
         """Number format of the large products inside ``autocast``: float32 or bfloat16."""
         self.cell = CELLS[config.cell]
@@ -117,7 +147,9 @@ class Network(nn.Module):
             self.embedding.weight.mul_(embedding_std)
         layer = FusedLayer if fused and config.cell in FUSED else ReferenceLayer
         sizes = [config.embedding_size] + [config.hidden_size] * (config.layers - 1)
-        self.layers = nn.ModuleList(layer(config.cell, size, config.hidden_size) for size in sizes)
+        self.layers = nn.ModuleList(
+            layer(config.cell, size, config.hidden_size, kept.weight_drop) for size in sizes
+        )
         width = config.projection_size or config.hidden_size
         self.projection = (
             nn.Linear(config.hidden_size, width, bias=False) if config.projection_size else None
@@ -131,7 +163,11 @@ class Network(nn.Module):
         else:
             softmax = SampledSoftmax if sampled else FullSoftmax
             self.decoder = softmax(width, config.vocab_size, tied)
-        self.dropout = Dropout(dropout)
+        dropout = LockedDropout if kept.locked_dropout else Dropout
+        self.embedding_dropout = EmbeddingDropout(config.vocab_size, kept.embedding_dropout)
+        self.input_dropout = dropout(kept.input_p)
+        self.hidden_dropout = dropout(kept.hidden_p)
+        self.output_dropout = dropout(kept.output_p)
         if isinstance(self.cell, LSTM) and not self.cell.coupled:
             self._open_forget_gates()
 
@@ -149,7 +185,10 @@ class Network(nn.Module):
 
     @classmethod
     def from_model(
-        cls, config: Config, weights: Mapping[str, StoredWeight], dropout: float = 0.0
+        cls,
+        config: Config,
+        weights: Mapping[str, StoredWeight],
+        regularization: Regularization | None = None,
     ) -> Self:
         """A network with the weights of a model, to fine-tune it.
 
@@ -159,12 +198,12 @@ class Network(nn.Module):
         Args:
             config: the model's configuration.
             weights: the model's weights by their names in a model folder; others are not read.
-            dropout: the probability of dropout in training.
+            regularization: dropout of all kinds and penalties; none by default.
 
         Returns:
             A network in training mode. The ``dtype`` of its configuration is float32.
         """
-        network = cls(replace(config, dtype="float32", biases=True), dropout)
+        network = cls(replace(config, dtype="float32", biases=True), regularization)
         present = config.weight_shapes()
         with torch.no_grad():
             for name, parameter in network.named_weights().items():
@@ -175,18 +214,18 @@ class Network(nn.Module):
         return network
 
     @classmethod
-    def from_folder(cls, path: str | Path, dropout: float = 0.0) -> Self:
+    def from_folder(cls, path: str | Path, regularization: Regularization | None = None) -> Self:
         """A network with the weights of a model folder, to fine-tune it. See ``from_model``.
 
         Args:
             path: the model folder.
-            dropout: the probability of dropout in training.
+            regularization: dropout of all kinds and penalties; none by default.
 
         Raises:
             FolderError: there is no model folder, or it is damaged.
         """
         folder = read_folder(path)
-        return cls.from_model(folder.config, folder.weights, dropout)
+        return cls.from_model(folder.config, folder.weights, regularization)
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first word: zeros, ``[L, batch_size, H]`` each."""
@@ -200,20 +239,31 @@ class Network(nn.Module):
         Returns:
             What the decoder reads, ``[T, B, P or H]``, and the state afterwards, in float32.
         """
+        dropped, _, state = self._read(ids, state)
+        return self._project(dropped), state
+
+    def _read(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """The last layer's outputs ``[T, B, H]`` with dropout and without, and the state after."""
         # Only the words of a batch have a gradient in the embedding. If the decoder uses the same
         # weights, its own gradient is dense, and it is faster to add these few rows to it than a
         # second whole matrix. A GPU adds whole matrices in microseconds.
         config = self.config
         sparse = config.tied and config.vocab_size >= SPARSE_MIN_VOCAB and ids.is_cpu
-        x = self.dropout(F.embedding(ids, self.embedding.weight, sparse=sparse))
+        vectors = F.embedding(ids, self.embedding.weight, sparse=sparse)
+        x = self.input_dropout(self.embedding_dropout(vectors, ids))
         after: list[State] = []
+        last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
-            x, layer_state = layer(x, type(state)(*(part[number : number + 1] for part in state)))
-            x = self.dropout(x)
+            hidden, layer_state = layer(
+                x, type(state)(*(part[number : number + 1] for part in state))
+            )
+            x = self.output_dropout(hidden) if number == last else self.hidden_dropout(hidden)
             after.append(layer_state)
-        if self.projection is not None:
-            x = self.projection(x)
-        return x, type(state)(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
+        state = type(state)(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
+        return x, hidden, state
+
+    def _project(self, x: Tensor) -> Tensor:
+        return x if self.projection is None else cast("Tensor", self.projection(x))
 
     def loss(self, ids: Tensor, targets: Tensor, state: State) -> tuple[Tensor, State]:
         """The loss of predicting ``targets [T, B]``, each from the ``ids [T, B]`` up to it.
@@ -224,12 +274,21 @@ class Network(nn.Module):
             state: the state before, ``[L, B, H]`` each.
 
         Returns:
-            The mean cross-entropy in nats per word, and the state afterwards.
+            The mean cross-entropy in nats per word, and the state afterwards. In training mode its
+            gradient is that of the cross-entropy and the penalties of the regularization together.
         """
-        hidden, state = self(ids, state)
+        dropped, raw, state = self._read(ids, state)
+        hidden = self._project(dropped)
         if hidden.is_cuda and self.precision == "bfloat16":
             hidden = hidden.bfloat16()  # the layers gave float32
-        return self.decoder.loss(hidden.flatten(0, 1), targets.flatten()), state
+        loss = self.decoder.loss(hidden.flatten(0, 1), targets.flatten())
+        alpha = self.regularization.activation_regularization
+        beta = self.regularization.temporal_activation_regularization
+        if self.training and (alpha or beta):
+            penalty = activation_penalty(dropped.float(), raw.float(), alpha, beta)
+            # Its gradient counts, and its value does not: the loss stays comparable.
+            loss = loss + (penalty - penalty.detach())
+        return loss, state
 
     def autocast(self) -> torch.autocast:
         """A context in which large products are made in ``precision``."""

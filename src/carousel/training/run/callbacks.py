@@ -43,6 +43,18 @@ class Callback:
         """Called once, when the run has ended or was interrupted, with the best weights."""
 
 
+class LastOutcome(Callback):
+    """Keeps how the run ended."""
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        """None until the run has ended."""
+
+    def on_train_end(self, outcome: Outcome) -> None:
+        """Keep it."""
+        self.outcome = outcome
+
+
 class LearningCurve(Callback):
     """Draws the losses of all validations as ``learning-curve.png`` in the model folder.
 

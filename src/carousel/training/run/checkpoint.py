@@ -6,6 +6,7 @@ A checkpoint on disk is one safetensors file. Its metadata hold the counters as 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from carousel.errors import FolderError
 from carousel.storage.atomic import write_atomically
+from carousel.storage.regular_file import check_regular
 from carousel.storage.strict_json import parse_json
 
 FORMAT = 1
@@ -28,6 +30,8 @@ DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 """The types of tensors in a checkpoint, and their names in safetensors."""
 COUNTERS = "carousel"
 """The key of the counters in a file's metadata."""
+SHA256 = "sha256"
+"""The key of the hash of all else in a file's metadata."""
 MAX_COUNTERS_LENGTH = 2**26
 
 DtypeAndShape = tuple[torch.dtype, tuple[int, ...]]
@@ -100,10 +104,16 @@ class FileStore:
     Args:
         folder: the folder, which exists.
         log: called with a line about a damaged checkpoint.
+        read_model: reads the best weights from the model folder; raises FolderError if it can't.
     """
 
-    def __init__(self, folder: Path, log: Callable[[str], None]) -> None:
-        self.folder, self.log = folder, log
+    def __init__(
+        self,
+        folder: Path,
+        log: Callable[[str], None],
+        read_model: Callable[[CheckpointSpec], dict[str, Tensor]] | None = None,
+    ) -> None:
+        self.folder, self.log, self.read_model = folder, log, read_model
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then remove all but the last two.
@@ -150,11 +160,24 @@ class FileStore:
     def load_best(self, spec: CheckpointSpec) -> dict[str, Tensor] | None:
         """The weights with the lowest validation loss, or None if none were written.
 
+        Where ``best.safetensors`` is damaged, they are taken from the model folder, which has them,
+        too, if it is whole.
+
         Raises:
-            FolderError: the file is damaged.
+            FolderError: both are damaged.
         """
         path = self.folder / "best.safetensors"
-        return read_tensors(path, spec).tensors if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return read_tensors(path, spec).tensors
+        except FolderError as error:
+            if self.read_model is None:
+                raise
+            weights = self.read_model(spec)
+            self.log(f"{error}; the weights of the model folder are used")
+            self.save_best(weights)
+            return weights
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
@@ -184,9 +207,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], counters: Mapping[s
         for name, tensor in on_cpu.items()
     }
 
+    text = json.dumps(counters)
+    metadata = {COUNTERS: text, SHA256: hash_contents(on_cpu, text)}
+
     def write(aside: Path) -> None:
         try:
-            serialize_file(specs, aside, {COUNTERS: json.dumps(counters)})
+            serialize_file(specs, aside, metadata)
         except SafetensorError as error:
             # The library reports errors of the system only as text.
             match = re.search(r"I/O error: (.*?) \(os error (\d+)\)", str(error))
@@ -213,8 +239,10 @@ def read_tensors(path: Path, spec: CheckpointSpec) -> Checkpoint:
 
     known = {**spec.tensors, **spec.optional}
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(COUNTERS, "")
+            metadata = file.metadata() or {}
+            text = metadata.get(COUNTERS, "")
             names = set(file.keys())
             missing, extra = spec.tensors.keys() - names, names - known.keys()
             if missing or extra:
@@ -235,6 +263,9 @@ def read_tensors(path: Path, spec: CheckpointSpec) -> Checkpoint:
         raise FolderError(f"{path} is cut short or damaged ({error})") from None
     if len(text) > MAX_COUNTERS_LENGTH:
         raise FolderError(f"{path}: its counters are too large")
+    # Older checkpoints have no hash.
+    if SHA256 in metadata and metadata[SHA256] != hash_contents(tensors, text):
+        raise FolderError(f"{path} is damaged: it is not what was written")
     counters = parse_json(text, f"{path}: its counters")
     if not isinstance(counters, dict) or counters.pop("format", None) != FORMAT:
         raise FolderError(f"{path} is of another format than {FORMAT}: made by a newer version?")
@@ -247,6 +278,16 @@ def read_tensors(path: Path, spec: CheckpointSpec) -> Checkpoint:
     except FolderError as error:
         raise FolderError(f"{path}: {error}") from None
     return checkpoint
+
+
+def hash_contents(tensors: Mapping[str, Tensor], counters: str) -> str:
+    """The SHA-256 of a checkpoint's tensors, on the CPU, and of the text of its counters."""
+    digest = hashlib.sha256(counters.encode())
+    for name in sorted(tensors):
+        digest.update(f"\0{name}\0".encode())
+        # A scalar has no bytes to view before it has an axis.
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def tensor_specs(like: Mapping[str, Tensor]) -> dict[str, DtypeAndShape]:

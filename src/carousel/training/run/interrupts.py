@@ -1,4 +1,4 @@
-"""Ctrl-C during training: the run stops between two steps, where all of it is consistent."""
+"""Ctrl-C and SIGTERM in training: the run stops between two steps, where it is consistent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, NoReturn
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where ``raise_terminated`` handles it."""
+
+
+def raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle SIGTERM as Python's own handler does SIGINT.
+
+    Raises:
+        Terminated: always.
+    """
+    raise Terminated
 
 
 class StopRequestedError(Exception):
@@ -17,7 +31,13 @@ class StopRequest:
     """Whether a signal has asked the run to stop."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.signal_number: int | None = None
+        """The signal; None while there was none."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether there was a signal."""
+        return self.signal_number is not None
 
     def raise_if_requested(self) -> None:
         """Call this where the run can stop.
@@ -44,20 +64,20 @@ def handle_interrupts() -> Iterator[StopRequest]:
     def request_stop(number: int, frame: FrameType | None) -> None:
         if stop.requested:
             raise KeyboardInterrupt
-        stop.requested = True
+        stop.signal_number = number
 
-    handled: list[int] = []
+    handled: dict[int, Any] = {}
     # Python runs signal handlers in its main thread only.
     if threading.current_thread() is threading.main_thread():
-        handled = [
-            number
+        handled = {
+            number: signal.getsignal(number)
             for number in (signal.SIGINT, signal.SIGTERM)
-            if signal.getsignal(number) is signal.default_int_handler
-        ]
+            if signal.getsignal(number) in (signal.default_int_handler, raise_terminated)
+        }
     for number in handled:
         signal.signal(number, request_stop)
     try:
         yield stop
     finally:
-        for number in handled:
-            signal.signal(number, signal.default_int_handler)
+        for number, handler in handled.items():
+            signal.signal(number, handler)

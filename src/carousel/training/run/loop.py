@@ -15,6 +15,7 @@ from carousel.errors import TrainingError
 from carousel.training.data.batches import Batch, to_device
 from carousel.training.data.streams import Streams
 from carousel.training.nn.network import Network
+from carousel.training.run.averaging import WeightAverage
 from carousel.training.run.callbacks import Callback
 from carousel.training.run.checkpoint import (
     CheckpointSpec,
@@ -91,6 +92,7 @@ def fit(
             stop_reason = "interrupted"
         loop.load_best_weights()
     outcome = Outcome(stop_reason, loop.state.progress.best_loss, loop.state.rows)
+    outcome.signal_number = stop.signal_number
     for callback in callbacks:
         callback.on_train_end(outcome)
     return outcome
@@ -124,6 +126,10 @@ class _Loop:
             loss_sum=torch.zeros((), device=device),
             recent_loss_sum=torch.zeros((), device=device),
         )
+        if settings.averaging != "none":
+            self.state.average = WeightAverage(
+                settings.averaging, self.state.weights(), settings.ema_decay
+            )
         self.steps_per_epoch = self.streams.count_batches(settings.bptt)
         epochs = settings.epochs or (None if settings.max_minutes else DEFAULT_EPOCHS)
         self.last_step = None if epochs is None else math.ceil(epochs * self.steps_per_epoch)
@@ -149,17 +155,21 @@ class _Loop:
 
     def remaining_batches(self) -> Iterator[Batch]:
         """All batches from the present step on. Each epoch begins with a zero state."""
-        first = self.state.progress.step % self.steps_per_epoch
+        settings = self.settings
+        epoch, first = divmod(self.state.progress.step, self.steps_per_epoch)
         while True:
             if first == 0:
                 self.state.recurrent = self.state.network.initial_state(self.streams.shard_size)
-            yield from to_device(self.streams.batches(self.settings.bptt, first), self.device)
-            first = 0
+            seed = (settings.seed, epoch) if settings.random_bptt else None
+            yield from to_device(self.streams.batches(settings.bptt, first, seed), self.device)
+            epoch, first = epoch + 1, 0
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> None:
         """One step of the optimizer on ``inputs`` and ``targets [T, B]``."""
         settings, state, progress = self.settings, self.state, self.state.progress
-        factor = learning_rate_factor(progress.fraction, settings.warmup)
+        factor = learning_rate_factor(progress.fraction, settings.warmup, settings.schedule)
+        if settings.random_bptt:
+            factor *= len(targets) / settings.bptt
         progress.learning_rate = settings.learning_rate * state.learning_rate_scale * factor
         for param_group in state.optimizer.param_groups:
             param_group["lr"] = progress.learning_rate
@@ -174,6 +184,8 @@ class _Loop:
         if settings.grad_clip:
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.grad_clip)
         state.optimizer.step()
+        if state.average is not None:
+            state.average.update(state.weights())
         state.recurrent = type(recurrent)(*(part.detach() for part in recurrent))
         mean_loss = self.group.all_reduce(loss.detach() * weight)
         state.loss_sum += mean_loss
@@ -264,7 +276,17 @@ class _Loop:
         )
 
     def validate(self) -> None:
-        """Measure the loss on the validation text, and keep the weights if they are the best."""
+        """Measure the loss on the validation text, and keep the weights if they are the best.
+
+        Where weights are averaged, the average is what is measured and kept.
+        """
+        with self.state.averaged_weights():
+            self._validate()
+        if self.state.average is not None:
+            losses = [float(row["valid_loss"] or 0) for row in self.state.rows]
+            self.state.average.look_at(losses)
+
+    def _validate(self) -> None:
         state, progress = self.state, self.state.progress
         begin = self.read_clock()
         valid_loss = measure_loss(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carousel.storage.atomic import write_file
-from carousel.storage.model_folder import write_folder
+from carousel.storage.model_folder import is_model, write_folder
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.nn.network import Network
 from carousel.training.run.callbacks import Callback
@@ -47,7 +47,7 @@ class ModelWriter(Callback):
         """Write a model before the first step, unless one is there."""
         self.rows = list(rows)
         self.owns_folder = self.owns_folder or math.isfinite(progress.best_loss)
-        if not self.folder.exists():
+        if not is_model(self.folder):
             self.write_model()
 
     def on_validation(self, progress: Progress, *, is_best: bool) -> None:
@@ -84,6 +84,7 @@ class ModelWriter(Callback):
             extra={"recipe.toml": self.settings.to_toml(), "metrics.jsonl": self.metrics_text()},
             # Whether it may be replaced was checked before the run began.
             force=True,
+            in_run=True,
         )
         self.owns_folder = True
 

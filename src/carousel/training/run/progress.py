@@ -55,6 +55,8 @@ class Outcome:
     """Validation loss of the best weights in nats per token; infinite if there was none."""
     rows: list[MetricsRow] = field(default_factory=list)
     """One row for each validation."""
+    signal_number: int | None = None
+    """The signal that interrupted the run; None where none did."""
 
 
 def perplexity(loss: float) -> float:

@@ -17,6 +17,9 @@ from typing import IO, Self
 
 from carousel.errors import FolderError, SettingsError
 from carousel.storage.atomic import remove_leftovers, write_file
+from carousel.storage.model_folder import resolve_link
+from carousel.storage.regular_file import read_text
+from carousel.storage.run_lock import lock, run_path
 from carousel.storage.strict_json import parse_json
 from carousel.text.decoding import check_encoding
 from carousel.text.tokenizer import Tokenizer
@@ -25,7 +28,7 @@ from carousel.training.run.checkpoint import find_checkpoints, remove_partial_fi
 from carousel.training.settings import Settings
 
 FORMAT = 1
-MAX_JSON_BYTES = 2**28
+MAX_JSON_BYTES = 2**26
 MAX_TOKENS = 2**48
 EARLY_FILES = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.[0-9a-f]+\.part")
 """The files that are written before ``run.json``, finished or not."""
@@ -118,23 +121,19 @@ class RunFolder:
 
     def __init__(self, model: Path) -> None:
         self.model = model
-        # "." and ".." have no name to which something can be added.
-        named = model if model.name not in ("", "..") else model.absolute().resolve()
-        if not named.name:
-            raise FolderError(f"{model} can't be a model folder: choose another name")
-        self.path = named.with_name(named.name + ".run")
+        self.path = run_path(resolve_link(model))
         self.lock_file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.lock_file = _lock(self.path / "lock")
+            self.lock_file = lock(self.path / "lock")
         except BlockingIOError:
             raise FolderError(f"{self.model} is being trained by another process") from None
         except OSError as error:
             raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
         remove_partial_files(self.path)
-        remove_leftovers(self.model)
+        remove_leftovers(resolve_link(self.model))
         self.remove_leftovers()
         return self
 
@@ -186,9 +185,10 @@ class RunFolder:
         Raises:
             FolderError: a file is missing or damaged.
         """
-        record = RunRecord.from_json(_read(self.path / "run.json"), str(self.path / "run.json"))
-        tokenizer_path = self.path / "tokenizer.json"
-        return record, Tokenizer.from_json(_read(tokenizer_path), str(tokenizer_path))
+        path, tokenizer_path = self.path / "run.json", self.path / "tokenizer.json"
+        record = RunRecord.from_json(read_text(path, MAX_JSON_BYTES), str(path))
+        tokenizer_text = read_text(tokenizer_path, MAX_JSON_BYTES)
+        return record, Tokenizer.from_json(tokenizer_text, str(tokenizer_path))
 
     def check_resumable(self) -> None:
         """Refuse if there is nothing to resume.
@@ -226,27 +226,3 @@ def _check_cached(ids: CachedIds) -> None:
         raise ValueError("dtype")
     if type(ids.tokens) is not int or not 0 < ids.tokens <= MAX_TOKENS:
         raise ValueError("tokens")
-
-
-def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise FolderError(f"{path} is too large")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FolderError(f"{path} can't be read: {error}") from None
-
-
-def _lock(path: Path) -> IO[bytes]:
-    """Open and lock the file, until it is closed or the process ends."""
-    file = path.open("wb")
-    try:
-        import fcntl
-    except ImportError:  # on Windows nobody can rename or remove a file that is open
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise
-    return file

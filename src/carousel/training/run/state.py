@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from carousel.cells import State
 from carousel.training.nn.network import Network
+from carousel.training.run.averaging import WeightAverage
 from carousel.training.run.checkpoint import (
     Checkpoint,
     CheckpointSpec,
@@ -47,6 +49,8 @@ class TrainingState:
     """Sum of the losses since the last validation, a scalar on the device."""
     recent_loss_sum: Tensor
     """Sum of the losses since the last check for divergence, a scalar on the device."""
+    average: WeightAverage | None = None
+    """The averaged weights, where the settings ask for an average."""
     progress: Progress = field(default_factory=Progress)
     rows: list[MetricsRow] = field(default_factory=list)
     """One for each validation."""
@@ -80,6 +84,19 @@ class TrainingState:
         for name, weight in self.weights().items():
             weight.copy_(weights[name])
 
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """A context in which the network has its averaged weights, if there is an average."""
+        if self.average is None or not self.average.triggered:
+            yield
+            return
+        trained = {name: weight.detach().clone() for name, weight in self.weights().items()}
+        self.load_weights(self.average.weights)
+        try:
+            yield
+        finally:
+            self.load_weights(trained)
+
     def to_checkpoint(self, group: Processes, batch_size: int) -> Checkpoint:
         """The state as a checkpoint, whose tensors are those of the run.
 
@@ -89,7 +106,7 @@ class TrainingState:
                 recurrent state of all, so that any number of processes can resume the run.
         """
         tensors = self._scalars()
-        tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
+        tensors |= self._weights()
         whole = [group.all_gather(part, batch_size) for part in self.recurrent]
         tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
         for number, parts in self.optimizer.state_dict()["state"].items():
@@ -102,7 +119,7 @@ class TrainingState:
     def checkpoint_spec(self, batch_size: int) -> CheckpointSpec:
         """What a checkpoint of this run must hold; ``batch_size`` as in ``to_checkpoint``."""
         tensors = self._scalars() | {"random.cpu": torch.get_rng_state()}
-        tensors |= {f"weights.{name}": weight for name, weight in self.weights().items()}
+        tensors |= self._weights()
         whole = self.network.initial_state(batch_size)
         tensors |= {f"state.{i}": part for i, part in enumerate(whole)}
         optional = {
@@ -123,6 +140,11 @@ class TrainingState:
         """
         tensors, counters = checkpoint.tensors, checkpoint.counters
         self.load_weights({name: tensors[f"weights.{name}"] for name in self.weights()})
+        if self.average is not None:
+            for name, weight in self.average.weights.items():
+                weight.copy_(tensors[f"average.{name}"])
+            self.average.steps = counters["average_steps"]
+            self.average.triggered = counters["average_triggered"]
         self.recurrent = type(self.recurrent)(
             *(
                 tensors[f"state.{i}"][:, shard].contiguous().to(self.device)
@@ -148,11 +170,21 @@ class TrainingState:
             setattr(self, name, counters[stored_name])
         self.rows = list(counters["rows"])
 
+    def _weights(self) -> dict[str, Tensor]:
+        tensors = {f"weights.{name}": weight for name, weight in self.weights().items()}
+        if self.average is not None:
+            averaged = self.average.weights.items()
+            tensors |= {f"average.{name}": weight for name, weight in averaged}
+        return tensors
+
     def _scalars(self) -> dict[str, Tensor]:
         return {"loss_sum": self.loss_sum, "recent": self.recent_loss_sum}
 
     def _counters(self) -> dict[str, Any]:
         own = {stored_name: getattr(self, name) for name, stored_name in COUNTERS.items()}
+        if self.average is not None:
+            own["average_steps"] = self.average.steps
+            own["average_triggered"] = self.average.triggered
         return asdict(self.progress) | own
 
     def _check(self, checkpoint: Checkpoint) -> None:

@@ -21,8 +21,10 @@ import { sweepSteps } from './sweep.js';
 const LARGE = 1_000_000;
 /** Bytes of traces that are kept for the next reading. */
 const KEPT_BYTES = 64e6;
-/** Milliseconds after which a sweep lets other questions through. */
+/** Milliseconds after which a sweep lets other questions through, and for which it waits for more. */
 const PATIENCE = 40;
+/** Readings whose logits are kept: several questions about one position cost one decoding. */
+const KEPT_LOGITS = 4;
 
 /**
  * Open a model folder.
@@ -34,7 +36,7 @@ const PATIENCE = 40;
  */
 export async function openReader(source, { worker } = {}) {
   const config = parseConfig(toText(await readFile(source, 'config.json'), 'config.json'));
-  const separate = import.meta.url.startsWith('http');
+  const separate = location.protocol.startsWith('http');
   if (worker ?? (separate && parameterCount(config) > LARGE)) return RemoteReader.open(source);
   return new LocalReader(await RecurrentLM.load(source));
 }
@@ -49,10 +51,23 @@ export class LocalReader {
     this.hash = model.hash;
     /** The last traces, the latest first. @type {Trace[]} */
     this.traces = [];
+    /** @type {{hidden: Float32Array, logits: Float32Array}[]} */
+    this.decoded = [];
+    /** How many sweeps were asked for; only the last one is read to its end. */
+    this.sweeps = 0;
+    /** When the last question was answered. */
+    this.answered = 0;
   }
 
   /** @type {Reader['trace']} */
   async trace(ids, holds = []) {
+    const trace = this.#trace(ids, holds);
+    this.answered = performance.now();
+    return trace;
+  }
+
+  /** @param {ArrayLike<number>} ids @param {Hold[]} holds */
+  #trace(ids, holds) {
     const { eolId } = this.tokenizer;
     const all = Int32Array.of(eolId, ...Array.from(ids));
     const { layers } = this.config;
@@ -69,7 +84,16 @@ export class LocalReader {
 
   /** @type {Reader['logits']} */
   async logits(hidden) {
-    return this.model.logits(hidden);
+    return this.#decode(hidden);
+  }
+
+  /** @param {Float32Array} hidden */
+  #decode(hidden) {
+    const known = this.decoded.find((one) => one.hidden.every((value, k) => value === hidden[k]));
+    const logits = known?.logits ?? this.model.logits(hidden);
+    if (!known) this.decoded = [{ hidden: hidden.slice(), logits }, ...this.decoded].slice(0, KEPT_LOGITS);
+    this.answered = performance.now();
+    return logits;
   }
 
   /** @type {Reader['nextWords']} */
@@ -80,23 +104,25 @@ export class LocalReader {
       while (place && this.tokenizer.show(trace.ids[place]) === ' ') place--;
     }
     const lineStart = trace.ids[place] === this.tokenizer.eolId;
-    const logits = this.model.logits(trace.hiddenAt(place));
+    const logits = this.#decode(trace.hiddenAt(place));
     return nextWords(this.model, logits, trace.stateAt(place), { ...options, lineStart });
   }
 
   /** @type {Reader['sweep']} */
   async sweep(trace, hold, strengths, first, second, at) {
-    const whole = await this.trace(trace.ids.subarray(1), trace.holds);
+    const number = ++this.sweeps;
+    const whole = this.#trace(trace.ids.subarray(1), trace.holds);
     const steps = sweepSteps(this.model, whole, hold, strengths, first, second, at);
     let since = performance.now();
-    for (;;) {
+    while (number === this.sweeps) {
       const step = steps.next();
       if (step.done) return step.value;
-      if (performance.now() - since > PATIENCE) {
-        await new Promise((resolve) => setTimeout(resolve));
-        since = performance.now();
-      }
+      if (performance.now() - since < PATIENCE) continue;
+      do await new Promise((resolve) => setTimeout(resolve, this.answered > since ? PATIENCE : 0));
+      while (performance.now() - this.answered < PATIENCE);
+      since = performance.now();
     }
+    return null;
   }
 
   /** @type {Reader['direction']} */
@@ -138,7 +164,7 @@ class RemoteReader {
 
   /** @param {ModelSource} source */
   static async open(source) {
-    const worker = new Worker(new URL('./reader_worker.js', import.meta.url), { type: 'module' });
+    const worker = new Worker(new URL('lens/reader_worker.js', document.baseURI), { type: 'module' });
     const where = source instanceof URL || typeof source === 'string'
       ? new URL(source, document.baseURI).href
       : source;

@@ -28,7 +28,7 @@ export function parseConfig(text) {
   if (!isTable(table) || !('format' in table)) {
     throw new CarouselError('config.json is not a Carousel configuration');
   }
-  const { format, ...fields } = table;
+  const { format, sha256: hashes, ...fields } = table;
   if (format !== FORMAT) {
     throw new CarouselError(
       `config.json is of another format than ${FORMAT}: made by a newer version?`,
@@ -41,9 +41,23 @@ export function parseConfig(text) {
   ];
   if (odd.length) throw new CarouselError(`config.json: missing or unknown: ${odd.join(', ')}`);
   const config = /** @type {Config} */ (/** @type {unknown} */ ({ ...LATER, ...fields }));
+  if (hashes !== undefined && !isTable(hashes)) {
+    throw new CarouselError('config.json: sha256 must be a table');
+  }
   const wrong = fault(config);
   if (wrong) throw new CarouselError(`config.json: ${wrong}`);
   return config;
+}
+
+/**
+ * The hashes that a `config.json` states of the other files, or null where it is older.
+ *
+ * @param {string} text one that `parseConfig` has taken
+ * @returns {Record<string, unknown> | null}
+ */
+export function parseHashes(text) {
+  const table = parseJson(text, 'config.json');
+  return isTable(table) && isTable(table.sha256) ? table.sha256 : null;
 }
 
 /**

@@ -1,9 +1,9 @@
 /** A recurrent language model: ids in, logits out. The caller owns the state, everywhere. */
 
 import { CELLS, linear } from './cells.js';
-import { decoderWidth, parseConfig } from './config.js';
+import { decoderWidth, parseConfig, parseHashes } from './config.js';
 import { CarouselError } from './errors.js';
-import { readWeights } from './safetensors.js';
+import { parseHeader, readWeights } from './safetensors.js';
 import { Decoder } from './softmax.js';
 import { Tokenizer } from './tokenizer.js';
 
@@ -70,7 +70,10 @@ export class RecurrentLM {
       );
     }
     const weights = readWeights(weightsFile, config);
-    return new RecurrentLM(config, weights, tokenizer, await hashOf(weightsFile));
+    const hashes = parseHashes(toText(configFile, 'config.json'));
+    await checkHashes(hashes, weightsFile, tokenizerFile);
+    const hash = (await sha256(weightsFile)).slice(0, 8);
+    return new RecurrentLM(config, weights, tokenizer, hash);
   }
 
   /** The state before anything was read: zeros. @returns {State} */
@@ -196,10 +199,36 @@ export function toText(bytes, name) {
   }
 }
 
-/** @param {ArrayBuffer} bytes */
-async function hashOf(bytes) {
+/**
+ * Check that the files were written together: they are fetched one by one, and the folder may be
+ * replaced meanwhile. Older folders have no hashes.
+ *
+ * @param {Record<string, unknown> | null} hashes
+ * @param {ArrayBuffer} weightsFile
+ * @param {ArrayBuffer} tokenizerFile
+ * @throws {CarouselError} they were not
+ */
+async function checkHashes(hashes, weightsFile, tokenizerFile) {
+  if (!hashes || !globalThis.crypto?.subtle) return;
+  const header = weightsFile.slice(0, parseHeader(weightsFile).start);
+  const digests = {
+    'model.safetensors': await sha256(header),
+    'tokenizer.json': await sha256(tokenizerFile),
+  };
+  for (const [name, digest] of Object.entries(digests)) {
+    if (hashes[name] !== digest) {
+      throw new CarouselError(`${name} is not the one that config.json was written with`);
+    }
+  }
+}
+
+/**
+ * The hexadecimal digits of a hash, or '' where the page is served without encryption.
+ * @param {ArrayBuffer} bytes
+ */
+async function sha256(bytes) {
   const subtle = globalThis.crypto?.subtle;
   if (!subtle) return '';
-  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes), 0, 4);
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
