@@ -76,7 +76,7 @@ bench: $(READY)
 # The pages that come from the code, then all pages as a site in build/site: open index.html there.
 docs: $(READY)
 	$(BIN)/python tools/write_docs.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "The site is in build/site/index.html"
 
 clean:
