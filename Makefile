@@ -43,7 +43,7 @@ sanitize: $(READY)
 FUZZ := build/fuzz
 FUZZ_CXX ?= clang++
 FUZZ_SECONDS ?= 3600
-fuzz: $(READY)
+fuzz: fuzz-python
 	cmake -S . -B $(FUZZ)/cmake -DCMAKE_CXX_COMPILER=$(FUZZ_CXX) -DCAROUSEL_C_API=ON \
 	  -DCAROUSEL_FUZZ=ON -DCAROUSEL_SANITIZE=address,undefined
 	cmake --build $(FUZZ)/cmake --target fuzz_folder
@@ -52,6 +52,13 @@ fuzz: $(READY)
 	$(FUZZ)/cmake/fuzz_folder -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=1024 -max_len=32768 \
 	  -timeout=60 -print_final_stats=1 -artifact_prefix=$(FUZZ)/ \
 	  -dict=cpp/tests/fuzz_folder.dict $(FUZZ)/corpus $(FUZZ)/seeds
+
+# Bad files for the parsers in Python, by coverage. What was learned is kept in
+# build/reliability/corpus; an input that breaks something, in build/reliability.
+.PHONY: fuzz-python
+fuzz-python: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
+	$(BIN)/python benchmarks/reliability.py coverage_guided --seconds $(FUZZ_SECONDS)
 
 CPP = $(wildcard cpp/include/carousel/*.h cpp/*/*.h cpp/*/*.cpp examples/*.c)
 lint: $(READY)
@@ -70,7 +77,7 @@ format: $(READY)
 
 # Those that need no text of yours; benchmarks/train.py and benchmarks/tokenizing.py take one.
 bench: $(READY)
-	@for name in lens decode crash; do \
+	@for name in lens decode crash reliability; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # The pages that come from the code, then all pages as a site in build/site: open index.html there.

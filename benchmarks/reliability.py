@@ -2,7 +2,7 @@
 
     python benchmarks/reliability.py                       # each for a minute
     python benchmarks/reliability.py kills --seconds 1800
-    make fuzz                                              # bad files, for hours
+    make fuzz                                              # bad files by coverage, for hours
 
 Each trial prints how often it has tried what, and what went wrong. The last line sums up; the exit
 status is 0 if nothing was lost, mixed, wrong, or ended otherwise than by one clear line.
@@ -22,13 +22,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from trials.tally import Budget, Tally
 
 TRIALS = {
-    "kills": "try_kills",
-    "power": "try_power_cuts",
-    "bad_files": "try_bad_files",
-    "concurrency": "try_concurrency",
-    "numbers": "try_numbers",
+    "kills": ("kills", "try_kills"),
+    "power": ("power", "try_power_cuts"),
+    "bad_files": ("bad_files", "try_bad_files"),
+    "coverage_guided": ("coverage_guided", "try_coverage_guided"),
+    "concurrency": ("concurrency", "try_concurrency"),
+    "numbers": ("extremes", "try_numbers"),
 }
-"""The trials, each a module of ``trials/`` and its function."""
+"""The trials, each with a module of ``trials/`` and its function."""
 
 
 def main() -> int:
@@ -48,7 +49,8 @@ def main() -> int:
             folder = Path(name) / trial
             folder.mkdir()
             tally = Tally(trial)
-            try_trial = getattr(import_module(f"trials.{trial}"), TRIALS[trial])
+            module, function = TRIALS[trial]
+            try_trial = getattr(import_module(f"trials.{module}"), function)
             try_trial(Budget(arguments.seconds, arguments.seed, folder), tally)
             tally.show()
             failed += len(tally.failures)

@@ -1,9 +1,13 @@
 """The commands that README and docs show, and a folder with what they name, in which they run."""
 
 import gzip
+import io
+import json
 import re
 import shlex
+import zipfile
 
+import h5py
 import numpy as np
 from safetensors.numpy import save_file
 
@@ -55,8 +59,33 @@ def prepare(folder):
     import torch
 
     torch.save({name: torch.from_numpy(w) for name, w in weights.items()}, folder / "model.pt")
+    write_keras_model(folder / "model.keras", len(vocab) + 1)
+    index = {word: id for id, word in enumerate(["<OOV>", *vocab[2:], "soup"], start=1)}
+    config = {"word_index": json.dumps(index), "oov_token": "<OOV>", "filters": ".,!"}
+    (folder / "tokenizer.json").write_text(json.dumps({"config": config}))
+    assert run(f"export onnx {folder}/models/notes --out {folder}/model.onnx".split()) == 0
     theirs = f"import pytorch {folder}/model.pt --vocab {folder}/vocab.txt --out"
     assert run([*theirs.split(), f"{folder}/models/theirs"]) == 0
+
+
+def write_keras_model(path, rows):
+    """A ``.keras`` file of an Embedding, an LSTM and a Dense layer, as Keras saves it."""
+    layers = [("Embedding", "embeddings", {}), ("LSTM", "lstm", {}),
+              ("Dense", "dense", {"activation": "softmax"})]  # fmt: skip
+    listed = [{"class_name": kind, "config": {"name": name, **more}} for kind, name, more in layers]
+    shapes = {
+        "embedding/vars/0": (rows, 3), "dense/vars/0": (5, rows), "dense/vars/1": (rows,),
+        "lstm/cell/vars/0": (3, 20), "lstm/cell/vars/1": (5, 20), "lstm/cell/vars/2": (20,),
+    }  # fmt: skip
+    rng, weights = np.random.default_rng(0), io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        file.create_group("layers/lstm/vars")
+        for name, shape in shapes.items():
+            file[f"layers/{name}"] = rng.normal(size=shape).astype(np.float32)
+    with zipfile.ZipFile(path, "w") as archive:
+        model = {"class_name": "Sequential", "config": {"layers": listed}}
+        archive.writestr("config.json", json.dumps(model))
+        archive.writestr("model.weights.h5", weights.getvalue())
 
 
 def arguments_of(line):

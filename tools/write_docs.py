@@ -37,20 +37,40 @@ EXAMPLES = {
         'carousel predict models/stories "krish likes piz" --complete',
         'carousel predict --model models/stories "krish likes pizza 1/2 and"',
         "carousel predict models/stories --input other-stories.txt -k 3",
+        'carousel predict models/stories "krish likes" --adapt cache --session me.session',
+        'carousel predict models/theirs "see you" --window 10',
         "carousel predict models/stories",
     ],
     "generate": [
         'carousel generate models/stories "krish likes" --temperature 0.8 --seed 1',
+        'carousel generate models/stories "krish likes" --repetition-penalty 1.2 --no-repeat 3',
+        'carousel generate models/stories "krish likes" --beam 4',
+        "carousel generate models/stories --input other-stories.txt --samples 2 --json",
     ],
     "evaluate": [
         "carousel evaluate models/stories other-stories.txt",
+        "carousel evaluate models/stories other-stories.txt --adapt cache",
         "carousel evaluate models/stories other-stories.txt --baseline stories.txt",
     ],
+    "score": [
+        "carousel score models/stories other-stories.txt",
+        "zcat log.gz | carousel score models/stories --json --words",
+    ],
+    "tune": ["carousel tune models/stories other-stories.txt --adapt cache"],
     "import": [
         "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",
         "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "
         "--rnn rnn --embedding encoder --decoder decoder",
+        "carousel import keras model.keras --vocab tokenizer.json --out models/theirs",
+        "carousel import onnx model.onnx --out models/theirs",
     ],
+    "export": [
+        "carousel export onnx models/notes --out notes.onnx --force",
+        "carousel export onnx models/notes --out notes-gates.onnx --gates --force",
+        "carousel export onnx models/notes --out notes-int8.onnx --to int8 --force",
+        "carousel export pytorch models/notes --out notes.safetensors --force",
+    ],
+    "check": ["carousel check models/notes"],
     "explain": [
         'carousel explain "krish likes pizza but his friend likes burger so his friend orders"',
         'carousel explain "krish likes pizza but he does not like burger so he orders" \\',
@@ -74,11 +94,6 @@ EXAMPLES = {
         "carousel stories --names amir:he,bea:she --foods tea,milk,juice,cocoa --kinds same,switch",
         "carousel stories --held-out --count 100 --json",
     ],
-    "export": [
-        "carousel export onnx models/stories --out stories.onnx",
-        "carousel export pytorch models/stories --out stories.safetensors",
-    ],
-    "check": ["carousel check models/stories"],
     "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
         'carousel phrases models/stories "krish likes pizza but his friend" --words 5:6 '

@@ -159,18 +159,8 @@ class _Writing:
         source.save(base / "source")
         source.save(self.out)
         if kind == "quantizing":
-            self.commands = [
-                [
-                    "quantize",
-                    str(base / "source"),
-                    "--to",
-                    number,
-                    "--out",
-                    str(self.out),
-                    "--force",
-                ]
-                for number in ("int8", "bf16")
-            ]
+            words = ["quantize", str(base / "source"), "--out", str(self.out), "--force", "--to"]
+            self.commands = [[*words, number] for number in ("int8", "bf16")]
         else:
             self.commands = [self._import_command(base, seed) for seed in (1, 2)]
 

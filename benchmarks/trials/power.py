@@ -158,17 +158,18 @@ class Recorder:
 
 def try_power_cuts(budget: Budget, tally: Tally) -> None:
     """Cut the power in every kind of writing, as often as there is time."""
-    scenarios = (_new_model, _replaced_model, _training, _cache)
+    scenarios = (new_model, replaced_model, training, cache)
     while budget.left() > 0:
         for number, scenario in enumerate(scenarios):
             base = budget.folder / f"{scenario.__name__}-{budget.chance.randrange(2**40)}"
             base.mkdir()
             share = budget.left() / (len(scenarios) - number)
-            _replay(base, budget, tally, scenario, share)
+            replay(base, budget, tally, scenario, share)
             shutil.rmtree(base)
 
 
-def _replay(base: Path, budget: Budget, tally: Tally, scenario: Any, seconds: float) -> None:
+def replay(base: Path, budget: Budget, tally: Tally, scenario: Any, seconds: float) -> None:
+    """Record a scenario in the folder ``base``, and check what is left after each cut."""
     root = base / "disk"
     root.mkdir()
     act, check = scenario(base, root)
@@ -177,7 +178,7 @@ def _replay(base: Path, budget: Budget, tally: Tally, scenario: Any, seconds: fl
         act()
     last = len(recorder.entries) - 1
     end = budget.left() - seconds
-    name = scenario.__name__.strip("_").replace("_", " ")
+    name = scenario.__name__.replace("_", " ")
     cuts = [(cut, start) for cut in range(last + 1) for start in range(cut + 1)]
     budget.chance.shuffle(cuts)
     for cut, start in cuts:
@@ -211,7 +212,8 @@ def _which(path: Path) -> str:
     return carousel.load(path).tokenizer.tokens()[2]
 
 
-def _new_model(base: Path, root: Path) -> Any:
+def new_model(base: Path, root: Path) -> Any:
+    """A model where none was, in folders that are made for it."""
     model = random_model(1)
 
     def check(target: Path, ended: bool) -> str | None:
@@ -223,7 +225,8 @@ def _new_model(base: Path, root: Path) -> Any:
     return lambda: model.save(root / "a" / "b" / "m"), check
 
 
-def _replaced_model(base: Path, root: Path) -> Any:
+def replaced_model(base: Path, root: Path) -> Any:
+    """A model in the place of another."""
     models = [random_model(seed) for seed in (1, 2)]
     words = [model.tokenizer.tokens()[2] for model in models]
     models[0].save(root / "m")
@@ -235,7 +238,7 @@ def _replaced_model(base: Path, root: Path) -> Any:
     return lambda: models[1].save(root / "m", force=True), check
 
 
-def _training(base: Path, root: Path) -> Any:
+def training(base: Path, root: Path) -> Any:
     """A run can be resumed from every cut, and ends with the weights of one without."""
     text = write_text(base / "text.txt", 3, words=400)
     settings = {"hidden_size": 8, "embedding_size": 8, "epochs": 1.0, "batch_size": 2, "bptt": 8,
@@ -263,7 +266,8 @@ def _training(base: Path, root: Path) -> Any:
     return lambda: train_model([text], out=root / "m", settings=settings), check
 
 
-def _cache(base: Path, root: Path) -> Any:
+def cache(base: Path, root: Path) -> Any:
+    """A text's ids in the cache."""
     text = write_text(base / "text.txt", 4, words=300)
     tokenizer = random_model(1).tokenizer
     expected = build_corpus([text], tokenizer, cache=base / "whole")

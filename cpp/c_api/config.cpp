@@ -120,6 +120,10 @@ Config Config::from_json(std::string_view text, const std::string& where) {
     refuse_model(where + " is of another format than " + std::to_string(FORMAT_VERSION) +
                  ": made by a newer version?");
   table.erase("format");
+  // Hashes by which the folder's files know each other. This reader does not check them.
+  if (table.contains("sha256") && !table["sha256"].is_object())
+    refuse_model(where + ": sha256 must be a table");
+  table.erase("sha256");
   Fields fields(std::move(table), where);
   Config config;
   const NamedCell named = choose<NamedCell>(fields, "cell", fields.text("cell"),
@@ -146,6 +150,7 @@ Config Config::from_json(std::string_view text, const std::string& where) {
                                          {"int8", NumberFormat::int8}});
   config.cutoffs = fields.integers("cutoffs");
   config.tail_sizes = fields.integers("tail_sizes");
+  if (fields.has("carry_state")) config.carry_state = fields.boolean("carry_state");
   fields.check_none_left();
   if (config.tied && config.decoder_width() != config.embedding_size)
     fields.refuse("a tied decoder reads embedding_size values, but other ones come in");

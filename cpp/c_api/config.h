@@ -20,6 +20,8 @@ struct Config {
   int64_t vocab_size, embedding_size, hidden_size, layers, projection_size;
   NumberFormat dtype = NumberFormat::float32;
   std::vector<int64_t> cutoffs, tail_sizes;
+  // Whether the state is carried over the end of a line. If not, it is set to zero before each.
+  bool carry_state = true;
 
   // Throws Error for what is not JSON, of another format, or with a field missing, unknown or out
   // of its range; `where` is what it calls the file.

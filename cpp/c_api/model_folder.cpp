@@ -94,7 +94,8 @@ FolderModel::FolderModel(const FolderBytes& files, const std::string& folder, co
     : file_(read_weights(files.weights, config, folder + "/model.safetensors")),
       engine_(std::make_unique<Engine>(find_kernels(""), THREADS, make_model(config))),
       tokenizer_(
-          Tokenizer::from_json(files.tokenizer, config.vocab_size, folder + "/tokenizer.json")) {}
+          Tokenizer::from_json(files.tokenizer, config.vocab_size, folder + "/tokenizer.json")),
+      carries_state_(config.carry_state) {}
 
 OpenedFolder::OpenedFolder(const std::string& folder) {
   struct stat status;

@@ -28,6 +28,8 @@ class FolderModel {
   // The engine's methods may be called by several threads at once.
   Engine& engine() const { return *engine_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
+  // Whether the state is carried over the end of a line.
+  bool carries_state() const { return carries_state_; }
 
  private:
   FolderModel(const FolderBytes& files, const std::string& folder, const Config& config);
@@ -37,6 +39,7 @@ class FolderModel {
   AlignedBuffer<float> head_scales_;
   std::unique_ptr<Engine> engine_;
   Tokenizer tokenizer_;
+  bool carries_state_;
 
   Model make_model(const Config& config);
   StoredWeight tied_head(const Config& config);

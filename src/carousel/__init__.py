@@ -29,6 +29,7 @@ from carousel.errors import (
 from carousel.model import LanguageModel
 
 if TYPE_CHECKING:
+    from carousel.batch_scorer import BatchScorer
     from carousel.evaluate import Evaluation
     from carousel.lens.belt import Belt
     from carousel.lens.clamp import Clamp
@@ -36,15 +37,19 @@ if TYPE_CHECKING:
     from carousel.predict.next_words import Prediction
     from carousel.predict.session import Session
     from carousel.quantization import quantize
+    from carousel.storage.adaptation import CacheParameters, DynamicParameters
     from carousel.training.api import resume, train
 
 __version__ = "0.1.0"
 load = LanguageModel.load
 __all__ = [
+    "BatchScorer",
     "Belt",
+    "CacheParameters",
     "CarouselError",
     "Clamp",
     "ConvertError",
+    "DynamicParameters",
     "EngineError",
     "Evaluation",
     "FolderError",
@@ -67,8 +72,11 @@ __all__ = [
 
 # Loaded when they are asked for: predicting does without them.
 _MODULES = {
+    "BatchScorer": "carousel.batch_scorer",
     "Belt": "carousel.lens.belt",
+    "CacheParameters": "carousel.storage.adaptation",
     "Clamp": "carousel.lens.clamp",
+    "DynamicParameters": "carousel.storage.adaptation",
     "Evaluation": "carousel.evaluate",
     "Prediction": "carousel.predict.next_words",
     "Session": "carousel.predict.session",

@@ -124,16 +124,23 @@ def evaluate_ids(
 ) -> Evaluation:
     """Evaluate on token ids ``[N]``, with the counts of their text; see ``evaluate``."""
     statistics = _Statistics(model, tokenizer, ids)
-    streams = max(1, min(MOST_STREAMS, len(ids) // SHORTEST_STREAM))
+    # A model that remembers its last words must have read them before a stream's own first one.
+    # One that learns from all of them reads the text in one stream.
+    context = model.backend.context
+    warm_up = BPTT * -(-(WARM_UP + (context or 0)) // BPTT)
+    streams = 1
+    if context is not None:
+        streams = max(1, min(MOST_STREAMS, len(ids) // max(SHORTEST_STREAM, warm_up)))
+    warm_up = 0 if streams == 1 else warm_up
     length = -(-len(ids) // streams)
     starts = np.arange(streams) * length
     # Before the text stands a line end, at position 0: the id ``ids[p]`` has the position p + 1.
     state = fresh = model.initial_state(streams)
-    for offset in range(-WARM_UP, length, BPTT):
+    for offset in range(-warm_up, length, BPTT):
         # Position p predicts ids[p] from what stands before it.
         where = starts[None, :] + np.arange(offset, min(offset + BPTT, length))[:, None]
         inputs = np.where(where >= 1, ids[np.clip(where - 1, 0, len(ids) - 1)], tokenizer.eol_id)
-        if offset == -WARM_UP:
+        if offset == -warm_up:
             state = model.initial_state(streams, np.maximum(where[0], 0))
         reading = model.read(inputs.astype(np.int64), state)
         state = reading.state

@@ -18,6 +18,7 @@ from carousel.storage.number_formats import StoredWeight
 from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from carousel.adaptation.adapted import Adapt
     from carousel.evaluate import Evaluation
     from carousel.explain.history import History
     from carousel.lens.clamp import Clamp
@@ -103,11 +104,7 @@ class LanguageModel:
         write_folder(path, self.config, weights, self.tokenizer, force=force)
 
     def __repr__(self) -> str:
-        c = self.config
-        return (
-            f"LanguageModel({c.cell}, {c.layers} x {c.hidden_size} units, embedding "
-            f"{c.embedding_size}, {c.vocab_size} tokens, {c.parameters:,} parameters)"
-        )
+        return repr(self.model).replace("RecurrentLM", "LanguageModel", 1)
 
     @property
     def config(self) -> Config:
@@ -129,6 +126,7 @@ class LanguageModel:
         *,
         complete: bool = False,
         window: int | None = None,
+        bad_words: Sequence[str] = (),
     ) -> list[Prediction]:
         """The ``k`` likeliest next words after ``text`` and their probabilities, best first.
 
@@ -139,6 +137,7 @@ class LanguageModel:
                 these.
             complete: take the half-typed word at the end of ``text`` as the prefix.
             window: read only so many tokens, the last ones, filled up on the left, as Keras does.
+            bad_words: words that are never given, in lower or upper case.
 
         Raises:
             PredictionError: ``k`` is below 1, or no word of the text is known.
@@ -146,47 +145,44 @@ class LanguageModel:
         from carousel.predict.next_words import predict_next
 
         return predict_next(
-            self.model, self.tokenizer, text, k, prefix, complete=complete, window=window
+            self.model,
+            self.tokenizer,
+            text,
+            k,
+            prefix,
+            complete=complete,
+            window=window,
+            bad_words=bad_words,
         )
 
-    def generate(
-        self,
-        text: str = "",
-        *,
-        max_tokens: int = 50,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> str:
+    def generate(self, text: str = "", **settings: Any) -> str:
         """``text`` continued; the arguments are those of ``stream``."""
-        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        pieces = self.stream(text, max_tokens=max_tokens, stop=stop, **sampling)  # type: ignore[arg-type]
-        return text + "".join(pieces)
+        return text + "".join(self.stream(text, **settings))
 
-    def stream(
-        self,
-        text: str = "",
-        *,
-        max_tokens: int = 50,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> Iterator[str]:
+    def generate_batch(self, texts: Sequence[str], **settings: Any) -> list[list[str]]:
+        """Continuations of several texts, stepped together; see ``predict.generation``."""
+        from carousel.predict.generation import generate_batch
+
+        return generate_batch(self.model, self.tokenizer, texts, **settings)
+
+    def stream(self, text: str = "", **settings: Any) -> Iterator[str]:
         """Continue ``text`` piece by piece; the pieces joined to ``text`` are the whole.
 
         Args:
             text: what to continue; empty for the start of a line.
-            max_tokens: the most tokens to add.
+            settings: all of these by name.
+            max_tokens: the most tokens to add; 50.
             temperature: logits are divided by it; 0 takes the likeliest token always.
             top_k: sample among the ``k`` likeliest only; 0 for all.
             top_p: sample among the fewest likeliest tokens that together have this probability
                 (Holtzman et al. 2020, arXiv:1904.09751, section 3.1).
+            repetition_penalty: above 1, tokens that the text holds become less likely (Keskar et
+                al. 2019, arXiv:1909.05858, section 4.1).
+            no_repeat_ngram_size: no so many tokens in a row come up twice; 0 turns this off.
+            num_beams: above 1, beam search over so many texts, and nothing is sampled.
             seed: the same seed gives the same text.
             stop: generation ends before the first of these that comes up.
+            bad_words: words that are never generated, in lower or upper case.
 
         Raises:
             SettingsError: a setting out of its range.
@@ -194,17 +190,7 @@ class LanguageModel:
         """
         from carousel.predict.generation import generate
 
-        return generate(
-            self.model,
-            self.tokenizer,
-            text,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-        )
+        return generate(self.model, self.tokenizer, text, **settings)
 
     def score(self, text: str) -> Score:
         """How likely ``text`` is: the log-probability of each of its tokens, and of its end.
@@ -216,11 +202,28 @@ class LanguageModel:
 
         return score_text(self.model, self.tokenizer, text)
 
-    def session(self) -> Session:
-        """A session that keeps the state, so that each further word costs one step."""
+    def adapt(self, adapt: Adapt | None) -> LanguageModel:
+        """A model of the same weights that adapts to what it reads. It learns in its state alone.
+
+        Args:
+            adapt: ``"cache"`` remembers the last words; ``"dynamic"`` learns, which takes PyTorch.
+                Their parameters are those that ``carousel tune`` keeps in the folder, or those
+                that are given in the name's place. None for the model as it is.
+
+        Raises:
+            SettingsError: another name, or PyTorch is missing.
+        """
+        from carousel.adaptation.adapted import adapt_model
+
+        if adapt is None:
+            return self
+        return LanguageModel(adapt_model(self.model, adapt, self.path), self.tokenizer, self.path)
+
+    def session(self, adapt: Adapt | None = None, *, bad_words: Sequence[str] = ()) -> Session:
+        """A session that keeps the state; it adapts to what it reads as ``adapt`` says."""
         from carousel.predict.session import Session
 
-        return Session(self.model, self.tokenizer)
+        return Session(self.adapt(adapt).model, self.tokenizer, bad_words=bad_words)
 
     def evaluate(
         self,
@@ -230,6 +233,7 @@ class LanguageModel:
         encoding_errors: str = "strict",
         skip_bad_files: bool = False,
         baseline: str | Path | Sequence[str | Path] = (),
+        adapt: Adapt | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
         """Perplexity, recall of the next word and keystrokes saved on text files.
@@ -240,6 +244,7 @@ class LanguageModel:
             encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
             skip_bad_files: go on without the files that can't be read as text, with a warning.
             baseline: the text that the model was trained on: a unigram and a 5-gram of it compare.
+            adapt: as for ``adapt``: how the model adapts to the text while it reads it.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:
@@ -248,11 +253,11 @@ class LanguageModel:
         from carousel.evaluate import evaluate
         from carousel.text.files import find_files
 
-        reading: dict[str, Any] = {"encoding": encoding, "encoding_errors": encoding_errors}
+        model = self.adapt(adapt).model
+        reading: Any = {"encoding": encoding, "encoding_errors": encoding_errors}
         files = find_files(sources, skip_bad_files=skip_bad_files, **reading)
-        trained_on = find_files(baseline, **reading) if baseline else []
-        more = {"baseline": trained_on, "on_progress": on_progress, **reading}
-        return evaluate(self.model, self.tokenizer, files, **more)
+        reading["baseline"] = find_files(baseline, **reading) if baseline else ()
+        return evaluate(model, self.tokenizer, files, on_progress=on_progress, **reading)
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:
         """Every gate, cell and hidden state at every word of ``text``.

@@ -14,12 +14,13 @@ from carousel.errors import SettingsError
 from carousel.evaluate import evaluate
 from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
+from carousel.storage.adaptation import ADAPTATION_FILES
 from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import DTYPES, cast_weights
 from carousel.text.files import ProgressCallback, find_files
 
-KEPT = ("recipe.toml", "metrics.jsonl", "learning-curve.png")
-"""What training left beside the model and goes with it."""
+KEPT = ("recipe.toml", "metrics.jsonl", "learning-curve.png", *ADAPTATION_FILES)
+"""What training and tuning left beside the model and goes with it."""
 BEST = 3
 """How many next words a step predicts, as a keyboard shows them."""
 ROUNDS = 15

@@ -61,7 +61,14 @@ def test_a_model_is_taken_over(place, capsys):
 GOOD = "import pytorch model.safetensors --vocab vocab.txt --out out"
 BAD = [
     ("import", "FORMAT"),
-    ("import keras model.h5 --vocab vocab.txt --out out", "'keras' is not 'pytorch'"),
+    ("import gguf model.gguf --vocab vocab.txt --out out", "'gguf' is not one of 'pytorch'"),
+    ("import keras none.h5 --vocab vocab.txt --out out", "none.h5 is not there"),
+    ("import keras model.safetensors --vocab vocab.txt --out out", "is neither a .keras"),
+    ("import keras model.h5 --vocab vocab.txt --out out --decoder fc", "no option --decoder"),
+    ("import onnx none.onnx --vocab vocab.txt --out out", "none.onnx is not there"),
+    ("import onnx vocab.txt --vocab vocab.txt --out out", "vocab.txt is not an ONNX graph"),
+    ("import onnx model.onnx --out out --tokenizer words --rnn rnn", "onnx has no option --rnn"),
+    ("import pytorch model.safetensors --vocab vocab.txt --out out --cell lstm", "'lstm' is not"),
     ("import pytorch model.safetensors --out out", "--vocab"),
     ("import pytorch model.safetensors --vocab vocab.txt", "--out"),
     ("import pytorch none.pt --vocab vocab.txt --out out", "none.pt is not there"),

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from carousel.convert.checkpoint import read_checkpoint
+from carousel.convert.checkpoint import read_checkpoint, read_stored_vocabulary
 from carousel.errors import CarouselError
 
 
@@ -87,6 +88,10 @@ TENSORS = {
     "not a number": (torch.tensor([1.0, float("nan")]), "not finite"),
     "infinity": (torch.tensor([float("inf")]), "not finite"),
     "too large for float32": (torch.tensor([1e300], dtype=torch.float64), "not finite"),
+    "of float8, without its scales": (torch.ones(3).to(torch.float8_e4m3fn), "type float8_e4m3fn"),
+    "of float4": (torch.zeros(4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2), "type float4"),
+    "meta": (torch.empty(3, device="meta"), "a meta tensor: it has a shape, but no values"),
+    "conjugated": (torch.ones(3, dtype=torch.complex64).conj(), "type complex64"),
     "sparse": (torch.ones(3).to_sparse(), "type sparse_coo"),
     "a huge claim": (torch.ones(1).expand(10**6, 10**6), "larger than the whole file"),
 }
@@ -98,6 +103,46 @@ def test_tensors_that_are_no_weights(tmp_path, tensor, said):
     torch.save({"good.weight": torch.ones(3), "odd.weight": tensor}, tmp_path / "model.pt")
     refused(tmp_path / "model.pt", said)
     refused(tmp_path / "model.pt", "odd.weight")
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch calls them a prototype
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_are_refused(tmp_path, layout):
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=layout)
+    torch.save({"weight": nested}, tmp_path / "model.pt")
+    refused(tmp_path / "model.pt", "weight is of type nested")
+
+
+def test_views_are_read_as_what_they_show(tmp_path):
+    pairs = torch.arange(8, dtype=torch.float64).view(4, 2)
+    negative = torch.view_as_complex(pairs).conj().imag
+    assert negative.is_neg()
+    views = {"negative": negative, "every second": pairs[::2], "turned": pairs.T}
+    torch.save(views, tmp_path / "model.pt")
+    for name, weight in read_checkpoint(tmp_path / "model.pt").items():
+        np.testing.assert_array_equal(weight, views[name].resolve_neg().numpy())
+
+
+def test_dicts_in_dicts_without_end_are_read_once(tmp_path):
+    table = {"weight": torch.ones(2)}
+    for _ in range(11):  # 30 names for each: 10^16 ways to one tensor
+        table = {f"a{number}": table for number in range(30)}
+    torch.save(table, tmp_path / "model.pt")
+    (weight,) = read_checkpoint(tmp_path / "model.pt").values()
+    np.testing.assert_array_equal(weight, [1, 1])
+    assert read_stored_vocabulary(tmp_path / "model.pt") is None
+
+
+def test_a_file_that_unpacks_to_many_times_its_size(tmp_path):
+    torch.save({"weight": torch.zeros(1_000_000)}, tmp_path / "stored.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pt") as stored,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for member in stored.infolist():
+            packed.writestr(member.filename, stored.read(member))
+    assert (tmp_path / "packed.pt").stat().st_size < 10_000
+    refused(tmp_path / "packed.pt", "times its size, as no weights do")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -87,6 +87,28 @@ def test_next_words_are_those_of_python(c_library, make_folder, variant):
             np.testing.assert_allclose([p for _, p in found], [p for _, p in expected], atol=1e-5)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_each_line_is_a_text_of_its_own_as_in_python(c_library, make_folder, cell):
+    folder = make_folder(cell=cell, layers=2, carry_state=False)
+    python = LanguageModel.load(folder, backend="numpy")
+    earlier, last = "the cat\n\nlikes pizza\n", "so he orders"
+    with opened(c_library, folder) as model:
+        state, alone = model.initial_state(), model.initial_state()
+        whole = model.encode(earlier + last + "\n")
+        scores = model.score([1, *whole], state)[1:]
+        expected = python.score(earlier + last).log_probabilities
+        np.testing.assert_allclose(scores, expected, atol=1e-5)
+        model.step([1, *whole], state)
+        model.step([1], alone)
+        np.testing.assert_allclose(state, alone, atol=1e-6)
+        model.step(model.encode(last), state)
+        for found, right in zip(
+            model.next_words(state, 3), python.next_words(last, k=3), strict=True
+        ):
+            assert found[0] == right.word
+            assert found[1] == pytest.approx(right.probability, rel=1e-4)
+
+
 def test_a_shipped_model_orders_pizza(c_library, shipped):
     with opened(c_library, shipped) as model:
         state = model.initial_state()
@@ -306,5 +328,7 @@ def takes(open_):
 @pytest.fixture(scope="module")
 def small_folders(make_folder):
     folder = make_folder("int8", cutoffs=(8, 14), tail_sizes=(4, 2))
+    # Without the hashes by which Python would find any change.
+    (folder / "config.json").write_text(read_folder(folder).config.to_json())
     assert json.loads((folder / "config.json").read_text())["dtype"] == "int8"
     return folder, {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -20,6 +20,13 @@ SAME = [
     "the dogs' bowls",
     "the dogs' bowls and the cats' food",
     "'tis rock 'n' roll",
+    "'Tis the season, fish 'n' chips",
+    "the music of the '90s and the '80s",
+    "he said 'the '60s were loud' and left",
+    "'twas the summer of '69",
+    "she said 'rock 'n' roll' twice",
+    "get 'em before the dogs' dinner",
+    "the 1st, the 2nd, the 3rd and the 20th of the 1990s",
     "it's o'clock, isn't it?",
     # brackets
     "a (small) word [sic] in {three} kinds",

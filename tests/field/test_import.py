@@ -1,6 +1,8 @@
 """PyTorch models as people keep them: nested, in other shapes, with other vocabularies."""
 
 import json
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,7 +122,7 @@ def test_tensors_that_claim_or_hold_other_things(tensor):
     else:
         large = torch.ones(1000, 50)
         state |= {f"x{number}": large for number in range(300)}
-    with pytest.raises(ConvertError, match=r"not an ordinary float|times the file"):
+    with pytest.raises(ConvertError, match=r"not an ordinary float|a meta tensor|times the file"):
         take_over(state)
 
 
@@ -237,6 +239,30 @@ def test_the_vocabulary_in_the_checkpoint_itself(form):
     model = Model()
     ours, _ = take_over({"state_dict": model.state_dict(), **form}, vocab=None)
     same(ours, logits(model))
+
+
+@pytest.mark.parametrize(
+    "form", [VOCAB, tuple(VOCAB), {token: id for id, token in enumerate(VOCAB)}, FORMS["itos"]]
+)
+def test_vocabularies_that_torch_saved(form):
+    torch.save(form, "vocab.pt")
+    model = Model()
+    same(take_over(model.state_dict(), "vocab.pt")[0], logits(model))
+
+
+class Vocab:
+    """A vocabulary of a library's own class, as torchtext pickles it."""
+
+    def __init__(self):
+        self.itos = VOCAB
+
+
+def test_vocabularies_that_are_objects_are_not_unpickled():
+    torch.save(Vocab(), "vocab.pt")
+    Path("vocab.pkl").write_bytes(pickle.dumps(Vocab()))
+    for name in ("vocab.pt", "vocab.pkl"):
+        with pytest.raises(ConvertError, match=f"{name} is a pickle of objects.*get_itos"):
+            take_over(Model().state_dict(), name)
 
 
 def test_a_checkpoint_without_a_vocabulary():

@@ -8,6 +8,7 @@ import pytest
 
 from carousel.errors import TextError
 from carousel.text import corpus, decoding
+from carousel.text.cache import clear_cache
 from carousel.text.corpus import build_corpus
 from carousel.text.files import find_files, read_pieces
 from carousel.text.vocabulary import train_tokenizer
@@ -145,3 +146,26 @@ def test_wikitext_is_counted_as_the_literature_does(data, tmp_path):
         for name in ("train.txt", "valid.txt")
     ]
     assert [c.tokens for c in counts] == [2_088_628, 217_646]
+
+
+def test_a_cache_that_is_cleared_meanwhile_is_filled_again(tmp_path, monkeypatch):
+    """`carousel cache --clear` beside a reading: the reading gets its ids all the same."""
+    text, cache = tmp_path / "text.txt", tmp_path / "cache"
+    text.write_text("the cat sat on the mat\n" * 9)
+    tokenizer = train_tokenizer("words", ["the cat sat on the mat"])
+    expected = build_corpus([text], tokenizer, cache=tmp_path / "other")
+    replace, cleared = os.replace, []
+
+    def clear_first(source, target):
+        if len(cleared) < 3:
+            cleared.append(clear_cache(cache))
+        replace(source, target)
+
+    monkeypatch.setattr("carousel.text.corpus.os.replace", clear_first)
+    found = build_corpus([text], tokenizer, cache=cache)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    assert len(cleared) == 3
+    monkeypatch.setattr("carousel.text.corpus.os.replace", lambda *paths: clear_cache(cache))
+    text.write_text("the cat\n" * 9)
+    with pytest.raises(TextError, match="removed again and again"):
+        build_corpus([text], tokenizer, cache=cache)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import FolderError
-from carousel.text.tokenizer import KINDS, Tokenizer
+from carousel.text.tokenizer import KINDS, Tokenizer, make_tokenizer
 from carousel.text.vocabulary import train_tokenizer
 
 TEXT = "Krish likes pizza, but he doesn’t like burger.\nthe lowest café"
@@ -29,6 +29,37 @@ def test_built_anew_it_is_the_same(kind, lowercase):
     assert again.to_json() == tokenizer.to_json()
     assert again.encode(TEXT) == tokenizer.encode(TEXT)
     assert again.decode(again.encode(TEXT)) == tokenizer.decode(tokenizer.encode(TEXT))
+
+
+FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+
+
+@pytest.mark.parametrize("filter_to", [" ", ""])
+@pytest.mark.parametrize("kind", ["whitespace", "chars"])
+def test_characters_that_are_taken_out(kind, filter_to):
+    words = ["<unk>", "<eos>", "cat", "dog", "a", "b", " ", "^", "-"]
+    tokenizer = make_tokenizer(kind, words, lowercase=True, filters=FILTERS, filter_to=filter_to)
+    again = Tokenizer.from_json(tokenizer.to_json())
+    assert again.to_json() == tokenizer.to_json()
+    bare = make_tokenizer(kind, words, lowercase=True)
+    for text in ("Cat, [dog]^- a\\b", "cat-dog", FILTERS.replace("\n", "")):
+        cut = text.lower().translate({ord(c): filter_to for c in FILTERS})
+        assert again.encode(text) == bare.encode(cut)
+
+
+def step(pattern, content=" "):
+    filtering = {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
+    return {"normalizer": {"type": "Sequence", "normalizers": [filtering]}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [step("(a+)+b"), step("[a]b"), step("[a-z]"), step("[a]", "aa"), step("[[a]]"), step("[]"),
+     step("[" + "a" * 2000 + "]"), step("[a]+"), step(5)],
+)  # fmt: skip
+def test_only_single_characters_are_taken_out(change):
+    with pytest.raises(FolderError, match="not a tokenizer that Carousel made"):
+        Tokenizer.from_json(json.dumps(table_of("whitespace") | change))
 
 
 def replacement(pattern, content):

@@ -6,6 +6,7 @@ All that these tests use of Carousel's Python is named in this file.
 import itertools
 import json
 import random
+import string
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from carousel.model import LanguageModel
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import cast_weights
-from carousel.text.tokenizer import FIRST_WORD, WORD, Tokenizer
+from carousel.text.tokenizer import FIRST_WORD, WORD, Tokenizer, make_tokenizer
 from carousel.text.vocabulary import train_tokenizer
 
 CELLS = ("rnn", "gru", "gru-reset-before", "lstm", "lstm-peephole", "cifg", "cifg-peephole")
@@ -62,6 +63,7 @@ AWKWARD = [
     "\r\nwindows\r\n",
     "'tis rock 'n' roll of the '90s, dogs' bones",
     "he says 'yes' and \u2018no\u2019; \u201eja\u201c (sic)",
+    "the 1990s' 3rd, 'Tis of '90s and '80s rock 'n' roll 'quoted' 1st 2nd 20th",
     "at 12:30 p.m. it cost $3.50 or 10,000 \u20ac: 1:2, 5% off! see https://a.example.com/x?y=1.",
     "www.example.com, anna@example.com and @anna #tag; well-known u.s.a.",
     "\u4f60\u597d\uff0c\u4e16\u754c\u3002",
@@ -93,6 +95,9 @@ def write_fixtures(folder: Path) -> None:
         config = {"cell": "lstm", "layers": 1, "dtype": "float32"}
         model = write_model(folder / f"kind-{kind}", config, rng, kind, scale=2.5)
         dump(folder, f"kind-{kind}", {"next_words": next_words(model)})
+    config = {"cell": "lstm", "layers": 2, "dtype": "float32", "carry_state": False}
+    model = write_model(folder / "lstm-2-float32-lines", config, rng)
+    table["models"].append(dump(folder, "lstm-2-float32-lines", describe(model, TEXT, COMPARED)))
     for name in STORIES:
         model = load(name)
         description = {"folder": str(model.path)} | describe(model, SWITCH, COMPARED[:1])
@@ -212,6 +217,15 @@ def tokenizers() -> list[dict]:
             kind, AWKWARD, lowercase=bool(lowercase), vocab_size=400 if kind == "bpe" else None
         )
         found.append(describe_tokenizer(tokenizer, texts))
+        if (
+            kind == "whitespace" and lowercase
+        ):  # as Keras cuts texts, into words that have been seen
+            words = tokenizer.tokens()
+            for filter_to in (" ", ""):
+                filtered = make_tokenizer(
+                    kind, words, lowercase=True, filters=string.punctuation, filter_to=filter_to
+                )
+                found.append(describe_tokenizer(filtered, texts))
         if kind == "words":
             # One that an older version has made.
             table = json.loads(tokenizer.to_json())

@@ -36,7 +36,7 @@ def open_model(
         text: str | None = check_text(texts[0])
     else:
         text = None if sys.stdin.isatty() else read_text()
-    return _load_model(name, [text or ""]), text
+    return load_model(name, [text or ""]), text
 
 
 def open_model_only(arguments: Sequence[str], model_name: str | None = None) -> LanguageModel:
@@ -46,7 +46,7 @@ def open_model_only(arguments: Sequence[str], model_name: str | None = None) -> 
         FolderError, SettingsError: in one line.
     """
     name, _ = split_model(arguments, model_name, most_texts=0)
-    return _load_model(name, [])
+    return load_model(name, [])
 
 
 def open_texts(
@@ -62,7 +62,7 @@ def open_texts(
         texts = [check_text(text) for text in texts]
     else:
         texts = [_read_piped("give a text to explain, in quotation marks")]
-    return _load_model(name, texts), texts
+    return load_model(name, texts), texts
 
 
 def open_models(
@@ -133,6 +133,19 @@ def is_model(argument: str) -> bool:
         return False
 
 
+def read_blocked(model: LanguageModel, path: str | None) -> list[str]:
+    """Return the words of the file that ``--block`` names; none where it is not given.
+
+    Raises:
+        TextError: it can't be read, or a line holds more than a word.
+    """
+    if path is None:
+        return []
+    from carousel.predict.blocked_words import read_blocked_words
+
+    return sorted(read_blocked_words(model.tokenizer, path).words)
+
+
 def check_text(text: str) -> str:
     """Return ``text``, or what standard input holds if it is ``-``.
 
@@ -167,7 +180,7 @@ def read_text() -> str:
     return text.replace("\r\n", "\n").removesuffix("\n")
 
 
-def _load_model(name: str | None, texts: list[str]) -> LanguageModel:
+def load_model(name: str | None, texts: list[str]) -> LanguageModel:
     """Load the model of a name, or, where none was given, one that fits; say then which it is."""
     if name is None:
         name = choose_model(texts)

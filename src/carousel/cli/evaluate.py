@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from carousel.cli.parameters import MODEL, as_json, text_file_options
+from carousel.cli.parameters import MODEL, adapt_option, as_json, text_file_options
+
+if TYPE_CHECKING:
+    from carousel.adaptation.adapted import AdaptName
 
 RATES = {"unknown_rate", "keystrokes_saved", "recall_at_1", "recall_at_3", "recall_at_5"}
 """The values that are shown as per cent."""
@@ -29,12 +33,14 @@ RATES = {"unknown_rate", "keystrokes_saved", "recall_at_1", "recall_at_3", "reca
     multiple=True,
     help="The text that the model was trained on: compare with a unigram and a 5-gram of it.",
 )
+@adapt_option
 @text_file_options
 @as_json
 def evaluate(
     model: str,
     files: Sequence[str],
     baseline: Sequence[str],
+    adapt: AdaptName | None,
     encoding: str,
     encoding_errors: str,
     skip_bad_files: bool,
@@ -55,6 +61,7 @@ def evaluate(
             encoding=encoding,
             encoding_errors=encoding_errors,
             skip_bad_files=skip_bad_files,
+            adapt=adapt,
             on_progress=on_progress,
         )
     table = asdict(evaluation)

@@ -11,8 +11,12 @@ import click
 from carousel.cli.parameters import MODEL, PATH, TEXT, Number, as_json, model_option
 
 if TYPE_CHECKING:
+    from carousel.explain.explanation import Explanation
     from carousel.explain.visualization import Visualization
     from carousel.text.unknown_words import UnknownWord
+
+LAST_WORDS = 100
+"""So many words are shown of a longer text."""
 
 
 @click.command()
@@ -45,6 +49,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many of the units that change most the terminal shows.",
 )
+@click.option(
+    "--all", "show_all", is_flag=True, help="Show all words of a long text, not the last 100 only."
+)
 @click.option("--html", type=PATH, metavar="FILE", help="Write one HTML page that works offline.")
 @click.option(
     "--live",
@@ -61,6 +68,7 @@ def explain(
     clamps: Sequence[str],
     compare: str | None,
     units: int,
+    show_all: bool,
     html: Path | None,
     live: Path | None,
     svg: Path | None,
@@ -95,6 +103,8 @@ def explain(
             )
         except UntouchedWarning as warning:
             raise LensError(str(warning)) from None
+    if not show_all:
+        explanation = show_last_words(explanation)
     unknown = {text: note_unknown_words(opened.tokenizer, text) for text in texts}
     if live is not None:
         text, other = [*texts, ""][:2]
@@ -102,6 +112,22 @@ def explain(
     show_report(explanation, html, svg, png, as_json=as_json, units=units, unknown=unknown)
     if live is not None and not as_json:
         print_line(f"Written: {live}")
+
+
+def show_last_words(explanation: Explanation) -> Explanation:
+    """Return an explanation that shows the end of a long text, and say so on standard error."""
+    import sys
+    from dataclasses import replace
+
+    longest = max(map(len, explanation.traces)) - 1  # without the line start
+    if longest <= LAST_WORDS:
+        return explanation
+    print(
+        f"carousel: the text has {longest:,} tokens; the last {LAST_WORDS} are shown, "
+        "--all shows all of them",
+        file=sys.stderr,
+    )
+    return replace(explanation, last=LAST_WORDS)
 
 
 def parse_pair(words: str) -> tuple[str, str]:

@@ -13,16 +13,17 @@ from carousel.cli.parameters import MODEL, PATH, as_json
 @click.argument(
     "library",
     metavar="FORMAT",
-    type=click.Choice(["onnx", "pytorch"]),
-    help="The format: onnx or pytorch.",
+    type=click.Choice(["onnx", "pytorch", "transformers"]),
+    help="The format: onnx, pytorch or transformers.",
 )
 @click.argument("model", metavar="MODEL", type=MODEL, help="A model folder.")
 @click.option(
     "--out",
     type=PATH,
-    metavar="FILE",
+    metavar="PATH",
     required=True,
-    help="The file to write: .onnx; .safetensors or .pt for PyTorch.",
+    help="What to write: an .onnx file; a .safetensors or .pt file for PyTorch; a folder for "
+    "transformers.",
 )
 @click.option("--gates", is_flag=True, help="ONNX: give every gate and state, named as in traces.")
 @click.option(
@@ -42,16 +43,18 @@ def export(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write a model in another library's format: an ONNX graph, or a state dict for PyTorch.
+    """Write a model in another library's format.
 
-    Beside a state dict it writes a small module that loads it, and the tokenizer.
+    An ONNX graph; a state dict for PyTorch, with a small module that loads it and the tokenizer; a
+    folder of Hugging Face transformers.
     """
     from carousel.cli.output import print_json, print_line
     from carousel.convert.registry import export_model
     from carousel.pretrained import find_folder
 
     export_model(library, find_folder(model), out, gates=gates, dtype=dtype, force=force)
-    size = out.stat().st_size
+    files = [path for path in out.iterdir() if path.is_file()] if out.is_dir() else [out]
+    size = sum(path.stat().st_size for path in files)
     if as_json:
         print_json({"file": str(out), "format": library, "bytes": size})
     else:

@@ -10,8 +10,8 @@ import click
 from carousel import __version__
 
 COMMANDS = (
-    "demo", "page", "train", "predict", "generate", "evaluate", "info", "explain", "compare",
-    "phrases", "stories", "study", "import", "export", "quantize", "check", "cache",
+    "demo", "page", "train", "predict", "generate", "evaluate", "score", "tune", "info", "explain",
+    "compare", "phrases", "stories", "study", "import", "export", "quantize", "check", "cache",
 )  # fmt: skip
 """The names of the commands. Each is a ``click.Command`` in a module of its name (``import_``
 where the name is a keyword of Python)."""

@@ -13,15 +13,15 @@ from carousel.cli.parameters import PATH, TEXT, as_json, force
 @click.argument(
     "library",
     metavar="FORMAT",
-    type=click.Choice(["pytorch", "keras", "onnx"]),
-    help="The format: pytorch, keras or onnx.",
+    type=click.Choice(["pytorch", "keras", "onnx", "transformers"]),
+    help="The format: pytorch, keras, onnx or transformers.",
 )
 @click.argument(
     "checkpoint",
     type=PATH,
     metavar="FILE",
-    help="A state dict (.pt, .pth or .safetensors), a Keras model (.keras or .h5), or a graph "
-    "(.onnx).",
+    help="A state dict (.pt, .pth or .safetensors), a Keras model (.keras or .h5), a graph "
+    "(.onnx), or a folder of transformers.",
 )
 @click.option(
     "--vocab",

@@ -57,9 +57,20 @@ def has_width() -> bool:
 
 
 def print_next_step(*arguments: str | Path) -> None:
-    """Print a command that can be tried next, as it can be typed."""
+    """Print a command that can be tried next, as it can be typed.
+
+    Paths are quoted for a shell where they must be; other arguments are printed as they are.
+    """
+    typed = [_quoted(part) if isinstance(part, Path) else part for part in arguments]
     print_line("Next:")
-    print(printable_text(f"  {program_name()} {' '.join(map(str, arguments))}"))
+    print(printable_text(f"  {program_name()} {' '.join(typed)}"))
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    # What begins with a dash would be taken for an option.
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def program_name() -> str:

@@ -95,6 +95,18 @@ force = click.option("--force", is_flag=True, help="Replace a model that is ther
 model_option = click.option(
     "--model", type=MODEL, metavar="DIR", help="The model. All other arguments are text."
 )
+adapt_option = click.option(
+    "--adapt",
+    type=click.Choice(["cache", "dynamic"]),
+    help="Adapt to the text that is read: remember its last words (cache), or learn from it "
+    "(dynamic, which needs PyTorch). The model itself stays as it is.",
+)
+block_option = click.option(
+    "--block",
+    type=click.Path(allow_dash=True),
+    metavar="FILE",
+    help="Words never to suggest: a text file with a word a line.",
+)
 TEXT_FILE_OPTIONS = (
     click.option(
         "--encoding",

@@ -27,7 +27,7 @@ def predict_lines(model: LanguageModel, source: str, *, as_json: bool, **options
         as_json: print one JSON object a line.
         options: those of ``predict_text``.
     """
-    for number, line in enumerate(_read_lines(source), start=1):
+    for number, line in enumerate(read_lines(source), start=1):
         try:
             answer = predict_text(model, line, **options)
         except PredictionError as error:
@@ -39,7 +39,8 @@ def predict_lines(model: LanguageModel, source: str, *, as_json: bool, **options
             print(_one_line(answer["predictions"]))
 
 
-def _read_lines(source: str) -> Iterator[str]:
+def read_lines(source: str) -> Iterator[str]:
+    """Yield the lines of a text file, or of standard input for ``-``."""
     if source == "-":
         yield from read_text().split("\n")
         return

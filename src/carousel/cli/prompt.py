@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -10,6 +11,7 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 
+from carousel.cli.predictions import open_session
 from carousel.model import LanguageModel
 from carousel.predict.next_words import Prediction
 from carousel.text.printable import printable_word
@@ -17,11 +19,27 @@ from carousel.text.unknown_words import find_unknown_words
 
 
 class Suggester:
-    """Keeps a session at the last whole word, so that each keystroke reads at most one more."""
+    """Keeps a session at the last whole word, so that each keystroke reads at most one more.
 
-    def __init__(self, model: LanguageModel, k: int) -> None:
-        self.model, self.k = model, k
-        self.session = model.session()
+    Args:
+        model: the model. If it adapts, a line goes on from the lines before it; else each line is a
+            text of its own.
+        k: how many words to suggest.
+        session_file: where a session is kept; lines go on from it then.
+        bad_words: words that are never suggested.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        k: int,
+        session_file: Path | None = None,
+        bad_words: Sequence[str] = (),
+    ) -> None:
+        self.model, self.k, self.session_file = model, k, session_file
+        self.line_start = open_session(model, session_file, bad_words)
+        """A session at the start of the line that is typed."""
+        self.session = self.line_start.copy()
         self.read = ""
         """The text that the session has read."""
 
@@ -29,12 +47,20 @@ class Suggester:
         """Return the suggestions for a text, and the unfinished word that they continue."""
         before, prefix = self.model.tokenizer.split_prefix(text)
         if not before.startswith(self.read):
-            self.session.reset()
+            self.session = self.line_start.copy()
             self.read = ""
         if len(before) > len(self.read):
             self.session.feed(before[len(self.read) :])
             self.read = before
-        return self.session.next_words(self.k, prefix or None), prefix
+        return self.session.next_words(self.k, prefix or None, complete=True), prefix
+
+    def enter(self, line: str) -> None:
+        """Take a line that is finished; the next one begins."""
+        if self.session_file is not None or self.model.model.backend.context != 0:
+            self.line_start.feed(line + "\n")
+        if self.session_file is not None:
+            self.line_start.save(self.session_file)
+        self.session, self.read = self.line_start.copy(), ""
 
     def describe(self, text: str) -> FormattedText:
         """Return the line under the prompt: suggestions with their shares, and unknown words."""
@@ -70,9 +96,11 @@ class SuggestionCompleter(Completer):
             )
 
 
-def run_prompt(model: LanguageModel, k: int) -> None:
-    """Read lines until Ctrl-D; Tab takes a suggestion."""
-    suggester = Suggester(model, k)
+def run_prompt(
+    model: LanguageModel, k: int, session_file: Path | None = None, bad_words: Sequence[str] = ()
+) -> None:
+    """Read lines until Ctrl-D; Tab takes a suggestion. ``bad_words`` are never suggested."""
+    suggester = Suggester(model, k, session_file, bad_words)
     prompt: PromptSession[str] = PromptSession(
         completer=SuggestionCompleter(suggester),
         complete_while_typing=False,
@@ -83,6 +111,6 @@ def run_prompt(model: LanguageModel, k: int) -> None:
     print(f"{model!r}\nType; Tab takes a suggestion, Ctrl-D ends.")
     while True:
         try:
-            prompt.prompt("> ")
+            suggester.enter(prompt.prompt("> "))
         except (EOFError, KeyboardInterrupt):
             return

@@ -194,19 +194,34 @@ def show_outcome(folder: Path, model: LanguageModel, *, as_json: bool) -> None:
         print_next_step("train", "--resume", folder)
     else:
         print_line(f"Saved in {folder}.")
-        print_next_step("predict", folder, suggest_text(model))
+        text = suggest_text(model)
+        if text is None:
+            print_next_step("generate", folder, '""')
+        else:
+            print_next_step("predict", folder, text)
 
 
-def suggest_text(model: LanguageModel) -> str:
-    """Return a text, in quotation marks, that a model can continue: a word that it knows."""
-    tokenizer = model.tokenizer
-    words = (token for token in tokenizer.tokens() if tokenizer.is_word(tokenizer.id(token) or 0))
-    first = next((word for word in words if word.isalpha()), "")
-    if tokenizer.kind == "bpe":
-        first = "the"
+def suggest_text(model: LanguageModel) -> str | None:
+    """Return a text, quoted for a shell, after which a model predicts words; None if there is none.
+
+    It is the most frequent word that does, or a word that a line may begin with.
+    """
     import shlex
 
-    return shlex.quote(first) if not first.isalpha() else f'"{first}"'
+    from carousel.errors import PredictionError
+
+    tokenizer = model.tokenizer
+    frequent = [token for id, token in enumerate(tokenizer.tokens()) if tokenizer.is_word(id)]
+    likely = [word for word, _ in model.next_words("", k=3)]
+    candidates = [*frequent[:3], *likely] if tokenizer.whole_words else likely
+    for word in sorted(candidates, key=lambda word: not word.isalpha()):
+        try:
+            found = model.next_words(word, k=1)
+        except PredictionError:
+            continue
+        if found:
+            return f'"{word}"' if word.isalpha() else shlex.quote(word)
+    return None
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

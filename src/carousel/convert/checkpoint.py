@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +29,7 @@ VOCABULARY_KEYS = ("word2idx", "stoi", "token_to_id", "idx2word", "itos", "vocab
 """Under such keys, or as attributes of such a dict, scripts keep the vocabulary."""
 FOREIGN_FILES = (
     (b"version https://git-lfs", "a pointer of Git LFS: run git lfs pull to get the file itself"),
-    (b"\x89HDF", "an HDF5 file, such as Keras writes: save the weights as .safetensors"),
+    (b"\x89HDF", "an HDF5 file, such as Keras writes: try carousel import keras"),
     (b"<", "a web page or XML, not the file itself: download it again"),
     (b"GGUF", "a GGUF file: its weights may be quantized; import the original"),
     (b"\x93NUMPY", "a NumPy array: save all weights as .safetensors"),
@@ -111,9 +112,12 @@ def read_stored_vocabulary(path: Path) -> Any:
     if path.suffix.lower() == ".safetensors" or not path.is_file():
         return None
 
+    seen: set[int] = set()
+
     def search(value: Any, depth: int) -> Any:
-        if not isinstance(value, Mapping) or depth > MAX_DEPTH:
+        if not isinstance(value, Mapping) or depth > MAX_DEPTH or id(value) in seen:
             return None
+        seen.add(id(value))
         for key in VOCABULARY_KEYS:
             if isinstance(value.get(key), Mapping | list | tuple) and len(value[key]):
                 inner = search(value[key], depth + 1)
@@ -122,6 +126,32 @@ def read_stored_vocabulary(path: Path) -> Any:
         return next((inner for inner in nested if inner is not None), None)
 
     return search(_load_torch(path), 0)
+
+
+def read_saved_vocabulary(path: Path) -> Any:
+    """The vocabulary in a file of its own that ``torch.save`` wrote; None for another file.
+
+    Returns:
+        A list of tokens, or a table of tokens and ids, as it was saved.
+
+    Raises:
+        ConvertError: it holds objects, such as a vocabulary of torchtext, and is not unpickled.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError:
+        return None  # whoever reads it as text says why it can't be read
+    if start not in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return None
+    try:
+        loaded = _load_torch(path)
+    except ConvertError:
+        raise ConvertError(
+            f"{path} is a pickle of objects, and is not unpickled: save the tokens as JSON, such "
+            f"as json.dump(vocab.get_itos(), file)"
+        ) from None
+    return loaded if isinstance(loaded, list | tuple) else dict(loaded)
 
 
 def _check_kind(path: Path) -> None:
@@ -136,7 +166,7 @@ def _check_kind(path: Path) -> None:
             raise ConvertError(f"{path} is {kind}")
     # ONNX has no magic number: a version, and then who made it.
     if start[:1] == b"\x08" and (path.suffix.lower() == ".onnx" or b"pytorch" in start[:64]):
-        raise ConvertError(f"{path} is an ONNX graph: import the model that it was made of")
+        raise ConvertError(f"{path} is an ONNX graph: try carousel import onnx")
 
 
 def _load_torch(path: Path) -> Any:
@@ -147,6 +177,7 @@ def _load_torch(path: Path) -> Any:
         )
     import torch
 
+    _check_packing(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats, about which the errors below say more
@@ -154,6 +185,20 @@ def _load_torch(path: Path) -> Any:
     # The library raises a dozen kinds of errors for whatever it can't read.
     except Exception as error:
         raise ConvertError(f"{path} {_why(error)}") from None
+
+
+def _check_packing(path: Path) -> None:
+    """PyTorch unpacks the whole file at once: it may not come to much more than it is."""
+    if not zipfile.is_zipfile(path):
+        return
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # PyTorch says what is wrong with it
+    if unpacked > MAX_SHARING * size:
+        raise ConvertError(f"{path} unpacks to {unpacked // size} times its size, as no weights do")
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
@@ -164,16 +209,18 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     size = path.stat().st_size
     weights: dict[str, np.ndarray] = {}
     total = 0
-    for name, tensor in _tensors(loaded, "", torch.Tensor):
+    for name, tensor in _tensors(loaded, "", torch.Tensor, set()):
+        if tensor.is_meta:
+            raise ConvertError(f"{path}: {name} is a meta tensor: it has a shape, but no values")
         if (
             tensor.layout != torch.strided
-            or tensor.is_meta
             or tensor.is_nested
             or tensor.is_quantized
             or tensor.dtype not in ordinary
         ):
             kind = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout)
-            raise ConvertError(_not_float(path, name, kind.removeprefix("torch.")))
+            kind = "nested" if tensor.is_nested else kind.removeprefix("torch.")
+            raise ConvertError(_not_float(path, name, kind))
         # A few bytes on disk can claim to be a tensor of any size.
         if math.prod(tensor.shape) * tensor.element_size() > size:
             raise ConvertError(f"{path}: {name} claims to be larger than the whole file")
@@ -183,23 +230,32 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         total += math.prod(tensor.shape) * tensor.element_size()
         if total > MAX_SHARING * size:
             raise ConvertError(f"{path}: its tensors claim to be {total // size} times the file")
-        weights[name] = _as_float32(tensor.detach().to(torch.float64).numpy())
+        weights[name] = _as_float32(tensor.detach().to(torch.float64).resolve_neg().numpy())
     return _without_outer_name(weights)
 
 
-def _tensors(value: Any, name: str, kind: type, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The tensors in dicts and lists, wherever they lie, by the names that lead to them."""
+def _tensors(
+    value: Any, name: str, kind: type, seen: set[int], depth: int = 0
+) -> Iterator[tuple[str, Any]]:
+    """The tensors in dicts and lists, wherever they lie, by the names that lead to them.
+
+    A dict or list that lies in several places is read once: else a small file could hold billions.
+    """
     if isinstance(value, kind):
         yield name, value
-    elif depth > MAX_DEPTH:
         return
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if isinstance(key, str) and not TRAINING_STATE.fullmatch(key):
-                yield from _tensors(inner, f"{name}.{key}" if name else key, kind, depth + 1)
+    if depth > MAX_DEPTH or id(value) in seen:
+        return
+    if isinstance(value, Mapping):
+        entries = [(key, inner) for key, inner in value.items() if isinstance(key, str)]
+        entries = [entry for entry in entries if not TRAINING_STATE.fullmatch(entry[0])]
     elif isinstance(value, list | tuple):
-        for number, inner in enumerate(value):
-            yield from _tensors(inner, f"{name}.{number}" if name else str(number), kind, depth + 1)
+        entries = [(str(number), inner) for number, inner in enumerate(value)]
+    else:
+        return
+    seen.add(id(value))
+    for key, inner in entries:
+        yield from _tensors(inner, f"{name}.{key}" if name else key, kind, seen, depth + 1)
 
 
 def _without_outer_name(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from carousel.convert.assemble import Imported, assemble
-from carousel.convert.checkpoint import read_checkpoint, read_stored_vocabulary
+from carousel.convert.checkpoint import (
+    read_checkpoint,
+    read_saved_vocabulary,
+    read_stored_vocabulary,
+)
 from carousel.convert.parts import find_ends
 from carousel.convert.recurrent import find_recurrent
 from carousel.convert.vocabulary import read_vocabulary
@@ -64,8 +68,9 @@ def import_pytorch(
     checkpoint, out = Path(checkpoint), Path(out)
     check_replaceable(out, force=force)
     weights = read_checkpoint(checkpoint)
-    stored = read_stored_vocabulary(checkpoint) if vocab is None else None
-    if vocab is None and stored is None:
+    if vocab is not None:
+        stored = read_saved_vocabulary(Path(vocab))
+    elif (stored := read_stored_vocabulary(checkpoint)) is None:
         raise ConvertError(f"{checkpoint} holds no vocabulary: name a file with --vocab")
     vocabulary = read_vocabulary(
         checkpoint if vocab is None else Path(vocab),

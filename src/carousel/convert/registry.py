@@ -14,6 +14,7 @@ from carousel.convert.onnx import export_onnx
 from carousel.convert.onnx_import import import_onnx
 from carousel.convert.pytorch import import_pytorch
 from carousel.convert.pytorch_export import export_pytorch
+from carousel.convert.transformers_folder import export_transformers, import_transformers
 from carousel.errors import ConvertError
 
 
@@ -72,6 +73,12 @@ FORMATS: Mapping[str, ModelFormat] = MappingProxyType(
                 "a graph of embedding, RNN/GRU/LSTM operators and linear layers: .onnx",
                 import_model=import_onnx,
                 export_model=export_onnx,
+            ),
+            ModelFormat(
+                "transformers",
+                "a folder of Hugging Face transformers, of a Carousel model",
+                import_model=import_transformers,
+                export_model=export_transformers,
             ),
         )
     }

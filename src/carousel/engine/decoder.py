@@ -366,10 +366,12 @@ class Decoder:
         self._decoder.top_k(state, True, k, ids, None)
         return ids
 
-    def log_prob(self, state: np.ndarray, tokens: Tokens) -> np.ndarray:
-        """Return the natural log-probability of ``tokens [B]`` as the next ones, ``[B]``."""
+    def log_prob(self, state: np.ndarray, tokens: Tokens, *, hidden: bool = False) -> np.ndarray:
+        """Return natural log-probabilities ``[B]`` of ``tokens [B]`` after states ``[B, S]``, or
+        with ``hidden`` after hidden vectors ``[B, P]``, as ``read`` gives them.
+        """
         log_probs = np.empty(len(state), dtype=np.float32)
-        self._decoder.log_prob(state, True, token_ids(tokens, 1), log_probs)
+        self._decoder.log_prob(state, not hidden, token_ids(tokens, 1), log_probs)
         return log_probs
 
     def logits(self, state: np.ndarray) -> np.ndarray:

@@ -75,6 +75,8 @@ class Explanation(Visualization):
     """With two texts: where their gates part ways."""
     patched: np.ndarray | None = None
     """With two texts: what each gate at each word does to the decision, ``[gate, layer, pair]``."""
+    last: int | None = None
+    """How many words at the end the terminal and JSON show of a longer text; None for all."""
 
     @classmethod
     def of(
@@ -187,9 +189,14 @@ class Explanation(Visualization):
                 yield Text()
             if len(self.traces) > 1:
                 yield from wrapped(printable_word(name), width, HEADING)
-            yield from trace_lines(trace, width, units=units, focus=self.focus, colours=colours)
+            yield from trace_lines(
+                trace, width, units=units, focus=self.focus, colours=colours, last=self.last
+            )
         if self.comparison is not None:
-            yield from comparison_lines(self.comparison, width, self.patched, self.compare)
+            comparison, patched = self.comparison, self.patched
+            if self.last is not None:
+                comparison, patched = cut_comparison(comparison, patched, slice(-self.last, None))
+            yield from comparison_lines(comparison, width, patched, self.compare)
             if self.patched is None and self.compare is not None:
                 yield from wrapped(TOO_LONG, width)
         if self.effect is not None:
@@ -199,7 +206,7 @@ class Explanation(Visualization):
             yield Text()
             if len(self.traces) > 1:
                 yield from wrapped(printable_word(name), width, HEADING)
-            yield from decision_lines(decision, width)
+            yield from decision_lines(last_words(decision, self.last), width)
             contradiction = explain_contradiction(decision)
             if contradiction:
                 yield from wrapped(contradiction, width)
@@ -237,15 +244,12 @@ class Explanation(Visualization):
         drawings = self._draw_belts(traces) or self._draw_gates(traces, 3)
         pictures = [draw(1180) for draw in drawings]
         if self.comparison is not None:
-            short, patched = shorten_comparison(self.comparison, self.patched)
+            first = slice(MAX_NOTEBOOK_WORDS)
+            short, patched = cut_comparison(self.comparison, self.patched, first)
             pictures.append(draw_comparison(short, patched, self.compare))
         for name, decision in self.decisions():
             # The end of a text is what decides.
-            last = decision._replace(
-                words=decision.words[-MAX_NOTEBOOK_WORDS:],
-                shares=decision.shares[-MAX_NOTEBOOK_WORDS:],
-                bias=decision.bias + float(decision.shares[:-MAX_NOTEBOOK_WORDS].sum()),
-            )
+            last = last_words(decision, MAX_NOTEBOOK_WORDS)
             pictures.append(draw_decision(last, heading=self._for_whom(name, decision)))
         longest = max(map(len, self.traces))
         note = only_first_words(MAX_NOTEBOOK_WORDS, longest)
@@ -295,7 +299,7 @@ class Explanation(Visualization):
             "cell": config.cell,
             "layers": config.layers,
             "texts": [
-                {"name": name, **summarize_trace(trace)}
+                {"name": name, **summarize_trace(trace, last=self.last)}
                 for name, trace in zip(self.names, self.traces, strict=True)
             ],
         }
@@ -320,16 +324,25 @@ class Explanation(Visualization):
         return table
 
 
-def shorten_comparison(
-    comparison: Comparison, patched: np.ndarray | None
+def cut_comparison(
+    comparison: Comparison, patched: np.ndarray | None, pairs: slice
 ) -> tuple[Comparison, np.ndarray | None]:
-    """The first words of two aligned texts, as many as a notebook shows, and what patching did."""
-    short = dataclasses.replace(
-        comparison,
-        pairs=comparison.pairs[:MAX_NOTEBOOK_WORDS],
-        distance=comparison.distance[..., :MAX_NOTEBOOK_WORDS],
+    """A part of two aligned texts, and what patching did there."""
+    part = dataclasses.replace(
+        comparison, pairs=comparison.pairs[pairs], distance=comparison.distance[..., pairs]
     )
-    return short, None if patched is None else patched[..., :MAX_NOTEBOOK_WORDS]
+    return part, None if patched is None else patched[..., pairs]
+
+
+def last_words(decision: Decision, count: int | None) -> Decision:
+    """The shares of the last words alone; those before count as the decoder's own."""
+    if count is None or len(decision.words) <= count:
+        return decision
+    return decision._replace(
+        words=decision.words[-count:],
+        shares=decision.shares[-count:],
+        bias=decision.bias + float(decision.shares[:-count].sum()),
+    )
 
 
 # The width comes last, so that everything before it can be given ahead.

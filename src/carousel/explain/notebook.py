@@ -10,7 +10,7 @@ from carousel.draw.svg.belt import draw_belt, full_belt
 from carousel.draw.svg.canvas import stack
 from carousel.draw.svg.comparison import draw_comparison
 from carousel.draw.svg.gates import draw_gates
-from carousel.explain.explanation import shorten_comparison
+from carousel.explain.explanation import cut_comparison
 from carousel.explain.html_report import escape, rows
 from carousel.explain.visualization import MAX_NOTEBOOK_WORDS
 from carousel.explain.wording import only_first_words
@@ -76,7 +76,7 @@ def render_effect(effect: Effect) -> str:
 
 def render_comparison(comparison: Comparison) -> str:
     """The heat map of two texts."""
-    short, _ = shorten_comparison(comparison, None)
+    short, _ = cut_comparison(comparison, None, slice(MAX_NOTEBOOK_WORDS))
     note = only_first_words(MAX_NOTEBOOK_WORDS, len(comparison.pairs))
     return f"<div>{draw_comparison(short).to_string()}{note}</div>"
 

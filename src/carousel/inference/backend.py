@@ -15,7 +15,7 @@ import numpy as np
 from carousel.adaptive_softmax import log_probs
 from carousel.cells import CELLS, Array, Weights
 from carousel.inference.state import State, plain_state
-from carousel.softmax import log_softmax
+from carousel.softmax import log_softmax, log_sum_exp
 from carousel.storage.config import Config
 from carousel.unroll import EditAt, initial_state, unroll
 
@@ -30,6 +30,8 @@ A value becomes ``scale * value + offset`` right after it has been made.
 
 BLOCK = 256
 """Words of which the engine writes out gates at a time."""
+LOGIT_BYTES = 48 * 2**20
+"""The most memory that logits take at a time."""
 
 
 class Reading(NamedTuple):
@@ -50,6 +52,14 @@ class Backend(Protocol):
     def config(self) -> Config:
         """The shape of the model."""
 
+    @property
+    def context(self) -> int | None:
+        """How many of the last words it remembers beside its recurrent state; None for all."""
+
+    @property
+    def description(self) -> str:
+        """What it adds to the plain model, as text: states are only for backends of the same."""
+
     def initial_state(self, batch: int = 1, position: int | np.ndarray = 0) -> State:
         """The state before anything was read.
 
@@ -64,6 +74,9 @@ class Backend(Protocol):
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Scores ``[..., V]`` of the next token from ``hidden [..., P]``."""
+
+    def log_probs(self, hidden: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Log-probabilities ``[N]`` of the next tokens ``targets [N]`` after ``hidden [N, P]``."""
 
     def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The ``k`` likeliest next tokens after ``hidden [N, P]``, best first.
@@ -93,6 +106,9 @@ class NumPyBackend:
         config: the shape of the model.
         weights: its weights in float32, by their names on disk.
     """
+
+    context: int | None = 0
+    description = ""
 
     def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
         self.config = config
@@ -146,11 +162,19 @@ class NumPyBackend:
         scores: np.ndarray = hidden @ self.weights[name].T + self.weights["decoder.bias"]
         return scores
 
+    def log_probs(self, hidden: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """See ``Backend``; logits of a bounded number of words are held at a time."""
+        rows = max(1, LOGIT_BYTES // (4 * self.config.vocab_size))
+        parts = [np.empty(0, dtype=np.float32)]
+        for first in range(0, len(targets), rows):
+            logits = self.logits(hidden[first : first + rows])
+            here = targets[first : first + rows]
+            parts.append(logits[np.arange(len(here)), here] - log_sum_exp(logits))
+        return np.concatenate(parts)
+
     def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See ``Backend``; of equals the lower id comes first."""
-        log_probabilities = log_softmax(self.logits(hidden))
-        ids = np.argsort(-log_probabilities, axis=-1, kind="stable")[:, :k]
-        return ids, np.take_along_axis(log_probabilities, ids, axis=-1)
+        return best_of(log_softmax(self.logits(hidden)), k)
 
 
 class EngineBackend:
@@ -159,6 +183,9 @@ class EngineBackend:
     Args:
         decoder: the engine on the model's weights.
     """
+
+    context: int | None = 0
+    description = ""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
@@ -206,9 +233,20 @@ class EngineBackend:
         rows = np.ascontiguousarray(hidden, dtype=np.float32).reshape(-1, hidden.shape[-1])
         return self.decoder.decode(rows).reshape(*hidden.shape[:-1], self.config.vocab_size)
 
+    def log_probs(self, hidden: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """See ``Backend``; the distribution is never held."""
+        rows = np.ascontiguousarray(hidden, dtype=np.float32)
+        return self.decoder.log_prob(rows, targets, hidden=True)
+
     def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See ``Backend``; the normaliser is exact, and the distribution is never held."""
         return self.decoder.top_k_hidden(np.ascontiguousarray(hidden, dtype=np.float32), k)
+
+
+def best_of(log_probs: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ids and values ``[N, k]`` of the ``k`` largest of ``log_probs [N, V]``, best first."""
+    ids = np.argsort(-log_probs, axis=-1, kind="stable")[:, :k]
+    return ids, np.take_along_axis(log_probs, ids, axis=-1)
 
 
 def layer_weights(config: Config, weights: Mapping[str, np.ndarray]) -> list[Weights]:

@@ -159,6 +159,9 @@ class ClampedBackend:
         reference: the same model by NumPy, for changes that are functions.
     """
 
+    context: int | None = 0
+    description = "clamped"
+
     def __init__(
         self,
         backend: PlainBackend,
@@ -214,6 +217,10 @@ class ClampedBackend:
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """See ``Backend``."""
         return self.backend.logits(hidden)
+
+    def log_probs(self, hidden: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """See ``Backend``."""
+        return self.backend.log_probs(hidden, targets)
 
     def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See ``Backend``."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from carousel.cells import CELLS, Cell, Weights
 from carousel.engine.decoder import Decoder, find_decoder
-from carousel.errors import EngineError
+from carousel.errors import EngineError, LensError
 from carousel.inference.backend import (
     Backend,
     EngineBackend,
@@ -19,6 +19,7 @@ from carousel.inference.backend import (
     Reading,
 )
 from carousel.inference.clamped import ClampedBackend, Intervention
+from carousel.inference.lines import read_lines
 from carousel.inference.state import State
 from carousel.storage.config import Config
 from carousel.storage.number_formats import StoredWeight, to_float32
@@ -94,6 +95,7 @@ class RecurrentLM:
         self._plain = _PlainModel(config, weights, backend, threads)
         self.interventions: tuple[Intervention, ...] = ()
         """What is done to its gates; nothing, unless it was made by ``clamped``."""
+        self._outer: Backend | None = None
 
     def __repr__(self) -> str:
         c = self.config
@@ -139,6 +141,8 @@ class RecurrentLM:
     @cached_property
     def backend(self) -> Backend:
         """What computes this model's steps."""
+        if self._outer is not None:
+            return self._outer
         if not self.interventions:
             return self._plain.backend
         return ClampedBackend(
@@ -149,11 +153,27 @@ class RecurrentLM:
         """The model with its gates held. The weights are shared; the model itself stays as it is.
 
         On a model that is held already, the new interventions act after the old ones.
+
+        Raises:
+            LensError: the model adapts to what it reads.
         """
+        if self._outer is not None:
+            raise LensError("hold the gates first, and let that model adapt: not the other way")
         held = object.__new__(RecurrentLM)
-        held._plain = self._plain
+        held._plain, held._outer = self._plain, None
         held.interventions = (*self.interventions, *interventions)
         return held
+
+    def with_backend(self, backend: Backend) -> RecurrentLM:
+        """The model with another backend around its own, such as a cache. The weights are shared.
+
+        Args:
+            backend: what computes the steps.
+        """
+        wrapped = object.__new__(RecurrentLM)
+        wrapped._plain, wrapped._outer = self._plain, backend
+        wrapped.interventions = self.interventions
+        return wrapped
 
     def initial_state(self, batch: int = 1, position: int | np.ndarray = 0) -> State:
         """The state before anything was read.
@@ -182,6 +202,8 @@ class RecurrentLM:
             what the decoder gets after each word ``[T, B, P]``, the state after the last word, and
             what was recorded, ``[T, B, H]`` each.
         """
+        if not self.config.carry_state:
+            return read_lines(self.backend, ids, state, record)
         return self.backend.read(ids, state, record)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
@@ -190,6 +212,10 @@ class RecurrentLM:
         An adaptive softmax gives log-probabilities, which are logits, too.
         """
         return self.backend.logits(hidden)
+
+    def log_probs(self, hidden: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Natural log-probabilities ``[N]`` of ``targets [N]``, each after a ``hidden [N, P]``."""
+        return self.backend.log_probs(hidden, targets)
 
     def top_k(self, hidden: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The ``k`` likeliest next tokens after ``hidden [N, P]``, best first.

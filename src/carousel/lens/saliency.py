@@ -85,8 +85,11 @@ def measure_saliency(
         seed: of these words.
 
     Raises:
-        LensError: a word that is not in the vocabulary, or a model under clamps.
+        LensError: a word that is not in the vocabulary, a model under clamps, or several lines for
+            a model that reads each as a text of its own.
     """
+    if not model.config.carry_state and "\n" in text:
+        raise LensError("this model reads each line as a text of its own: give one line")
     ids = np.array([tokenizer.eol_id, *tokenizer.encode(text)])
     tokens = tokenizer.tokens()
     given = () if of is None else (of,) if isinstance(of, str) else of

@@ -9,7 +9,7 @@ import numpy as np
 
 from carousel.lens.compare import Comparison
 from carousel.lens.names import cell_of, check_layer, find_word
-from carousel.lens.tokens import display_words, likeliest_tokens
+from carousel.lens.tokens import display_words, likeliest_tokens_at
 from carousel.lens.trace import Trace
 
 
@@ -138,20 +138,25 @@ def measure_cell(trace: Trace, t: int, layer: int = -1) -> CellMeans:
     )
 
 
-def summarize_trace(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:
+def summarize_trace(
+    trace: Trace, units: int = 5, k: int = 5, last: int | None = None
+) -> dict[str, Any]:
     """A trace in short, as plain data for JSON.
 
     Args:
         trace: the trace.
         units: how many of the most moved units are written out, for each gate and state.
         k: how many likely next tokens are listed after each word.
+        last: how many words at the end are given; None for all.
 
     Returns:
         ``words``; ``tokens``, what was typed for each, its start and end in the text, and whether
         it is known (None where the trace does not know its text); ``next_words``; and for each of
         ``layers`` the ``gates`` (mean, spread and units by long name) and the ``belt`` ``[T, T]``
-        (None without one).
+        (None without one). Where words are left out, ``words_before`` counts them, and each
+        layer's ``belt_before`` ``[T]`` is what is left of their luggage.
     """
+    before = 0 if last is None else max(0, len(trace) - last)
     layers = []
     for layer in range(trace.config.layers):
         gates = {}
@@ -159,17 +164,28 @@ def summarize_trace(trace: Trace, units: int = 5, k: int = 5) -> dict[str, Any]:
             values = trace[short, layer]
             means, spreads = mean_and_spread(trace, short, layer)
             gates[long] = {
-                "mean": means.tolist(),
-                "spread": spreads.tolist(),
+                "mean": means[before:].tolist(),
+                "spread": spreads[before:].tolist(),
                 "units": {
-                    str(unit): values[:, unit].tolist() for unit in most_moved_units(values, units)
+                    str(unit): values[before:, unit].tolist()
+                    for unit in most_moved_units(values, units)
                 },
             }
-        belt = trace.belt(layer).amounts().tolist() if cell_of(trace.config).has_belt else None
-        layers.append({"gates": gates, "belt": belt})
-    guesses = [[guess._asdict() for guess in best] for best in likeliest_tokens(trace, k)]
-    tokens = [asdict(token) for token in trace.tokens] if trace.knows_text else None
-    return {"words": trace.words, "tokens": tokens, "next_words": guesses, "layers": layers}
+        facts: dict[str, Any] = {"gates": gates, "belt": None}
+        if cell_of(trace.config).has_belt:
+            amounts = trace.belt(layer).amounts()[before:]
+            facts["belt"] = amounts[:, before:].tolist()
+            if before:
+                facts["belt_before"] = amounts[:, :before].sum(1).tolist()
+        layers.append(facts)
+    best = [likeliest_tokens_at(trace, t, k) for t in range(before, len(trace))]
+    summary = {
+        "words": trace.words[before:],
+        "tokens": [asdict(token) for token in trace.tokens[before:]] if trace.knows_text else None,
+        "next_words": [[guess._asdict() for guess in row] for row in best],
+        "layers": layers,
+    }
+    return {**summary, "words_before": before} if before else summary
 
 
 # -- two aligned texts ---------------------------------------------------------------------------

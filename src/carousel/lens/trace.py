@@ -16,7 +16,7 @@ from carousel.lens.names import DERIVED, cell_of, find_full_name, find_name, ful
 from carousel.predict.next_words import Prediction
 from carousel.softmax import softmax
 from carousel.storage.atomic import write_file
-from carousel.storage.config import Config
+from carousel.storage.config import LINE_END_ID, Config
 from carousel.storage.regular_file import check_regular
 from carousel.storage.strict_json import parse_json
 from carousel.text.token_span import TokenSpan, find_token_spans
@@ -120,11 +120,17 @@ class Trace(NotebookDisplay):
         return written
 
     def kept(self, layer: int) -> np.ndarray:
-        """``[T, H]``: the share of the memory that each word kept (``f``; GRU ``z``)."""
+        """``[T, H]``: the share of the memory that each word kept (``f``; GRU ``z``).
+
+        Where each line is a text of its own, the end of a line keeps nothing.
+        """
         gate = cell_of(self.config).keep_gate
         if gate is None:
             raise LensError("a plain RNN keeps nothing: its state is made anew at every word")
-        return self[gate, layer]
+        kept = self[gate, layer]
+        if self.config.carry_state:
+            return kept
+        return np.where(self.ids[:, None] == LINE_END_ID, np.float32(0), kept)
 
     def _before(self, layer: int) -> np.ndarray:
         memory = self[cell_of(self.config).memory, layer]

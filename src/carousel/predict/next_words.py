@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,10 +11,17 @@ import numpy as np
 from carousel.errors import PredictionError
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import State
+from carousel.predict.blocked_words import BlockedWords
 from carousel.predict.word_index import word_index
 from carousel.predict.word_search import search_words
 from carousel.softmax import softmax
+from carousel.text.scripts import is_unspaced
 from carousel.text.tokenizer import MASK, Tokenizer
+
+BLOCK = 1024
+"""Words that are read at a time, so that memory stays bounded."""
+WORD_FOLLOWS = frozenset("-/_#@\N{HYPHEN}\N{NON-BREAKING HYPHEN}¿¡")
+"""Signs that a word follows with no space between."""
 
 
 class Prediction(NamedTuple):
@@ -32,6 +40,7 @@ def predict_next(
     *,
     complete: bool = False,
     window: int | None = None,
+    bad_words: BlockedWords | Sequence[str] = (),
 ) -> list[Prediction]:
     """The ``k`` likeliest next words after ``text``, best first; fewer where there are fewer.
 
@@ -48,6 +57,7 @@ def predict_next(
         complete: take the half-typed word at the end of ``text`` as the prefix.
         window: read this many tokens alone, the last ones, as models of Keras do; see
             ``read_window``.
+        bad_words: words that are never given, in lower or upper case.
 
     Raises:
         PredictionError: ``k`` or ``window`` is below 1, or no word of the text is known.
@@ -61,13 +71,55 @@ def predict_next(
         if prefix is not None:
             raise PredictionError("give a prefix, or a text that ends in one: not both")
         text, prefix = tokenizer.split_prefix(text)
-    ids = encode_known(tokenizer, text)
+    blocked = block_words(tokenizer, bad_words)
+    read, attached = split_space(tokenizer, text, follows=complete and bool(prefix))
+    ids = encode_known(tokenizer, read)
     if window is None:
         hidden, state = read_ids(model, tokenizer, ids)
     else:
         hidden, state = read_window(model, tokenizer, ids, window)
-    line_start = not text or text[-1] == "\n"
-    return rank_words(model, tokenizer, hidden, state, k, prefix, line_start=line_start)
+    return rank_words(
+        model, tokenizer, hidden, state, k, prefix, attached=attached, blocked=blocked
+    )
+
+
+def split_space(tokenizer: Tokenizer, text: str, *, follows: bool = False) -> tuple[str, bool]:
+    """The part of a text that is read before its next word, and how that word is joined to it.
+
+    Byte pairs begin a word with the space before it. So a space at the end of a text is left for
+    the word to come, and is not read twice.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        text: the text so far.
+        follows: the next word stands behind the text exactly as it is: it is half typed.
+
+    Returns:
+        What is read, and whether the next word follows at once, with no space before it.
+
+    >>> from carousel.text.vocabulary import train_tokenizer
+    >>> split_space(train_tokenizer("bpe", ["the cat"]), "the ")
+    ('the', False)
+    """
+    if tokenizer.kind == "bpe" and text.endswith(" "):
+        return text[:-1], False
+    if not text or text[-1].isspace() or follows:
+        return text, True
+    return text, _word_follows(text)
+
+
+def _word_follows(text: str) -> bool:
+    """Whether a word follows a text at once: after an opening bracket, a hyphen, in Chinese."""
+    last, before = text[-1], text[-2:-1]
+    if last in "\"'":
+        return not before or before.isspace() or unicodedata.category(before) in ("Ps", "Pi")
+    opens = unicodedata.category(last) in ("Ps", "Pi", "Pd")
+    return opens or last in WORD_FOLLOWS or is_unspaced(last)
+
+
+def block_words(tokenizer: Tokenizer, bad_words: BlockedWords | Sequence[str]) -> BlockedWords:
+    """The words that are never given, from a list of them."""
+    return bad_words if isinstance(bad_words, BlockedWords) else BlockedWords(tokenizer, bad_words)
 
 
 def rank_words(
@@ -78,7 +130,8 @@ def rank_words(
     k: int,
     prefix: str | None = None,
     *,
-    line_start: bool = False,
+    attached: bool = False,
+    blocked: BlockedWords | None = None,
 ) -> list[Prediction]:
     """The ``k`` likeliest next words, from what was read so far.
 
@@ -89,18 +142,25 @@ def rank_words(
         state: the state after the text, of one sequence.
         k: how many words.
         prefix: only words that start so.
-        line_start: whether a line starts here, so that no space comes before the next word.
+        attached: whether the next word follows at once, with no space before it; see
+            ``split_space``.
+        blocked: words that are never given.
     """
     if k < 1:
         raise PredictionError(f"k must be at least 1, not {k}")
     prefix = tokenizer.normalize(prefix or "")
     if not tokenizer.whole_words:
         logits = model.logits(hidden)
-        words = search_words(model, tokenizer, logits, state, k, prefix, line_start=line_start)
+        is_blocked = blocked.__contains__ if blocked else None
+        words = search_words(
+            model, tokenizer, logits, state, k, prefix, attached=attached, is_blocked=is_blocked
+        )
         return [Prediction(word, p) for word, p in words]
     index = word_index(tokenizer)
+    given = index.mask & ~blocked.mask if blocked else index.mask
     if prefix:
         candidates = index.with_prefix(prefix)
+        candidates = candidates[given[candidates]]
         if not len(candidates):
             return []
         probabilities = softmax(model.logits(hidden)[candidates])
@@ -108,7 +168,8 @@ def rank_words(
         best = np.argsort(-probabilities, kind="stable")[:k]
         pairs = zip(candidates[best].tolist(), probabilities[best].tolist(), strict=True)
     else:
-        pairs = zip(*_best_words(model, hidden, min(k, index.count), index.mask), strict=True)
+        count = min(k, int(given.sum())) if blocked else min(k, index.count)
+        pairs = zip(*_best_words(model, hidden, count, given), strict=True)
     return [Prediction(tokenizer.token(id), probability) for id, probability in pairs]
 
 
@@ -165,8 +226,10 @@ def read_ids(
         ids, state = [tokenizer.eol_id, *ids], model.initial_state()
     if not ids:
         raise ValueError("nothing to read")
-    reading = model.read(np.asarray(ids, dtype=np.int64)[:, None], state)
-    return reading.hidden[-1, 0], reading.state
+    for first in range(0, len(ids), BLOCK):
+        reading = model.read(np.asarray(ids[first : first + BLOCK], dtype=np.int64)[:, None], state)
+        state = reading.state
+    return reading.hidden[-1, 0], state
 
 
 def read_window(

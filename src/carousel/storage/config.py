@@ -18,9 +18,11 @@ from carousel.storage.strict_json import parse_json
 FORMAT_VERSION = 1
 MAX_SIZE = 2**24
 MAX_LAYERS = 64
+LINE_END_ID = 1
+"""The id of the end of a line, in every vocabulary."""
 HASHES = "sha256"
 """The key of ``config.json`` under which the hashes of the other files are (``model_folder``)."""
-OPTIONAL_FIELDS = ("dtype", "cutoffs", "tail_sizes")
+OPTIONAL_FIELDS = ("dtype", "cutoffs", "tail_sizes", "carry_state")
 """Fields that older files do not have. They are left out where they have their default."""
 
 
@@ -54,6 +56,9 @@ class Config:
     """The first id of each cluster (see ``adaptive_softmax``); empty for a plain softmax."""
     tail_sizes: tuple[int, ...] = ()
     """The width of each cluster."""
+    carry_state: bool = True
+    """Whether the state is carried over the end of a line. If not, it is set to zero before each
+    end of a line (id 1) is read, so that each line is a text of its own."""
 
     def __post_init__(self) -> None:
         types = {"str": str, "int": int, "bool": bool, "tuple[int, ...]": tuple}

@@ -24,6 +24,8 @@ from carousel.text.files import ProgressCallback, read_pieces
 from carousel.text.tokenizer import Tokenizer
 
 CACHE_VERSION = 2
+MAX_ATTEMPTS = 5
+"""How often an entry is written that another process removes (``carousel cache --clear``)."""
 
 
 @dataclass(frozen=True)
@@ -83,30 +85,35 @@ def build_corpus(
     corpus = _open(path, dtype)
     if corpus is not None:
         return corpus
-    pieces = read_pieces(
-        files, encoding=encoding, encoding_errors=encoding_errors, on_progress=on_progress
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}.{token_hex(8)}.part")
+    for _ in range(MAX_ATTEMPTS):
+        pieces = read_pieces(
+            files, encoding=encoding, encoding_errors=encoding_errors, on_progress=on_progress
+        )
         try:
-            summary = _write_ids(temporary, dtype, encode_pieces(pieces, tokenizer))
-            if _stamps(files) != before:
-                raise TextError("the text changed while it was read: try again")
-            os.replace(temporary, path)
-            temporary.write_text(summary)
-            os.replace(temporary, path.with_suffix(".json"))
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise TextError(
-            f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
-            f"CAROUSEL_CACHE names another folder"
-        ) from None
-    corpus = _open(path, dtype)
-    if corpus is None:
-        raise TextError(f"{path} is not what was written: is the disk full or damaged?")
-    return corpus
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f"{path.stem}.{token_hex(8)}.part")
+            try:
+                summary = _write_ids(temporary, dtype, encode_pieces(pieces, tokenizer))
+                if _stamps(files) != before:
+                    raise TextError("the text changed while it was read: try again")
+                os.replace(temporary, path)
+                temporary.write_text(summary)
+                os.replace(temporary, path.with_suffix(".json"))
+            finally:
+                temporary.unlink(missing_ok=True)
+        except FileNotFoundError:
+            continue  # another process has cleared the cache
+        except OSError as error:
+            raise TextError(
+                f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
+                f"CAROUSEL_CACHE names another folder"
+            ) from None
+        corpus = _open(path, dtype)
+        if corpus is not None:
+            return corpus
+        if path.exists() and path.with_suffix(".json").exists():
+            raise TextError(f"{path} is not what was written: is the disk full or damaged?")
+    raise TextError(f"the tokenized text in {folder} is removed again and again: try later")
 
 
 def encode_pieces(

@@ -74,7 +74,7 @@ def decode_file(path: Path, name: str, encoding: str, errors: str) -> Iterator[t
     try:
         with path.open("rb") as raw:
             for stream in _unpack(raw, path, name):
-                for text in _decode(stream, name, encoding, errors):
+                for text in decode_stream(stream, name, encoding, errors):
                     yield text, raw.tell()
     except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise TextError(f"{name} is not a whole {_packing(path)} file: {error}") from None
@@ -133,7 +133,8 @@ def _unpack(raw: IO[bytes], path: Path, name: str) -> Generator[IO[bytes], None,
     yield stream
 
 
-def _decode(stream: IO[bytes], name: str, encoding: str, errors: str) -> Iterator[str]:
+def decode_stream(stream: IO[bytes], name: str, encoding: str, errors: str) -> Iterator[str]:
+    """The text of a stream as it comes; the arguments, and what is raised, as ``decode_file``."""
     chunk = stream.read(CHUNK)
     while 0 < len(chunk) < 4 and (more := stream.read(4 - len(chunk))):
         chunk += more

@@ -18,6 +18,12 @@ TOP_LEVEL_DOMAINS = frozenset(
 )
 ELISIONS = frozenset({"tis", "twas", "twere", "em", "til", "cause", "bout", "round", "neath", "n"})
 """Words that lost their beginning, and have an apostrophe there."""
+NUMBER_ENDINGS = frozenset({"s", "st", "nd", "rd", "th"})
+"""What follows a number at once: the 1990s, the 3rd."""
+LOOKAHEAD = 3
+"""Tokens behind a mark that may decide how it is written."""
+LONGEST_QUOTATION = 64
+"""Tokens behind an apostrophe among which the end of a quotation is looked for."""
 VERBS_IN_S = frozenset(
     {
         "says",
@@ -46,28 +52,65 @@ def detokenize(tokens: Sequence[str]) -> str:
     >>> detokenize(['"', 'yes', ',', '"', 'he', 'said', '(', 'twice', ')', '.'])
     '"yes," he said (twice).'
     """
-    return _Detokenizer(tokens).join()
+    line = LineDetokenizer()
+    pieces = [piece for token in tokens for piece in line.add(token)]
+    return "".join(pieces + line.finish())
 
 
-class _Detokenizer:
-    """A walk over the tokens of a line, which remembers the quotation marks that are open."""
+class LineDetokenizer:
+    """Joins the tokens of one line as they come, and remembers the quotation marks that are open.
 
-    def __init__(self, tokens: Sequence[str]) -> None:
-        self.tokens = tokens
+    >>> line = LineDetokenizer()
+    >>> [line.add(token) for token in ("she", "said", ".")], line.finish()
+    ([['she'], [' said'], []], ['.'])
+    """
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.written = 0
+        """How many of the tokens have been written."""
+        self.space_wanted = False
         self.double_open = False
         self.single_open = False
+        self.curly = False
+        """Whether a quotation mark of the line is a curly one."""
         self.low_open = False
         """A German or Polish quotation, which begins below the line."""
         self.in_url = False
 
-    def join(self) -> str:
-        text = ""
-        space_wanted = False
-        for position, token in enumerate(self.tokens):
-            before, after, shown = self.spaces(position, token)
-            text += " " + shown if space_wanted and before else shown
-            space_wanted = after
-        return text
+    def add(self, token: str) -> list[str]:
+        """Take the line's next token.
+
+        Returns:
+            The text of each token that is decided now, with the space before it. A mark waits for
+            the tokens behind it that decide on its spaces.
+        """
+        self.tokens.append(token)
+        return self.write(ended=False)
+
+    def finish(self) -> list[str]:
+        """End the line, and return the text of each token that was not written yet."""
+        return self.write(ended=True)
+
+    def write(self, *, ended: bool) -> list[str]:
+        """The text of each token that can be written; of all of them where the line has ended."""
+        pieces = []
+        while self.written < len(self.tokens) and (ended or self.is_decided(self.written)):
+            before, after, shown = self.spaces(self.written, self.tokens[self.written])
+            pieces.append(" " + shown if self.space_wanted and before else shown)
+            self.space_wanted = after
+            self.written += 1
+        return pieces
+
+    def is_decided(self, position: int) -> bool:
+        """Whether no token to come can change how the token there is written."""
+        token, later = self.tokens[position], len(self.tokens) - 1 - position
+        if token[:1].isalnum() and not self.in_url:
+            return True
+        if token != "'" or later < LOOKAHEAD:
+            return later >= LOOKAHEAD
+        closed = self.single_open or self.is_possessive(position)
+        return closed or later >= LONGEST_QUOTATION or self.has_apostrophe_behind(position)
 
     def spaces(self, position: int, token: str) -> tuple[bool, bool, str]:
         """Whether a token takes a space before and after it, and how it is written."""
@@ -87,7 +130,9 @@ class _Detokenizer:
             self.low_open = False
             return False, True, token
         if token == "‘":
-            self.single_open = True
+            self.single_open = self.curly = True
+        if token in NUMBER_ENDINGS and previous.isdecimal():
+            return False, True, token
         if self.is_inside_number(position) or self.is_abbreviation(position):
             return False, False, token
         if token == "@":
@@ -110,22 +155,31 @@ class _Detokenizer:
 
     def apostrophe(self, position: int, previous: str, following: str) -> tuple[bool, bool, str]:
         """An apostrophe, or a single quotation mark: what stands around it must tell."""
-        if following in ELISIONS:  # 'tis; the first of rock 'n' roll
+        possessive = self.is_possessive(position)
+        if following.lower() in ELISIONS:  # 'tis; the first of rock 'n' roll
             return True, False, "'"
-        if previous == "n" and self.token(position - 2) == "'":
+        if previous.lower() == "n" and self.token(position - 2) == "'":
             return False, True, "'"
+        year = following.isdecimal() and len(following) == 2 and self.token(position + 2) != "'"
+        if year and not possessive:  # the '90s
+            return True, False, "'"
         if self.single_open:
-            curly = "‘" in self.tokens[:position]
             self.single_open = False
             # It was written so: the tokenizer reads ’ as '.
-            return False, True, "’" if curly else "'"
-        possessive = previous.endswith("s") and previous not in VERBS_IN_S
-        if following and "'" in self.tokens[position + 1 :] and not possessive:
+            return False, True, "’" if self.curly else "'"
+        if following and not possessive and self.has_apostrophe_behind(position):
             self.single_open = True
             return True, False, "'"
-        if following.isdecimal() and not possessive:  # the '90s
-            return True, False, "'"
         return not previous[:1].isalnum(), True, "'"
+
+    def is_possessive(self, position: int) -> bool:
+        """Whether the apostrophe there may belong to the word before it: the dogs' bowls."""
+        previous = self.token(position - 1)
+        return previous.endswith("s") and previous not in VERBS_IN_S
+
+    def has_apostrophe_behind(self, position: int) -> bool:
+        """Whether another apostrophe follows, which may end the quotation that begins there."""
+        return "'" in self.tokens[position + 1 : position + 1 + LONGEST_QUOTATION]
 
     def is_inside_number(self, position: int) -> bool:
         """Whether the token there is a mark within 3.14, 10,000 or 12:30."""

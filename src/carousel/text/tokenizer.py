@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from carousel.errors import FolderError
 from carousel.text.detokenizer import detokenize
 from carousel.text.library_threads import prepare_library_threads
-from carousel.text.tokenizer_json import build_library
+from carousel.text.tokenizer_json import build_library, character_class
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as LibraryTokenizer
@@ -244,29 +244,15 @@ def make_tokenizer(
     """
     from tokenizers import models
 
-    library = untrained_tokenizer(kind, lowercase)
-    if filters:
-        from tokenizers import Regex, normalizers
-
-        steps = [library.normalizer] if library.normalizer is not None else []
-        steps.append(normalizers.Replace(Regex(character_class(filters)), filter_to))
-        library.normalizer = normalizers.Sequence(steps)
+    library = untrained_tokenizer(kind, lowercase, filters, filter_to)
     vocab = {token: id for id, token in enumerate(tokens)}
     library.model = models.WordLevel(vocab=vocab, unk_token=UNKNOWN)
     return Tokenizer(library, kind, lowercase)
 
 
-def character_class(characters: str) -> str:
-    r"""A pattern of one of some characters, as the library and JavaScript read it.
-
-    >>> character_class("!]")
-    '[!\\]]'
-    """
-    escaped = (f"\\{c}" if c in "\\[]^-" else c for c in dict.fromkeys(characters))
-    return f"[{''.join(escaped)}]"
-
-
-def untrained_tokenizer(kind: str, lowercase: bool) -> LibraryTokenizer:
+def untrained_tokenizer(
+    kind: str, lowercase: bool, filters: str = "", filter_to: str = " "
+) -> LibraryTokenizer:
     """The library's tokenizer of a kind, without a vocabulary."""
     from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
     from tokenizers import Tokenizer as LibraryTokenizer
@@ -280,6 +266,8 @@ def untrained_tokenizer(kind: str, lowercase: bool) -> LibraryTokenizer:
         steps.append(normalizers.Replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     if lowercase:
         steps.append(normalizers.Lowercase())
+    if filters:
+        steps.append(normalizers.Replace(Regex(character_class(filters)), filter_to))
     if steps:
         library.normalizer = normalizers.Sequence(steps)
     if kind == "bpe":

@@ -7,6 +7,7 @@ steps before them are those that are listed here, and a file with anything else 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ APOSTROPHE = {
     "pattern": {"String": "\N{RIGHT SINGLE QUOTATION MARK}"},
     "content": "'",
 }
-"""The one replacement that is known."""
+"""The one replacement of text that is known."""
+CHARACTER_CLASS = re.compile(r"\[(?:\\[\\\]\[^-]|[^\\\]\[^-]){1,1000}\]")
+"""What ``character_class`` makes."""
 EMPTY_PARTS = ("truncation", "padding", "added_tokens", "post_processor")
 """Parts that must be empty: a text is read whole, and nothing is put around it."""
 PARTS = {*EMPTY_PARTS, "version", "normalizer", "pre_tokenizer", "decoder", "model"}
@@ -32,6 +35,16 @@ BPE_EMPTY = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte
 """Settings of byte pairs that must be off."""
 BPE_FLAGS = ("fuse_unk", "ignore_merges")
 BPE_KEYS = {*WORD_LEVEL_KEYS, "merges", *BPE_EMPTY, *BPE_FLAGS}
+
+
+def character_class(characters: str) -> str:
+    r"""A pattern of one of some characters, as the library and JavaScript read it.
+
+    >>> character_class("!]")
+    '[!\\]]'
+    """
+    escaped = (f"\\{c}" if c in "\\[]^-" else c for c in dict.fromkeys(characters))
+    return f"[{''.join(escaped)}]"
 
 
 def build_library(
@@ -130,7 +143,7 @@ def _byte_pairs(model: dict[str, Any], unknown: str) -> Any:
 
 
 def _normalizer(table: Any) -> Any:
-    from tokenizers import normalizers
+    from tokenizers import Regex, normalizers
 
     if table is None:
         return None
@@ -143,11 +156,26 @@ def _normalizer(table: Any) -> Any:
         if step == APOSTROPHE:
             built.append(normalizers.Replace(step["pattern"]["String"], step["content"]))
             continue
+        if (characters := _filtered(step)) is not None:
+            built.append(normalizers.Replace(Regex(characters), step["content"]))
+            continue
         _check(isinstance(step, dict) and step.get("type") in NORMALIZERS, "its normalizers")
         options = {name: value for name, value in step.items() if name != "type"}
         _check(all(v is None or type(v) is bool for v in options.values()), "its normalizers")
         built.append(getattr(normalizers, step["type"])(**options))
     return normalizers.Sequence(built) if whole else built[0]
+
+
+def _filtered(step: Any) -> str | None:
+    """The pattern of a step that takes characters out of a text; None for any other step."""
+    if not isinstance(step, dict) or step.keys() != {"type", "pattern", "content"}:
+        return None
+    pattern = step["pattern"]
+    characters = pattern.get("Regex") if isinstance(pattern, dict) and len(pattern) == 1 else None
+    known = isinstance(characters, str) and CHARACTER_CLASS.fullmatch(characters)
+    return (
+        characters if known and step["type"] == "Replace" and step["content"] in ("", " ") else None
+    )
 
 
 def _pre_tokenizer(table: dict[str, Any], kind: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from carousel.errors import SettingsError, TextError, UnspacedScriptWarning
 from carousel.text.library_threads import prepare_library_threads
+from carousel.text.scripts import UNSPACED, script_of
 from carousel.text.tokenizer import (
     END_OF_LINE,
     KINDS,
@@ -32,17 +32,6 @@ BPE_VOCAB_SIZE = 8000
 SMALLEST_BPE_VOCAB = 258
 """All 256 bytes and the two special tokens."""
 MAX_VOCAB_SIZE = 2**24
-UNSPACED = {
-    "CJK": "Chinese or Japanese",
-    "HIRAGANA": "Japanese",
-    "KATAKANA": "Japanese",
-    "THAI": "Thai",
-    "LAO": "Lao",
-    "KHMER": "Khmer",
-    "MYANMAR": "Burmese",
-    "TIBETAN": "Tibetan",
-}
-"""Scripts without spaces between words, as Unicode's names of characters call them."""
 
 
 def train_tokenizer(
@@ -102,7 +91,7 @@ def train_tokenizer(
 def _warn_of_unspaced_script(tokens: Sequence[str]) -> None:
     """Say so where most words are of scripts that put no spaces between words."""
     words = [token for token in tokens if token[0].isalpha()]
-    scripts = Counter(unicodedata.name(word[0], "?").split(" ")[0] for word in words)
+    scripts = Counter(script_of(word[0]) for word in words)
     unspaced = {script: scripts[script] for script in UNSPACED if scripts[script]}
     if sum(unspaced.values()) > len(words) / 2:
         script = UNSPACED[max(unspaced, key=unspaced.__getitem__)]

@@ -36,6 +36,7 @@ def train(
     tokenizer: str | None = None,
     lowercase: bool | None = None,
     min_count: int | None = None,
+    unk_probability: float | None = None,
     vocab_size: int | None = None,
     valid_fraction: float | None = None,
     test_fraction: float | None = None,
@@ -67,6 +68,7 @@ def train(
     batch_size: int | None = None,
     bptt: int | None = None,
     random_bptt: bool | None = None,
+    carry_state: bool | None = None,
     epochs: float | None = None,
     max_minutes: float | None = None,
     patience: int | None = None,
@@ -96,6 +98,8 @@ def train(
         lowercase: convert the text to lower case. The default is true for words, false for the
             others.
         min_count: tokens that occur fewer times than this become the unknown token.
+        unk_probability: with ``min_count`` 1, how often a word that occurs once stands for the
+            unknown word.
         vocab_size: the largest size of the vocabulary. For bpe, the size to reach.
         valid_fraction: fraction of the text, at its end, for validation. Not used with a validation
             file.
@@ -137,6 +141,7 @@ def train(
         bptt: number of tokens through which gradients flow back (truncated BPTT, T).
         random_bptt: vary the length of batches around bptt at random, and the learning rate with
             it.
+        carry_state: carry the state over the end of a line. If not, each line is a text of its own.
         epochs: number of passes over the text. 10 if neither epochs nor max_minutes is given.
         max_minutes: length of the training in minutes, validation included. The schedule is fitted
             to it.

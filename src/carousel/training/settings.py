@@ -71,6 +71,8 @@ class Settings:
     """Convert the text to lower case. The default is true for words, false for the others."""
     min_count: int = 1
     """Tokens that occur fewer times than this become the unknown token."""
+    unk_probability: float = 0.5
+    """With min_count 1: how often a word that occurs once stands for the unknown word."""
     vocab_size: int | None = None
     """The largest size of the vocabulary. For bpe, the size to reach."""
     valid_fraction: float = 0.05
@@ -135,6 +137,8 @@ class Settings:
     """Number of tokens through which gradients flow back (truncated BPTT, T)."""
     random_bptt: bool = False
     """Vary the length of batches around bptt at random, and the learning rate with it."""
+    carry_state: bool = True
+    """Carry the state over the end of a line. If not, each line is a text of its own."""
     epochs: float | None = None
     """Number of passes over the text. 10 if neither epochs nor max_minutes is given."""
     max_minutes: float | None = None
@@ -169,6 +173,7 @@ class Settings:
                 _check_range(name, getattr(self, name), 0, 0.95)
         for name in NOT_NEGATIVE:
             _check_range(name, getattr(self, name), 0, 2**20)
+        _check_range("unk_probability", self.unk_probability, 0, 1)
         _check_range("ema_decay", self.ema_decay, 0.5, 0.999999)
         _check_range("seed", self.seed, 0, 2**63 - 1)
         for name in ("learning_rate", "embedding_std", "epochs", "max_minutes"):

@@ -21,6 +21,7 @@
  * @property {'float32'|'bfloat16'|'int8'} dtype how matrices are stored
  * @property {number[]} cutoffs the first id of each cluster of an adaptive softmax; empty for none
  * @property {number[]} tail_sizes the width of each cluster
+ * @property {boolean} carry_state whether the state is carried over the end of a line
  */
 
 /**

@@ -34,6 +34,7 @@ def trace_lines(
     guesses: int = 2,
     focus: Sequence[str] = (),
     colours: Mapping[str, str] | None = None,
+    last: int | None = None,
 ) -> Iterator[Text]:
     """The lines of a trace, in blocks of as many words as fit ``width`` columns.
 
@@ -46,10 +47,13 @@ def trace_lines(
         guesses: how many likely next words are shown under each word.
         focus: words whose luggage is always shown.
         colours: the colour of each word, by its name in ``palette.COLOURS``.
+        last: how many words at the end are shown; None for all.
     """
     words = display_words(trace)
     colours = word_colours(words, focus) | dict(colours or {})
     first = 1 if len(trace) > 1 else 0
+    if last is not None:
+        first = max(first, len(trace) - last)
     belts = [
         trace.belt(layer).amounts() if cell_of(trace.config).has_belt else None
         for layer in range(trace.config.layers)

@@ -52,6 +52,7 @@ def make_config(settings: Settings, vocab_size: int, counts: np.ndarray | None) 
         projection_size=projection_size,
         cutoffs=cutoffs,
         tail_sizes=choose_tail_sizes(width, len(cutoffs), tied=settings.tie_embeddings),
+        carry_state=settings.carry_state,
     )
 
 

@@ -23,6 +23,7 @@ from carousel.storage.number_formats import StoredWeight, to_float32
 from carousel.training.nn.activation_regularization import activation_penalty
 from carousel.training.nn.dropout import Dropout
 from carousel.training.nn.embedding_dropout import EmbeddingDropout
+from carousel.training.nn.lines import find_line_ends, read_lines
 from carousel.training.nn.locked_dropout import LockedDropout
 from carousel.training.nn.output_layer import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
 from carousel.training.nn.regularization import Regularization
@@ -253,10 +254,10 @@ class Network(nn.Module):
         x = self.input_dropout(self.embedding_dropout(vectors, ids))
         after: list[State] = []
         last = len(self.layers) - 1
+        line_ends = {} if config.carry_state else find_line_ends(ids)
         for number, layer in enumerate(self.layers):
-            hidden, layer_state = layer(
-                x, type(state)(*(part[number : number + 1] for part in state))
-            )
+            layer_state = type(state)(*(part[number : number + 1] for part in state))
+            hidden, layer_state = read_lines(layer, x, layer_state, line_ends)
             x = self.output_dropout(hidden) if number == last else self.hidden_dropout(hidden)
             after.append(layer_state)
         state = type(state)(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from carousel.adaptive_softmax import clusters
 from carousel.training.nn.loss import (
@@ -38,6 +39,10 @@ class FullSoftmax(nn.Module):
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats of ``targets [N]`` given ``hidden [N, P or H]``."""
         return linear_cross_entropy(hidden, self.weight, self.bias, targets)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores ``[..., V]`` of the next word given ``hidden [..., P or H]``."""
+        return F.linear(hidden, self.weight, self.bias)
 
     def named_weights(self) -> dict[str, Tensor]:
         """Its weights by their names in a model folder."""
@@ -111,6 +116,25 @@ class AdaptiveSoftmax(nn.Module):
             pairs = zip(self.narrow, self.wide, strict=True)
             tails = [weight for pair in pairs for weight in pair]
         return adaptive_cross_entropy(hidden, head, tails, targets, self.cutoffs)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Log-probabilities ``[..., V]`` of the next word given ``hidden [..., P or H]``.
+
+        See ``carousel.adaptive_softmax.log_probs``.
+        """
+        first = self.cutoffs[0]
+        if self.tied:
+            rows = torch.cat([self.words[:first], self.clusters])
+            ranges = clusters(len(self.words), self.cutoffs)
+            wide = [self.words[ids.start : ids.stop] for ids in ranges]
+        else:
+            rows, wide = self.words, list(self.wide)
+        head = F.log_softmax(F.linear(hidden, rows, self.bias), dim=-1)
+        parts = [head[..., :first]]
+        for number, (narrow, words) in enumerate(zip(self.narrow, wide, strict=True)):
+            within = F.log_softmax(F.linear(F.linear(hidden, narrow), words), dim=-1)
+            parts.append(within + head[..., first + number, None])
+        return torch.cat(parts, dim=-1)
 
     def named_weights(self) -> dict[str, Tensor]:
         """Its weights by their names in a model folder."""

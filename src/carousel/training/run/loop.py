@@ -14,6 +14,8 @@ from torch import Tensor
 from carousel.errors import TrainingError
 from carousel.training.data.batches import Batch, to_device
 from carousel.training.data.streams import Streams
+from carousel.training.data.unknown_words import UnknownWords
+from carousel.training.nn.cutoffs import count_tokens
 from carousel.training.nn.network import Network
 from carousel.training.run.averaging import WeightAverage
 from carousel.training.run.callbacks import Callback
@@ -116,6 +118,10 @@ class _Loop:
         self.settings, self.callbacks, self.device = settings, callbacks, device
         self.valid_ids, self.group, self.stop = valid_ids, group, stop
         self.streams = Streams(train_ids, settings.batch_size, group.shard(settings.batch_size))
+        counts = count_tokens(train_ids, network.config.vocab_size)
+        self.unknown_words = UnknownWords.of(
+            counts, settings.tokenizer, settings.unk_probability, settings.seed
+        )
         self.store = group.share_store(store or MemoryStore())
         self.loss_function = group.data_parallel(network)
         self.state = TrainingState(
@@ -161,7 +167,10 @@ class _Loop:
             if first == 0:
                 self.state.recurrent = self.state.network.initial_state(self.streams.shard_size)
             seed = (settings.seed, epoch) if settings.random_bptt else None
-            yield from to_device(self.streams.batches(settings.bptt, first, seed), self.device)
+            batches = self.streams.batches(settings.bptt, first, seed)
+            if self.unknown_words is not None:
+                batches = self.unknown_words.replace(batches, epoch, first, self.streams.shard)
+            yield from to_device(batches, self.device)
             epoch, first = epoch + 1, 0
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> None:

@@ -30,6 +30,9 @@ export class Belt {
     this.memory = Float64Array.from(trace.get(memoryOf(config), layer));
     /** `[T, H]`: the share of the belt that each word kept. */
     this.kept = Float64Array.from(trace.get(/** @type {string} */ (keepGateOf(config)), layer));
+    for (let t = 0; t < trace.length; t++) {
+      if (trace.startsAnew(t)) this.kept.fill(0, t * H, (t + 1) * H);
+    }
     /**
      * `[T, H]`: what each word put on the belt. Where the memory itself was held, what the hold
      * put there counts as that word's.

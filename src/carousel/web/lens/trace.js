@@ -3,7 +3,7 @@
  * changed: one step for a word typed at the end, and from word `t` on for a hold at word `t`.
  */
 
-import { decoderWidth } from '../model/config.js';
+import { LINE_END_ID, decoderWidth } from '../model/config.js';
 import { applyHold, firstChange, isActive } from './hold.js';
 import { keepGateOf, memoryOf, namesOf } from './points.js';
 
@@ -112,13 +112,23 @@ export class Trace {
     return { h, c };
   }
 
+  /**
+   * Whether nothing is carried over to a position: each line is a text of its own, and it ends here.
+   * @param {number} t
+   */
+  startsAnew(t) {
+    return this.config.carry_state === false && this.ids[t] === LINE_END_ID;
+  }
+
   /** @param {number} layer */
   #keep(layer) {
     const H = this.config.hidden_size;
     const gate = this.get(/** @type {string} */ (keepGateOf(this.config)), layer);
     const memory = this.get(memoryOf(this.config), layer);
     const kept = new Float64Array(gate.length);
-    for (let n = H; n < kept.length; n++) kept[n] = gate[n] * memory[n - H];
+    for (let n = H; n < kept.length; n++) {
+      if (!this.startsAnew(Math.floor(n / H))) kept[n] = gate[n] * memory[n - H];
+    }
     return kept;
   }
 
@@ -162,7 +172,7 @@ export function readTrace(model, ids, holds = [], previous = null) {
     }
     const below = layer ? values[`layers.${layer - 1}.h`] : null;
     projectInputs(model, layer, all, below, inputs[layer], inputStart);
-    readLayer(model, layer, start, inputs[layer], values, holds);
+    readLayer(model, layer, all, start, inputs[layer], values, holds);
   }
   const last = starts[config.layers];
   const hidden = takeOver(previous?.hidden, last * P, T * P);
@@ -225,12 +235,13 @@ function projectInputs(model, layer, ids, below, out, start) {
  * Every gate and state of one layer from position `start` on.
  * @param {RecurrentLM} model
  * @param {number} layer
+ * @param {Int32Array} ids
  * @param {number} start
  * @param {Float32Array} inputs `[T, G*H]`
  * @param {Record<string, Float32Array>} values where they go; what stands before `start` is read
  * @param {Hold[]} holds
  */
-function readLayer(model, layer, start, inputs, values, holds) {
+function readLayer(model, layer, ids, start, inputs, values, holds) {
   const { cell } = model;
   const H = model.config.hidden_size;
   const width = cell.stacked.length * H;
@@ -241,7 +252,9 @@ function readLayer(model, layer, start, inputs, values, holds) {
     t < 0 ? zeros : values[`layers.${layer}.${name}`].subarray(t * H, (t + 1) * H);
   const projected = new Float32Array(width);
   for (let t = start; t < inputs.length / width; t++) {
-    const state = { h: row('h', t - 1), c: cell.states.includes('c') ? row('c', t - 1) : null };
+    const anew = model.config.carry_state === false && ids[t] === LINE_END_ID;
+    const before = anew ? -1 : t - 1;
+    const state = { h: row('h', before), c: cell.states.includes('c') ? row('c', before) : null };
     const gates = Object.fromEntries(cell.made.map((name) => [name, row(name, t)]));
     const here = held.filter((hold) => t >= hold.from && t <= hold.to);
     cell.projectH(model.layers[layer], state.h, projected);

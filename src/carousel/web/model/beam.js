@@ -1,5 +1,6 @@
-/** Whole words from models of characters or byte pairs, by beam search; as `predict/beam.py`. */
+/** Whole words from models of characters or byte pairs, by beam search; as `predict/word_search.py`. */
 
+import { alphabetOf, isUnspaced, splitPartial, startsWithLetter, toBytes } from './alphabet.js';
 import { logSoftmax, topK } from './softmax.js';
 
 /** @typedef {import('../types.js').State} State */
@@ -9,21 +10,14 @@ import { logSoftmax, topK } from './softmax.js';
 
 /** Tokens after which a beam is given up. */
 const LONGEST_WORD = 40;
-/** How the byte-level alphabet of byte-pair encoding writes a space. */
-const SPACE = 'Ġ';
-
-/**
- * Which tokens can begin a word (`beginLine`: where no space stands before it), which can go on
- * with one, and what each adds to it.
- * @typedef {{begin: number[], beginLine: number[], goOn: number[], surfaces: string[]}} Alphabet
- */
-
-/** @typedef {{score: number, word: string, logits: Float32Array, state: State}} Beam */
+/** @typedef {import('./alphabet.js').Alphabet} Alphabet */
+/** `word`: its bytes so far. @typedef {{score: number, word: string, logits: Float32Array, state: State}} Beam */
 /** @typedef {{score: number, word: string, beam: Beam, token: number}} Grown */
 
 /**
  * The `k` likeliest whole next words. A word's probability is that of its tokens times that of no
  * further letter after them; the several ways in which byte pairs can spell a word are added up.
+ * In a script without spaces between words, a word of byte pairs ends where a token ends.
  * With a prefix the probabilities are those among the words that were found to continue it.
  *
  * @param {RecurrentLM} model
@@ -45,10 +39,12 @@ export function searchWords(model, logits, state, k, prefix, lineStart) {
   const found = new Map();
   /** @type {Beam[]} */
   let beams = [{ score: 0, word: '', logits, state }];
-  let allowed = lineStart ? alphabet.beginLine : alphabet.begin;
+  const byTokens = model.tokenizer.kind === 'bpe';
+  const start = toBytes(prefix);
+  const begin = alphabet.begin(byTokens && !lineStart);
   for (let length = 0; length < LONGEST_WORD; length++) {
     const grown = beams
-      .flatMap((beam) => grow(beam, alphabet, allowed, prefix, width, found))
+      .flatMap((beam) => grow(beam, alphabet, length ? null : begin, start, width, found, byTokens))
       .sort((a, b) => b.score - a.score)
       .slice(0, width);
     const enough = [...found.values()].sort((a, b) => b - a).slice(0, k);
@@ -59,7 +55,6 @@ export function searchWords(model, logits, state, k, prefix, lineStart) {
       word,
       ...model.step(token, beam.state),
     }));
-    allowed = alphabet.goOn;
   }
   let total = 0;
   for (const probability of found.values()) total += probability;
@@ -73,58 +68,44 @@ export function searchWords(model, logits, state, k, prefix, lineStart) {
  * The likeliest ways to go on with one beam; what it is as a whole word goes into `found`.
  * @param {Beam} beam
  * @param {Alphabet} alphabet
- * @param {number[]} allowed
- * @param {string} prefix
+ * @param {number[] | null} begin the tokens that can begin a word; null within one
+ * @param {string} prefix as bytes
  * @param {number} width
  * @param {Map<string, number>} found
+ * @param {boolean} byTokens in a script without spaces, a word ends where a token ends
  * @returns {Grown[]}
  */
-function grow(beam, { goOn, surfaces }, allowed, prefix, width, found) {
+function grow(beam, alphabet, begin, prefix, width, found, byTokens) {
   const { score, word } = beam;
   const logP = logSoftmax(beam.logits);
-  let tokens = allowed;
+  const { text, pending } = splitPartial(word) ?? { text: '', pending: '' };
+  // A space may be a token of its own.
+  let tokens = begin ?? (word ? alphabet.goOn(pending) : alphabet.begin(false));
+  if (word && !pending && word.length >= prefix.length) {
+    const atToken = byTokens && isUnspaced(text);
+    let further = 0;
+    if (!atToken) for (const token of tokens) further += Math.exp(logP[token]);
+    if (startsWithLetter(text)) {
+      const ends = -Math.expm1(Math.min(0, Math.log(further)));
+      found.set(text, (found.get(text) ?? 0) + Math.exp(score) * ends);
+    }
+    if (atToken) return [];
+  }
+  /** @param {number} token */
+  const letters = (token) => {
+    const surface = alphabet.surfaces[token];
+    return begin && surface.startsWith(' ') ? surface.slice(1) : surface;
+  };
   if (word.length < prefix.length) {
     const rest = prefix.slice(word.length);
-    tokens = tokens.filter((t) => surfaces[t].startsWith(rest) || rest.startsWith(surfaces[t]));
-  }
-  if (word && word.length >= prefix.length) {
-    let further = 0;
-    for (const token of goOn) further += Math.exp(logP[token]);
-    const ends = -Math.expm1(Math.min(0, Math.log(further)));
-    found.set(word, (found.get(word) ?? 0) + Math.exp(score) * ends);
+    tokens = tokens.filter((t) => letters(t).startsWith(rest) || rest.startsWith(letters(t)));
   }
   return topK(tokens.map((token) => logP[token]), width).map((at) => ({
     score: score + logP[tokens[at]],
-    word: word + surfaces[tokens[at]],
+    word: word + letters(tokens[at]),
     beam,
     token: tokens[at],
   }));
-}
-
-/** @type {WeakMap<Tokenizer, Alphabet>} */
-const ALPHABETS = new WeakMap();
-
-/** @param {Tokenizer} tokenizer */
-function alphabetOf(tokenizer) {
-  const known = ALPHABETS.get(tokenizer);
-  if (known) return known;
-  const { pairs, tokens, eolId } = tokenizer;
-  const surfaces = pairs ? tokens.map((token) => trim(pairs.decode([token]))) : tokens;
-  const letters = surfaces
-    .map((_, id) => id)
-    .filter((id) => id > eolId && /^['\u2019\p{L}\p{M}]+$/u.test(surfaces[id]));
-  /** @param {number} id */
-  const spaced = (id) => pairs !== null && tokens[id].startsWith(SPACE);
-  const goOn = letters.filter((id) => !spaced(id));
-  const begin = pairs ? letters.filter(spaced) : goOn;
-  const alphabet = { begin, beginLine: goOn, goOn, surfaces };
-  ALPHABETS.set(tokenizer, alphabet);
-  return alphabet;
-}
-
-/** @param {string} text */
-function trim(text) {
-  return text.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, '');
 }
 
 /**

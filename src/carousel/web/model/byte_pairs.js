@@ -66,6 +66,16 @@ export class BytePairs {
   }
 
   /**
+   * The bytes that a token stands for, one character a byte; a foreign token stands for itself.
+   * @param {string} token
+   */
+  bytes(token) {
+    const bytes = Array.from(token, (letter) => BYTES.get(letter));
+    if (bytes.includes(undefined)) bytes.splice(0, bytes.length, ...new TextEncoder().encode(token));
+    return String.fromCharCode(.../** @type {number[]} */ (bytes));
+  }
+
+  /**
    * The text that tokens stand for; bytes that are no UTF-8 become U+FFFD.
    * @param {string[]} tokens
    */

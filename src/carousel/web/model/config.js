@@ -13,8 +13,10 @@ const REQUIRED = [
   'cell', 'vocab_size', 'embedding_size', 'hidden_size', 'layers', 'tied', 'projection_size',
   'biases',
 ];
+/** The id of the end of a line, in every vocabulary. */
+export const LINE_END_ID = 1;
 /** Fields that came after the format: absent where they have their default, as in older files. */
-const LATER = { dtype: 'float32', cutoffs: [], tail_sizes: [] };
+const LATER = { dtype: 'float32', cutoffs: [], tail_sizes: [], carry_state: true };
 
 /**
  * The configuration that a `config.json` holds.
@@ -77,6 +79,7 @@ function fault(config) {
   }
   if (typeof config.tied !== 'boolean') return 'tied must be true or false';
   if (typeof config.biases !== 'boolean') return 'biases must be true or false';
+  if (typeof config.carry_state !== 'boolean') return 'carry_state must be true or false';
   if (config.tied && decoderWidth(config) !== config.embedding_size) {
     const [wanted, given] = [config.embedding_size, decoderWidth(config)];
     return `a tied decoder reads embedding_size ${wanted} values, but ${given} come in`;

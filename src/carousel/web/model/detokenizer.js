@@ -11,6 +11,10 @@ const URL_SCHEMES = new Set(['http', 'https', 'ftp']);
 const TOP_LEVEL_DOMAINS = new Set('com org net edu gov io uk eu jp cn br'.split(' '));
 /** Words that lost their beginning, and have an apostrophe there. */
 const ELISIONS = new Set("tis twas twere em til cause bout round neath n".split(' '));
+/** What follows a number at once: the 1990s, the 3rd. */
+const NUMBER_ENDINGS = new Set(['s', 'st', 'nd', 'rd', 'th']);
+/** Tokens behind an apostrophe among which the end of a quotation is looked for. */
+const LONGEST_QUOTATION = 64;
 /** Words that end in s and have no apostrophe behind it: a quotation begins there. */
 const VERBS_IN_S = new Set(
   'says asks is was means calls replies shouts whispers cries adds as'.split(' '),
@@ -35,6 +39,8 @@ export function detokenize(tokens) {
 class Detokenizer {
   doubleOpen = false;
   singleOpen = false;
+  /** Whether a quotation mark of the line is a curly one. */
+  curly = false;
   /** A German or Polish quotation, which begins below the line. */
   lowOpen = false;
   inUrl = false;
@@ -79,7 +85,8 @@ class Detokenizer {
       this.lowOpen = false;
       return [false, true, token];
     }
-    if (token === '‘') this.singleOpen = true;
+    if (token === '‘') this.singleOpen = this.curly = true;
+    if (NUMBER_ENDINGS.has(token) && DIGITS.test(previous)) return [false, true, token];
     if (this.isInsideNumber(position) || this.isAbbreviation(position)) {
       return [false, false, token];
     }
@@ -111,22 +118,23 @@ class Detokenizer {
    * @returns {Spaces}
    */
   apostrophe(position, previous, following) {
+    const possessive = previous.endsWith('s') && !VERBS_IN_S.has(previous);
     // 'tis; the first of rock 'n' roll
-    if (ELISIONS.has(following)) return [true, false, "'"];
-    if (previous === 'n' && this.token(position - 2) === "'") return [false, true, "'"];
+    if (ELISIONS.has(following.toLowerCase())) return [true, false, "'"];
+    if (previous.toLowerCase() === 'n' && this.token(position - 2) === "'") return [false, true, "'"];
+    const year = /^\p{Nd}{2}$/u.test(following) && this.token(position + 2) !== "'";
+    // The '90s.
+    if (year && !possessive) return [true, false, "'"];
     if (this.singleOpen) {
-      const curly = this.tokens.slice(0, position).includes('‘');
       this.singleOpen = false;
       // It was written so: the tokenizer reads ’ as '.
-      return [false, true, curly ? '’' : "'"];
+      return [false, true, this.curly ? '’' : "'"];
     }
-    const possessive = previous.endsWith('s') && !VERBS_IN_S.has(previous);
-    if (following && this.tokens.includes("'", position + 1) && !possessive) {
+    const behind = this.tokens.slice(position + 1, position + 1 + LONGEST_QUOTATION);
+    if (following && !possessive && behind.includes("'")) {
       this.singleOpen = true;
       return [true, false, "'"];
     }
-    // The '90s.
-    if (DIGITS.test(following) && !possessive) return [true, false, "'"];
     return [!STARTS_WITH_LETTER_OR_NUMBER.test(previous), true, "'"];
   }
 

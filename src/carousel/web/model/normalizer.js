@@ -19,10 +19,18 @@ const CLUSTER = /[^\p{M}\u1160-\u11ff][\p{M}\u1160-\u11ff]*|[\p{M}\u1160-\u11ff]
 const ALONE = /./gsu;
 
 /**
+ * Characters that are taken out, and what is put in the place of each: a space or nothing.
+ * @typedef {object} Filter
+ * @property {RegExp} pattern
+ * @property {string} content
+ */
+
+/**
  * @typedef {object} Steps
  * @property {boolean} nfc
  * @property {boolean} apostrophe a typographic apostrophe becomes a typed one
  * @property {boolean} lowercase
+ * @property {Filter | null} filter
  */
 
 /**
@@ -64,5 +72,6 @@ export function normalizeText(text, steps) {
   if (steps.apostrophe) made = made.replaceAll('\u2019', "'");
   // Each character by itself, as the tokenizers library does: a final sigma is a sigma.
   if (steps.lowercase) made = made.replace(/\p{Changes_When_Lowercased}/gu, (c) => c.toLowerCase());
+  if (steps.filter) made = made.replace(steps.filter.pattern, steps.filter.content);
   return made;
 }

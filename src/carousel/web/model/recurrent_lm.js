@@ -1,7 +1,7 @@
 /** A recurrent language model: ids in, logits out. The caller owns the state, everywhere. */
 
 import { CELLS, linear } from './cells.js';
-import { decoderWidth, parseConfig, parseHashes } from './config.js';
+import { LINE_END_ID, decoderWidth, parseConfig, parseHashes } from './config.js';
 import { CarouselError } from './errors.js';
 import { parseHeader, readWeights } from './safetensors.js';
 import { Decoder } from './softmax.js';
@@ -133,6 +133,11 @@ export class RecurrentLM {
     };
     const gates = Object.fromEntries(cell.made.map((name) => [name, new Float32Array(H)]));
     for (let t = 0; t < T; t++) {
+      // Where each line is a text of its own, its end is read from a zero state.
+      if (config.carry_state === false && ids[t] === LINE_END_ID) {
+        after.h.fill(0);
+        after.c?.fill(0);
+      }
       let x = this.embed(ids[t]);
       for (let layer = 0; layer < config.layers; layer++) {
         const h = after.h.subarray(layer * H, (layer + 1) * H);

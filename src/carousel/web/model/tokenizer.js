@@ -53,6 +53,21 @@ function wordPattern(pattern) {
   return new RegExp(pattern.replace(String.raw`\s`, String.raw`\p{White_Space}`), 'gu');
 }
 
+/**
+ * The characters that a tokenizer takes out of a text: see `text/tokenizer_json.py`.
+ * @param {unknown} normalizer that of a `tokenizer.json`
+ * @returns {import('./normalizer.js').Filter | null}
+ */
+function filterOf(normalizer) {
+  const steps = isTable(normalizer) && Array.isArray(normalizer.normalizers) ? normalizer.normalizers : [];
+  const step = steps.find((given) => isTable(given) && given.type === 'Replace' && isTable(given.pattern)
+    && typeof given.pattern.Regex === 'string');
+  if (!step) return null;
+  const known = /^\[(?:\\[\\\][^-]|[^\\\][^-]){1,1000}\]$/u.test(step.pattern.Regex);
+  if (!known || !['', ' '].includes(step.content)) throw new CarouselError('tokenizer.json cuts text in a way that is not known here');
+  return { pattern: new RegExp(step.pattern.Regex, 'gu'), content: step.content };
+}
+
 /** Turns text into token ids and back; made by `Tokenizer.fromJson`. */
 export class Tokenizer {
   unknownId = 0;
@@ -64,8 +79,9 @@ export class Tokenizer {
    * @param {string[]} tokens every token, by id
    * @param {BytePairs | null} pairs
    * @param {RegExp} pattern what a token is, or for byte pairs a word that is cut into them
+   * @param {import('./normalizer.js').Filter | null} filter
    */
-  constructor(kind, lowercase, tokens, pairs, pattern) {
+  constructor(kind, lowercase, tokens, pairs, pattern, filter = null) {
     this.kind = kind;
     this.lowercase = lowercase;
     this.tokens = tokens;
@@ -75,7 +91,7 @@ export class Tokenizer {
     /** Whether a token is a whole word. */
     this.wholeWords = kind === 'words' || kind === 'whitespace';
     this.ids = new Map(tokens.map((token, id) => [token, id]));
-    this.steps = { nfc: kind !== 'whitespace', apostrophe: kind === 'words', lowercase };
+    this.steps = { nfc: kind !== 'whitespace', apostrophe: kind === 'words', lowercase, filter };
   }
 
   /**
@@ -102,7 +118,7 @@ export class Tokenizer {
     if (tokens[0] !== UNKNOWN || tokens[1] !== END_OF_LINE) throw new CarouselError(foreign);
     const lowercase = JSON.stringify(table.normalizer ?? null).includes('"Lowercase"');
     const pairs = kind === 'bpe' ? BytePairs.fromMerges(table.model.merges, tokens) : null;
-    return new Tokenizer(kind, lowercase, tokens, pairs, pattern);
+    return new Tokenizer(kind, lowercase, tokens, pairs, pattern, filterOf(table.normalizer));
   }
 
   /**
