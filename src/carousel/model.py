@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from carousel.evaluate import Evaluation, evaluate
+from carousel.explain.history import History
 from carousel.inference.model import BackendName, RecurrentLM
 from carousel.pretrained import find_folder
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder, write_folder
 from carousel.storage.number_formats import StoredWeight
+from carousel.text.files import ProgressCallback, find_files
 from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from carousel.adaptation.adapted import Adapt
-    from carousel.evaluate import Evaluation
-    from carousel.explain.history import History
     from carousel.lens.clamp import Clamp
     from carousel.lens.compare import Comparison
     from carousel.lens.effect import Effect
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from carousel.predict.next_words import Prediction
     from carousel.predict.score import Score
     from carousel.predict.session import Session
-    from carousel.text.files import ProgressCallback
     from carousel.web.live_page import LivePage
 
 
@@ -114,8 +114,6 @@ class LanguageModel:
     @cached_property
     def history(self) -> History:
         """How its training went, from the model's folder; a notebook draws learning curves."""
-        from carousel.explain.history import History
-
         return History([]) if self.path is None else History.of_folder(self.path)
 
     def next_words(
@@ -250,9 +248,6 @@ class LanguageModel:
         Raises:
             TextError: a file can't be read, or has only unknown words.
         """
-        from carousel.evaluate import evaluate
-        from carousel.text.files import find_files
-
         model = self.adapt(adapt).model
         reading: Any = {"encoding": encoding, "encoding_errors": encoding_errors}
         files = find_files(sources, skip_bad_files=skip_bad_files, **reading)
