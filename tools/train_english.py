@@ -9,7 +9,6 @@ card are those of the run: they are measured on ``valid.txt``, from the folder t
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
@@ -52,10 +51,7 @@ def main() -> None:
                     reporter=reporter,
                 )
         quantize(trained, arguments.out, "int8", force=True)
-    # Without spaces it is a quarter smaller; nobody reads ten thousand words in it.
-    tokenizer = arguments.out / "tokenizer.json"
-    table = json.loads(tokenizer.read_text(encoding="utf-8"))
-    write_file(tokenizer, json.dumps(table, ensure_ascii=False, separators=(",", ":")))
+    (arguments.out / "learning-curve.png").unlink(missing_ok=True)  # larger than the words
     evaluation = LanguageModel.load(arguments.out).evaluate([arguments.data / "valid.txt"])
     write_file(arguments.out / "README.md", make_card(evaluation, arguments.data))
 

@@ -219,7 +219,8 @@ def test_errors_are_those_of_the_thread(c_library, shipped):
 
 
 def test_scores_that_overflow_are_told(c_library, make_folder, tmp_path):
-    content = read_folder(make_folder())
+    folder = make_folder()
+    content = read_folder(folder)
     # What comes from the input overflows upwards, and what comes from the state downwards.
     weights = {
         name: np.full_like(w, -1e15 if name.endswith("weight_hh") else 1e15)

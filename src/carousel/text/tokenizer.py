@@ -193,7 +193,7 @@ class Tokenizer:
 
     def to_json(self) -> str:
         """The text of a ``tokenizer.json``."""
-        return str(self._library.to_str(pretty=True))
+        return str(self._library.to_str())
 
     @classmethod
     def from_json(cls, text: str, where: str = "tokenizer.json") -> Tokenizer:
