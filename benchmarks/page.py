@@ -36,6 +36,10 @@ from carousel.web.static_server import StaticServer
 STORY = parse_qs(json.loads((files("carousel.web") / "tour.json").read_text("utf-8"))["first"])
 SENTENCE = STORY["text"][0]
 SIXTY = " ".join([SENTENCE] * 5)
+ENGLISH = (
+    "i like this movie and my friend does not like it because it is too long "
+    "but i think that it is one of the best movies of all time and"
+)
 KEY_EVERY = 60
 """Milliseconds between two keys."""
 
@@ -140,12 +144,14 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "hold": [
         ("stories-lstm", SENTENCE, (20, 50)),
         ("stories-lstm", SIXTY, (60, 120)),
+        ("english", ENGLISH, (60, 120)),
         ("lstm-670", words(30), (60, 120)),
         ("cifg-670", words(30), (60, 120)),
         ("lstm-2x650", words(60), (None, 60)),
     ],
     "typing": [
         ("stories-lstm", SENTENCE, " burger and krish orders piz"),
+        ("english", ENGLISH, " film i have seen this ye"),
         ("cifg-670", words(30), " w12 w777 w9 w123 w4"),
         ("lstm-2x650", words(60), " w12 w777 w9 w123 w4"),
     ],
@@ -155,7 +161,7 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
 
 def make_models(folder: Path) -> dict[str, Path]:
     """Model folders by name: the stories', one as large as a model of English, and a large one."""
-    models = {"stories-lstm": carousel.load("stories-lstm").path}
+    models = {name: carousel.load(name).path for name in ("stories-lstm", "english")}
     medium = {"hidden_size": 670, "layers": 1, "embedding_size": 96, "projection_size": 96}
     large = {"cell": "lstm", "hidden_size": 650, "layers": 2, "embedding_size": 650}
     models["lstm-670"] = write_model(folder / "lstm-670", {"cell": "lstm", **medium}, 10_000)

@@ -20,7 +20,7 @@ TEXTS = (
 )  # fmt: skip
 MODELS = ("notes", "book", "dialogue", "war")
 SMALL = "--hidden-size 12 --embedding-size 12 --epochs 1 --batch-size 4 --bptt 8"
-LONG = ("page", "demo", "study")
+LONG = ("page", "demo", "study", "serve")
 """Commands that take minutes, or run until Ctrl-C: their names and flags are checked alone."""
 
 

@@ -22,7 +22,7 @@ from carousel.web.page_files import FIRST_MODEL
 from carousel.web.static_server import StaticServer
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-MODELS = (FIRST_MODEL, "stories-gru", "stories-rnn")
+MODELS = (FIRST_MODEL, "stories-gru", "stories-rnn", "english")
 WEB = Path(str(files("carousel.web")))
 TOUR = loads((WEB / "tour.json").read_text("utf-8"))
 

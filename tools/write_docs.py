@@ -51,6 +51,11 @@ EXAMPLES = {
         "carousel score models/notes other-notes.txt",
         "zcat log.gz | carousel score models/notes --json --words",
     ],
+    "serve": [
+        "carousel serve stories-lstm",
+        "carousel serve models/notes models/book --port 8080 --api-key-file keys.txt",
+        "carousel serve models/notes --workers 2 --session-key-file sessions.key",
+    ],
     "tune": ["carousel tune models/notes other-notes.txt --adapt cache"],
     "import": [
         "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",

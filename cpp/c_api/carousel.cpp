@@ -90,8 +90,8 @@ int64_t checked_tokens(const FolderModel& model, const int64_t* tokens, size_t c
 
 constexpr int64_t LINE_END = CAROUSEL_END_OF_LINE;
 
-// Has `read` read `count` tokens from one place on. Where each line is a text of its own, it reads a
-// line at a time, and then the line's end is read again from a state of zeros.
+// Has `read` read `count` tokens from one place on. Where each line is a text of its own, it reads
+// a line at a time, and then the line's end is read again from a state of zeros.
 template <class Read>
 void by_lines(const FolderModel& model, const int64_t* tokens, int64_t count, float* state,
               Read&& read) {

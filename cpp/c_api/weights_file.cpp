@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "error.h"
@@ -17,7 +16,8 @@ using nlohmann::json;
 constexpr uint64_t LENGTH_BYTES = 8;  // before the header: how long it is
 constexpr uint64_t MAX_HEADER_BYTES = 1 << 20;
 constexpr int64_t MAX_INT8_COLUMNS = 1 << 17;  // whose products are sure to fit 32 bits
-constexpr float MAX_SCALE = std::numeric_limits<float>::max() / 127;
+constexpr float MAX_WEIGHT = 1e15f;            // so that no product of weights and states overflows
+constexpr float MAX_SCALE = static_cast<float>(1e15 / 127);
 const char* const SCALE_SUFFIX = ".scale";
 
 // A tensor of the file: what the configuration says, and where the header says it lies.
@@ -113,24 +113,24 @@ void check_layout(const std::map<std::string, Tensor>& tensors, uint64_t bytes,
 
 // What is wrong with the values of a tensor, or null.
 const char* find_invalid_values(const Tensor& tensor, const void* data) {
-  const uint64_t count = tensor.bytes() / bytes_of(tensor.format);
-  uint32_t any_bad = 0;
+  const int64_t count = static_cast<int64_t>(tensor.bytes()) / bytes_of(tensor.format);
+  const char* const out_of_range = "a value that is not finite, or beyond 1e+15";
+  bool valid = true;  // no loop ends early, so that each is fast
   switch (tensor.format) {
-    case NumberFormat::float32:  // an exponent with all bits set overflows into the sign
-      for (uint64_t k = 0; k < count; ++k) {
-        uint32_t bits;
-        std::memcpy(&bits, static_cast<const float*>(data) + k, sizeof bits);
-        any_bad |= (bits & 0x7fffffffu) + 0x00800000u;
-      }
-      return any_bad & 0x80000000u ? "a value that is not finite" : nullptr;
-    case NumberFormat::bfloat16:
-      for (uint64_t k = 0; k < count; ++k)
-        any_bad |= (static_cast<const uint16_t*>(data)[k] & 0x7fffu) + 0x80u;
-      return any_bad & 0x8000u ? "a value that is not finite" : nullptr;
+    case NumberFormat::float32:  // also not valid where a value is not a number
+      for (int64_t k = 0; k < count; ++k)
+        valid &= std::fabs(static_cast<const float*>(data)[k]) <= MAX_WEIGHT;
+      return valid ? nullptr : out_of_range;
+    case NumberFormat::bfloat16: {
+      uint32_t most;
+      std::memcpy(&most, &MAX_WEIGHT, sizeof most);
+      for (int64_t k = 0; k < count; ++k)
+        valid &= (static_cast<const uint16_t*>(data)[k] & 0x7fffu) <= most >> 16;
+      return valid ? nullptr : out_of_range;
+    }
     default:
-      for (uint64_t k = 0; k < count; ++k)
-        any_bad |= static_cast<const int8_t*>(data)[k] == INT8_MIN;
-      return any_bad ? "the value -128" : nullptr;
+      for (int64_t k = 0; k < count; ++k) valid &= static_cast<const int8_t*>(data)[k] != INT8_MIN;
+      return valid ? nullptr : "the value -128";
   }
 }
 
@@ -199,7 +199,8 @@ WeightsFile read_weights(std::string_view bytes, const Config& config, const std
       weight.scale =
           static_cast<const float*>(aligned(data, tensors.at(name + SCALE_SUFFIX), file));
       if (!scales_are_valid(weight.scale, weight.rows))
-        refuse_model(where + ": " + name + " holds a scale that is not positive and finite");
+        refuse_model(where + ": " + name +
+                     " holds a scale that is not positive and finite, or beyond 8e+12");
     }
     file.weights[name] = weight;
   }

@@ -131,7 +131,7 @@ def test_a_command_loads_no_other():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_a_model_and_a_terminal_open_the_prompt(call, monkeypatch):
+def test_a_model_and_a_terminal_open_the_prompt(call, monkeypatch, tmp_path):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
@@ -139,11 +139,13 @@ def test_a_model_and_a_terminal_open_the_prompt(call, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal())
     opened = []
     monkeypatch.setattr(
-        "carousel.cli.prompt.run_prompt", lambda model, k: opened.append((model, k))
+        "carousel.cli.prompt.run_prompt",
+        lambda model, k, session, bad_words: opened.append((model, k, bad_words)),
     )
-    call("predict", "model", "-k", "4")
+    (tmp_path / "b.txt").write_text("Cat\n")
+    call("predict", "model", "-k", "4", "--block", "b.txt")
     assert opened[0][0].config == LanguageModel.load("model").config
-    assert opened[0][1] == 4
+    assert opened[0][1:] == (4, ["cat"])
 
 
 def test_a_reader_that_has_gone_is_no_error(call, monkeypatch):

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
 
 from carousel.cells import CELLS
 from carousel.engine.decoder import Decoder
@@ -110,6 +109,27 @@ def test_each_line_is_a_text_of_its_own_as_in_python(c_library, make_folder, cel
             assert found[1] == pytest.approx(right.probability, rel=1e-4)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_state_that_ends_with_the_line(c_library, make_folder, cell):
+    folder = make_folder(cell=cell, carry_state=False)
+    python = LanguageModel.load(folder, backend="numpy").model
+    tokens = [1, 5, 9, 1, 1, 4, 17, 1]
+    reading = python.read(np.array(tokens)[:, None], python.initial_state())
+    expected = np.concatenate([part.ravel() for part in reading.state])
+    with opened(c_library, folder) as model:
+        for read in (model.step, model.score):
+            state = model.initial_state()
+            read(tokens, state)
+            np.testing.assert_allclose(state, expected, atol=1e-5)
+        state = model.initial_state()
+        scores = [model.log_prob(state, 1)]
+        for before, token in itertools.pairwise(tokens):
+            model.step([before], state)
+            scores.append(model.log_prob(state, token))
+        found = model.score(tokens, model.initial_state())
+        np.testing.assert_allclose(found, scores, atol=1e-5)
+
+
 def test_a_shipped_model_orders_pizza(c_library, shipped):
     with opened(c_library, shipped) as model:
         state = model.initial_state()
@@ -198,25 +218,20 @@ def test_errors_are_those_of_the_thread(c_library, shipped):
 
 
 def test_scores_that_overflow_are_told(c_library, make_folder, tmp_path):
-    folder = make_folder()
-    content = read_folder(folder)
+    content = read_folder(make_folder())
     # What comes from the input overflows upwards, and what comes from the state downwards.
     weights = {
-        name: np.full_like(w, -3e38 if name.endswith("weight_hh") else 3e38)
+        name: np.full_like(w, -1e15 if name.endswith("weight_hh") else 1e15)
         for name, w in content.weights.items()
     }
-    # Python neither reads nor writes such weights.
-    shutil.copytree(folder, tmp_path / "large")
-    (tmp_path / "large" / "config.json").write_text(content.config.to_json())
-    save_file(weights, tmp_path / "large" / "model.safetensors")
+    write_folder(tmp_path / "large", content.config, weights, content.tokenizer)
     with opened(c_library, tmp_path / "large") as model:
         state = model.initial_state()
-        state[:] = 0.5
+        state[:] = 3e38
         calls = [
             lambda: model.top_k(state, 3),
             lambda: model.next_words(state, 3, "p"),
             lambda: model.log_prob(state, 3),
-            lambda: model.step([2, 3, 4], state.copy()),
             lambda: model.score([2, 3], state.copy()),
         ]
         for call in calls:
@@ -261,6 +276,7 @@ DAMAGES = {
     ),
     "another type": ("model.safetensors", lambda b: b.replace(b"F32", b"I32", 1)),
     "not finite": ("model.safetensors", lambda b: b[:-4] + b"\0\0\x80\x7f"),
+    "too large": ("model.safetensors", lambda b: b[:-4] + np.float32(1.1e15).tobytes()),
     "no tokenizer": ("tokenizer.json", lambda b: b"{}"),
     "a pattern of someone else": (
         "tokenizer.json",

@@ -153,3 +153,13 @@ def test_a_damaged_field_is_refused(tmp_path, make_model, value):
     path.write_text(path.read_text().replace('"carry_state": false', f'"carry_state": {value}'))
     with pytest.raises(FolderError, match="carry_state must be bool"):
         LanguageModel.load(tmp_path / "m")
+
+
+def test_a_model_that_adapts_keeps_what_it_learned_over_the_lines(make_model):
+    model = make_model(text=TEXTS["names"], carry_state=False)
+    one, other = (model.session(adapt="cache") for _ in range(2))
+    one.feed("anna smith\nboris")
+    other.feed("chen wei\nboris")
+    # The network's own state is the same, and the words that the cache remembers are not.
+    np.testing.assert_allclose(one.state.inner.h, other.state.inner.h, atol=1e-6)
+    assert one.next_words() != other.next_words()

@@ -23,7 +23,7 @@ def test_a_restored_session_goes_on_bit_for_bit(make_model, tmp_path, adapt, cel
     restored.restore(tmp_path / "s.safetensors")
     for word in ("so", "he", "orders", "pizza", "but", "so"):
         np.testing.assert_array_equal(restored.logits, session.logits)
-        assert restored.line_start == session.line_start
+        assert (restored.attached, restored.space) == (session.attached, session.space)
         assert restored.next_words(prefix="p") == session.next_words(prefix="p")
         session.feed(word)
         restored.feed(word)
@@ -93,6 +93,6 @@ def test_damaged_values(make_model, tmp_path, name, change, message):
     if changed is not None:
         arrays[name] = changed
     model = fingerprint(session.model, lm.tokenizer)
-    save_file(arrays, path, {"format": FORMAT, "model": model, "line_start": "0"})
+    save_file(arrays, path, {"format": FORMAT, "model": model, "attached": "0", "space": ""})
     with pytest.raises(FolderError, match=message):
         session.restore(path)

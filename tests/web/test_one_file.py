@@ -9,12 +9,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 
 import carousel
 from carousel.cli import run
 from carousel.errors import LensError
-from carousel.web.one_file import MODEL_FILES, write_page, write_script
+from carousel.storage.config import Config
+from carousel.text.vocabulary import train_tokenizer
+from carousel.web.one_file import MODEL_FILES, write_page
+from carousel.web.script import write_script
 from web.browser import SWITCH, Visit
 
 SENTENCE = "krish likes pizza but he does not like burger so he orders"
@@ -110,6 +114,31 @@ def test_a_gate_can_be_held_in_the_file(opened):
     assert data["now"]["next"][0]["probability"] == pytest.approx(best.probability, abs=1e-4)
 
 
+def test_a_large_model_has_a_thread_of_its_own(browser, tmp_path):
+    words = [f"w{number}" for number in range(3000)]
+    tokenizer = train_tokenizer("whitespace", [" ".join(words)])
+    config = Config("lstm", tokenizer.vocab_size, 256, 256, 1, tied=True)
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.uniform(-0.1, 0.1, shape).astype(np.float32)
+        for name, shape in config.weight_shapes().items()
+    }
+    model = carousel.LanguageModel.from_weights(config, weights, tokenizer)
+    text = " ".join(words[5:15])
+    model.page(text).save(tmp_path / "large.html")
+    visit = Visit(browser, (tmp_path / "large.html").as_uri())
+    visit.page.context.set_offline(True)
+    visit.page.goto(visit.address)
+    visit.page.wait_for_selector("#said")
+    assert len(visit.page.workers) == 1
+    data = json.loads(save(visit, "Numbers (JSON)"))
+    best = model.next_words(text, k=1)[0]
+    assert data["now"]["next"][0]["word"] == best.word
+    assert data["now"]["next"][0]["probability"] == pytest.approx(best.probability, abs=1e-6)
+    visit.page.close()
+    assert visit.complaints == []
+
+
 def test_the_policy_allows_nothing_but_the_files_own_script_and_style(page_file):
     text = page_file.read_text("utf-8")
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
@@ -144,7 +173,8 @@ def test_the_script_holds_every_module_once():
     assert len(names) == len(set(names)) > 30
     assert names[-1] == "app.js"
     assert not re.search(r"^(?:import|export) ", script, re.MULTILINE)
-    exported = dict(re.findall(r"^const (m\d+) = .*?^return \{ (.*?) \};$", script, re.M | re.S))
+    module = r"^const (m\d+) = \(\(\) => \{$.*?^return \{ ([^}]*) \};\n\}\)\(\);$"
+    exported = dict(re.findall(module, script, re.M | re.S))
     imported = re.findall(r"^const \{([^}]*)\} = (m\d+);$", script, re.MULTILINE)
     assert len(imported) > 50
     for wanted, module in imported:

@@ -6,8 +6,10 @@ import time
 from importlib.resources import files
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 
+import carousel
 from web.browser import SWITCH, Visit
 
 WORDS = len(SWITCH.split())
@@ -257,6 +259,28 @@ def test_units_that_carry_a_word(visit):
         r"hold=forget%3A[\d%C-]+%3D1%405-8",
         visit.page.evaluate("document.querySelector('carousel-top').reading.app.link()"),
     )
+
+
+def test_the_map_of_all_units_opens_the_cell_on_one(visit):
+    visit.open(link(SWITCH, view="units"), words=WORDS)
+    memory = carousel.load("stories-lstm").trace(SWITCH)["c", 0]
+    t, unit = np.unravel_index(np.abs(memory).argmax(), memory.shape)
+    box = visit.page.locator(".heat-map").bounding_box()
+    column = visit.page.locator(f"#word-{t}").bounding_box()
+    x = column["x"] + column["width"] / 2 - box["x"]
+    y = (unit + 0.5) / memory.shape[1] * box["height"]
+    # The largest value is the strongest colour.
+    alpha = visit.page.evaluate(
+        "([x, y]) => document.querySelector('.heat-map').getContext('2d')"
+        ".getImageData(x, y, 1, 1).data[3]",
+        [x, y],
+    )
+    assert alpha > 240
+    visit.page.locator(".heat-map").click(position={"x": x, "y": y})
+    visit.settle()
+    state = visit.page.evaluate("document.querySelector('carousel-top').reading.store.present")
+    assert (state["unit"], state["view"]) == (unit, "cell")
+    assert visit.page.get_attribute(f"#word-{t}", "aria-selected") == "true"
 
 
 def test_a_tapped_word_opens_a_sheet_of_sliders(browser, address):

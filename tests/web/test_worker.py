@@ -8,7 +8,7 @@ ASK = """
 async ([model, text, inWorker]) => {
   const { openReader } = await import('/lens/reader.js');
   const { slide } = await import('/lens/hold.js');
-  const reader = await openReader(model, { worker: inWorker });
+  const reader = await openReader(model, () => '/lens/reader_worker.js', { worker: inWorker });
   const ids = reader.tokenizer.encode(text).map((token) => token.id);
   const [pizza, burger] = ['pizza', 'burger'].map((word) => reader.tokenizer.id(word));
   const gate = reader.config.cell === 'lstm' ? 'f' : reader.config.cell === 'gru' ? 'z' : 'h';
@@ -41,7 +41,7 @@ async (model) => {
   const { RecurrentLM } = await import('/model/recurrent_lm.js');
   const failed = (error) => `${error.name}: ${error.message}`;
   return [
-    await openReader(model, { worker: true }).catch(failed),
+    await openReader(model, () => '/lens/reader_worker.js', { worker: true }).catch(failed),
     await RecurrentLM.load(model).catch(failed),
   ];
 }

@@ -30,3 +30,16 @@ def need_scipy() -> None:
         raise SettingsError(
             "studies need scipy, which is not installed: pip install 'carousel-lstm[study]'"
         )
+
+
+def need_server() -> None:
+    """Serving needs FastAPI, uvicorn and what they stand on.
+
+    Raises:
+        SettingsError: one of them is not installed.
+    """
+    for name in ("fastapi", "uvicorn", "httptools", "itsdangerous", "prometheus_client"):
+        if find_spec(name) is None:
+            raise SettingsError(
+                f"serving needs {name}, which is not installed: pip install 'carousel-lstm[serve]'"
+            )

@@ -50,11 +50,13 @@ def serve_page(model_names: Sequence[str], port: int = 0, *, open_browser: bool 
 
     from carousel.errors import SettingsError
     from carousel.model import LanguageModel
-    from carousel.pretrained import DEFAULT, pretrained_models
+    from carousel.pretrained import DEFAULT, ENGLISH, pretrained_models
     from carousel.web.static_server import StaticServer
 
     # The first model is the one that the page opens with.
-    names = model_names or sorted(pretrained_models(), key=lambda name: name != DEFAULT)
+    names = model_names or sorted(
+        pretrained_models(), key=lambda name: (name != DEFAULT, name == ENGLISH, name)
+    )
     folders: dict[str, Path] = {}
     arguments: dict[str, str] = {}
     for name in names:

@@ -192,6 +192,10 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         """The embedding."""
         return self.network.embedding
 
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Take another embedding; ``tie_weights`` then gives its weights to a tied decoder."""
+        self.network.embedding = cast("nn.Embedding", value)
+
     def forward(
         self,
         input_ids: Tensor | None = None,

@@ -38,7 +38,8 @@ def load_transformers(folder: str | Path) -> CarouselForCausalLM:
         folder: the model folder; matrices in fewer bits are widened.
 
     Raises:
-        ConvertError: the package ``transformers`` is not installed.
+        ConvertError: the package ``transformers`` is not installed, or the model does not carry its
+            state over the end of a line.
         FolderError: the folder can't be read.
     """
     _check_installed()
@@ -46,6 +47,11 @@ def load_transformers(folder: str | Path) -> CarouselForCausalLM:
     from carousel.training.nn.network import Network
 
     config, weights = read_folder(folder)[1:3]
+    if not config.carry_state:
+        raise ConvertError(
+            f"{folder} forgets its state at the end of each line, which transformers can't do: "
+            f"train it with carry_state, or give it single lines by Carousel"
+        )
     model = CarouselForCausalLM(CarouselConfig.from_shape(config))
     model.network.load_state_dict(Network.from_model(config, weights).state_dict())
     model.eval()
@@ -64,7 +70,8 @@ def export_transformers(folder: str | Path, out: str | Path, *, force: bool = Fa
         force: replace a model that is there.
 
     Raises:
-        ConvertError: the package ``transformers`` is not installed.
+        ConvertError: the package ``transformers`` is not installed, or the model does not carry its
+            state over the end of a line.
         FolderError: the folder can't be read, or ``out`` can't be written or is there.
     """
     out = Path(out)

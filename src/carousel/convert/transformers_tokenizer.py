@@ -50,8 +50,9 @@ def from_transformers(text: str, where: str = "tokenizer.json") -> Tokenizer:
         raise ConvertError(f"{where} is not a tokenizer of a Carousel model") from None
     if added != [LINE_BREAK]:
         raise ConvertError(f"{where} has tokens that were added to it: a model folder can't")
-    # Transformers puts the end of a line before each text; a model folder leaves that to the model.
-    table |= {"added_tokens": [], "post_processor": None}
+    # Transformers puts the end of a line before each text, as in Carousel the model does,
+    # and keeps here how it last padded and cut a batch.
+    table |= dict.fromkeys(("post_processor", "padding", "truncation")) | {"added_tokens": []}
     return Tokenizer.from_json(json.dumps(table), where)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
+from carousel.cells import HiddenState, LSTMState
 from carousel.inference.backend import Backend, Reading
-from carousel.inference.state import ClampedState, State, plain_state, where_sequences
+from carousel.inference.state import State
 from carousel.storage.config import LINE_END_ID
 
 
@@ -33,7 +35,7 @@ def read_lines(
     values: dict[str, list[np.ndarray]] = {name: [] for name in record}
     bounds = sorted({0, *starts.tolist(), len(ids)})
     for first, last in pairwise(bounds):
-        state = _start_anew(backend, ends[first], state)
+        state = _start_anew(ends[first], state)
         reading = backend.read(ids[first:last], state, record)
         state = reading.state
         hidden.append(reading.hidden)
@@ -43,14 +45,13 @@ def read_lines(
     return Reading(np.concatenate(hidden), state, joined)
 
 
-def _start_anew(backend: Backend, chosen: np.ndarray, state: State) -> State:
+def _start_anew(chosen: np.ndarray, state: Any) -> Any:
     """The state with zeros for the sequences that are ``chosen [B]``.
 
-    Where a clamp stands in the text, and what it has frozen, stays.
+    Where a clamp stands in the text, and what a model has learned from it, stays.
     """
     if not chosen.any():
         return state
-    fresh = backend.initial_state(len(chosen))
-    if isinstance(state, ClampedState) and isinstance(fresh, ClampedState):
-        return state._replace(inner=where_sequences(chosen, fresh.inner, state.inner))
-    return where_sequences(chosen, plain_state(fresh), plain_state(state))
+    if not isinstance(state, HiddenState | LSTMState):
+        return state._replace(inner=_start_anew(chosen, state.inner))
+    return type(state)(*(np.where(chosen[:, None], np.float32(0), part) for part in state))

@@ -168,25 +168,52 @@ def rank_words(
         best = np.argsort(-probabilities, kind="stable")[:k]
         pairs = zip(candidates[best].tolist(), probabilities[best].tolist(), strict=True)
     else:
-        count = min(k, int(given.sum())) if blocked else min(k, index.count)
-        pairs = zip(*_best_words(model, hidden, count, given), strict=True)
+        return best_words(model, tokenizer, hidden[None], k, given)[0]
     return [Prediction(tokenizer.token(id), probability) for id, probability in pairs]
 
 
-def _best_words(
-    model: RecurrentLM, hidden: np.ndarray, k: int, is_word: np.ndarray
-) -> tuple[list[int], list[float]]:
-    """The ids and probabilities of the ``k`` likeliest words."""
-    width = k
+def best_words(
+    model: RecurrentLM,
+    tokenizer: Tokenizer,
+    hidden: np.ndarray,
+    k: int,
+    given: np.ndarray | None = None,
+) -> list[list[Prediction]]:
+    """The likeliest next words after several texts at once, for a model whose tokens are words.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        hidden: ``[N, P]``: what the decoder gets after each text.
+        k: how many words; fewer are given where there are fewer.
+        given: ``[V]`` of bool: the words that may be given; None for all.
+
+    Returns:
+        of each text the ``k`` likeliest words, best first.
+
+    >>> import carousel
+    >>> lm = carousel.load("stories-lstm")
+    >>> texts = ["krish likes pizza so he orders", "krish likes burger so he orders"]
+    >>> ends = [read_ids(lm.model, lm.tokenizer, lm.tokenizer.encode(text))[0] for text in texts]
+    >>> [words[0].word for words in best_words(lm.model, lm.tokenizer, np.stack(ends), 1)]
+    ['pizza', 'burger']
+    """
+    mask = word_index(tokenizer).mask if given is None else given
+    width = k = min(k, int(mask.sum()))
     # Marks and numbers can be among the best: then more of the best are asked for.
     while True:
-        width = min(len(is_word), 2 * width + 8)
-        ids, log_probabilities = model.top_k(hidden[None], width)
-        words = is_word[ids[0]]
-        if int(words.sum()) >= k or width == len(is_word):
-            best = np.flatnonzero(words)[:k]
-            probabilities = np.exp(log_probabilities[0, best].astype(np.float64))
-            return ids[0, best].tolist(), probabilities.tolist()
+        width = min(len(mask), 2 * width + 8)
+        ids, log_probabilities = model.top_k(hidden, width)
+        words = mask[ids]
+        if width == len(mask) or (words.sum(axis=1) >= k).all():
+            break
+    predictions = []
+    for row, is_word in enumerate(words):
+        best = np.flatnonzero(is_word)[:k]
+        probabilities = np.exp(log_probabilities[row, best].astype(np.float64)).tolist()
+        pairs = zip(ids[row, best].tolist(), probabilities, strict=True)
+        predictions.append([Prediction(tokenizer.token(id), p) for id, p in pairs])
+    return predictions
 
 
 def encode_known(tokenizer: Tokenizer, text: str) -> list[int]:

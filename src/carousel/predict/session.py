@@ -66,18 +66,24 @@ class Session:
 
         Models of characters and byte pairs read spaces, too: give them as the text has them.
         """
-        if not isinstance(text, str):
-            ids = [*self.tokenizer.encode(self.space), *text]
-            text, self.space = self.tokenizer.decode(ids), ""
-            _, self.attached = split_space(self.tokenizer, text)
-        elif text:
-            text = self.space + text
-            read, self.attached = split_space(self.tokenizer, text)
-            ids, self.space = self.tokenizer.encode(read), text[len(read) :]
-        else:
-            return
+        ids = self.encode_next(text)
         if ids:
             self.hidden, self.state = read_ids(self.model, self.tokenizer, ids, self.state)
+
+    def encode_next(self, text: str | Sequence[int]) -> list[int]:
+        """The ids that ``feed`` reads for ``text``; how the word after it is joined is noted."""
+        if not isinstance(text, str):
+            ids = [*self.tokenizer.encode(self.space), *text]
+            self.space = ""
+            if ids:
+                _, self.attached = split_space(self.tokenizer, self.tokenizer.decode(ids))
+            return ids
+        if not text:
+            return []
+        text = self.space + text
+        read, self.attached = split_space(self.tokenizer, text)
+        self.space = text[len(read) :]
+        return self.tokenizer.encode(read)
 
     @property
     def logits(self) -> np.ndarray:

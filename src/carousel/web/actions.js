@@ -35,7 +35,7 @@ export function actionsOf(app, frame) {
     goTo: (/** @type {string} */ link) => store.commit(app.fitting(decode(link))),
     goToStep: (/** @type {number} */ step) => { app.setUi({ guess: null }); store.commit(app.fitting(decode(app.tour.steps[step - 1].link))); },
     reset: () => store.commit(app.fitting(decode(app.tour.first))),
-    setTheme: () => { const { dataset } = document.documentElement; dataset.theme = dataset.theme === 'dark' ? 'light' : 'dark'; },
+    setTheme: () => { const { dataset } = document.documentElement; dataset.theme = dataset.theme === 'dark' ? 'light' : 'dark'; app.paint(); },
     focusField: () => app.focusField(),
     openSheet: (/** @type {number} */ t) => { app.setUi({ sheet: t }); if (!(frame.span && t >= frame.span[0] && t <= frame.span[1])) store.look({ span: [t, t] }); },
   };

@@ -5,7 +5,7 @@ import { openReader } from './lens/reader.js';
 import { nearestWords } from './model/nearest.js';
 import { fill, placeName, printable, stretchName, whole } from './phrasing.js';
 import { readDirection, readModel, readOther, Readings } from './reading.js';
-import { isOneFile, loadJson, modelSource } from './resources.js';
+import { isOneFile, loadJson, modelSource, workerAddress } from './resources.js';
 import { noticeOf, sayFrame } from './said.js';
 import { change, decode, fromHash, INITIAL, Store, toHash } from './state.js';
 import { actionsOf } from './actions.js';
@@ -93,8 +93,7 @@ export class App {
   model(name) {
     let opening = this.opened.get(name);
     if (!opening) {
-      // A page that is one file has no other file to start a worker from.
-      opening = openReader(modelSource(name), isOneFile() ? { worker: false } : {})
+      opening = openReader(modelSource(name), workerAddress)
         .then((reader) => ({ name, reader, config: reader.config }));
       opening.catch(() => this.opened.delete(name));
       this.opened.set(name, opening);

@@ -1,13 +1,13 @@
 /** The page as one HTML file that needs no network; the same, byte for byte, as `one_file.py`'s. */
 
-import { MODEL_FILES, readPage } from './resources.js';
+import { MODEL_FILES, readPage, WORKER } from './resources.js';
 
 const DATA_FILES = ['words.json', 'tour.json'];
 
 const IMPORT = /^import \{([^}]*)\} from '(\.[^']+)';\n/gm;
 const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
 const COMMENT = /\/\*.*?\*\/|^[ \t]*\/\/[^\n]*/gms;
-const BLANK = /^[ \t]*\n/gm;
+const BLANK = /^[ \t]*\n|^[ \t]+/gm;
 const PRELOAD = / *<link rel="modulepreload" href="[^"]+">\n/g;
 const PICTURE = /(<(carousel-\w+)>).*?(<\/\2>)/gs;
 
@@ -18,9 +18,10 @@ const PICTURE = /(<(carousel-\w+)>).*?(<\/\2>)/gs;
  */
 export async function writePage(models, link) {
   const [page, style, early] = await Promise.all([readText('index.html'), readText('style.css'), readModule('early.js')]);
-  const script = await writeScript();
+  const script = await writeScript('app.js');
   const data = await Promise.all(DATA_FILES.map(async (name) => [name, jsonBlock(await readText(name))]));
   data.push(['models.json', jsonBlock(JSON.stringify({ models }))], ['start.json', jsonBlock(JSON.stringify({ link }))]);
+  data.push([WORKER, await writeScript(WORKER)]);
   for (const name of models) {
     for (const file of MODEL_FILES) {
       const bytes = await readPage(`models/${encodeURIComponent(name)}/${file}`);
@@ -41,8 +42,8 @@ export async function writePage(models, link) {
   return whole;
 }
 
-/** The page's modules in one script, each in a function of its own and after those that it imports. */
-async function writeScript() {
+/** A module and all that it needs in one script, each in a function of its own and after those that it imports. @param {string} entry */
+async function writeScript(entry) {
   /** @type {Map<string, Promise<string>>} */
   const texts = new Map();
   // All are asked for before the first is waited for.
@@ -72,7 +73,7 @@ async function writeScript() {
     names.push(name);
     script += `// ${name}\n${body}`;
   };
-  await write('app.js');
+  await write(entry);
   return script;
 }
 
@@ -91,7 +92,7 @@ async function policyOf(scripts, style) {
   /** @param {string} text */
   const hashOf = async (text) => `'sha256-${base64(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))))}'`;
   const policy = `default-src 'none'; script-src ${(await Promise.all(scripts.map(hashOf))).join(' ')}; style-src ${await hashOf(style)}; ` +
-    "img-src blob: data:; base-uri 'none'; form-action 'none'";
+    "img-src blob: data:; worker-src blob:; base-uri 'none'; form-action 'none'";
   return `  <meta http-equiv="Content-Security-Policy" content="${policy}">\n`;
 }
 
@@ -115,5 +116,5 @@ function base64(bytes) {
 /** @param {string} name */
 async function readText(name) { return new TextDecoder().decode(await readPage(name)); }
 
-/** A module without its comments and blank lines. @param {string} name */
+/** A module without its comments, blank lines and indentation. @param {string} name */
 async function readModule(name) { return (await readText(name)).replace(COMMENT, '').replace(BLANK, ''); }

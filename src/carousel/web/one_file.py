@@ -23,6 +23,8 @@ from carousel.web.script import without_comments, write_script
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 """The files of a model folder that the page reads."""
 DATA_FILES = ("words.json", "tour.json")
+WORKER = "lens/reader_worker.js"
+"""What a large model runs in, beside the page's own thread."""
 
 
 def write_page(models: Mapping[str, Mapping[str, bytes]], link: str) -> str:
@@ -45,6 +47,7 @@ def write_page(models: Mapping[str, Mapping[str, bytes]], link: str) -> str:
         ("models.json", _json_block(_compact({"models": list(models)}))),
         ("start.json", _json_block(_compact({"link": link}))),
     ]
+    data.append((WORKER, write_script(WORKER)))
     for name, contents in models.items():
         data += [
             (f"models/{name}/{file}", base64.b64encode(contents[file]).decode())
@@ -70,7 +73,10 @@ def write_page(models: Mapping[str, Mapping[str, bytes]], link: str) -> str:
 
 
 def _policy(scripts: Sequence[str], style: str) -> str:
-    """What the file may do: run these scripts, use this style, show pictures that it made."""
+    """What the file may do: run these scripts, use this style, show what it made itself.
+
+    A worker is started from a ``blob:``, which only the file's own script can make.
+    """
 
     def hash_of(text: str) -> str:
         digest = hashlib.sha256(text.encode()).digest()
@@ -79,7 +85,7 @@ def _policy(scripts: Sequence[str], style: str) -> str:
     policy = (
         f"default-src 'none'; script-src {' '.join(map(hash_of, scripts))}; "
         f"style-src {hash_of(style)}; "
-        "img-src blob: data:; base-uri 'none'; form-action 'none'"
+        "img-src blob: data:; worker-src blob:; base-uri 'none'; form-action 'none'"
     )
     return f'  <meta http-equiv="Content-Security-Policy" content="{policy}">\n'
 

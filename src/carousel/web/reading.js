@@ -322,6 +322,9 @@ export async function readModel(name, opening, frame, state) {
     const model = await opening;
     const { reader } = model;
     const { tokens } = tokensOf(reader, state.text, false);
+    const unknown = tokens.filter((token) => !token.known).length;
+    // A model of other words has read another sentence: its curves would say nothing.
+    if (unknown > frame.tokens.filter((/** @type {Token} */ token) => !token.known).length) return { name, error: '', unknown };
     const [first, second] = (frame.pair ?? []).map((/** @type {string} */ word) => idOf(reader, word));
     const trace = await reader.trace(tokens.slice(1).map((token) => token.id), holdsFor(state, model, tokens.length).map(lensHold));
     const likely = { name, error: '', first: new Float64Array(trace.length), second: new Float64Array(trace.length), best: /** @type {Prediction[]} */ ([]) };

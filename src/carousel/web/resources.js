@@ -3,6 +3,9 @@
 /** The files of a model folder that the page reads. */
 export const MODEL_FILES = ['config.json', 'model.safetensors', 'tokenizer.json'];
 
+/** What a large model runs in, beside the page's own thread. */
+export const WORKER = 'lens/reader_worker.js';
+
 /** Whether everything stands in the page itself. */
 export function isOneFile() { return document.getElementById('file:start.json') !== null; }
 
@@ -26,7 +29,15 @@ export async function readPage(name) {
 export function modelSource(name) {
   if (!isOneFile()) return new URL(`models/${encodeURIComponent(name)}/`, document.baseURI);
   return Object.fromEntries(MODEL_FILES.map((file) => {
-    const base64 = document.getElementById(`file:models/${name}/${file}`)?.textContent ?? '';
-    return [file, Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer];
+    const text = atob(document.getElementById(`file:models/${name}/${file}`)?.textContent ?? '');
+    const bytes = new Uint8Array(text.length);
+    for (let n = 0; n < text.length; n++) bytes[n] = text.charCodeAt(n);
+    return [file, bytes.buffer];
   }));
+}
+
+/** The address of the worker's script: a file of the page, or one made of what stands in it. */
+export function workerAddress() {
+  const inside = document.getElementById(`file:${WORKER}`)?.textContent;
+  return inside ? URL.createObjectURL(new Blob([inside], { type: 'text/javascript' })) : new URL(WORKER, document.baseURI).href;
 }

@@ -15,18 +15,21 @@ from pathlib import PurePosixPath
 IMPORT = re.compile(r"^import \{([^}]*)\} from '(\.[^']+)';\n", re.MULTILINE)
 EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 COMMENT = re.compile(r"/\*.*?\*/|^[ \t]*//[^\n]*", re.MULTILINE | re.DOTALL)
-BLANK = re.compile(r"^[ \t]*\n", re.MULTILINE)
+BLANK = re.compile(r"^[ \t]*\n|^[ \t]+", re.MULTILINE)
 
 
-def write_script() -> str:
-    """Put the page's modules into one script, each after those that it imports.
+def write_script(entry: str = "app.js") -> str:
+    """Put a module and all that it needs into one script, each after those that it imports.
+
+    Args:
+        entry: the module that is run last.
 
     Returns:
         the script: each module is a function that is called at once and returns its exports.
     """
     names: list[str] = []
     written = []
-    for name, text in _in_order("app.js", set()):
+    for name, text in _in_order(entry, set()):
         names.append(name)
         exported = [match[2] for match in EXPORT.finditer(text)]
         imports = ""
@@ -42,16 +45,16 @@ def write_script() -> str:
 
 
 def without_comments(text: str) -> str:
-    """A module without its comments and blank lines.
+    """A module without its comments, blank lines and indentation.
 
     A comment stands in ``/* */``, or begins its line with ``//``; no text of the page's modules
-    holds ``/*``.
+    holds ``/*``, and none goes over several lines.
 
     Args:
         text: the module's text.
 
     >>> without_comments("/** Why. */ const a = 1;")
-    ' const a = 1;'
+    'const a = 1;'
     """
     return BLANK.sub("", COMMENT.sub("", text))
 

@@ -30,14 +30,14 @@ const KEPT_LOGITS = 4;
  * Open a model folder.
  *
  * @param {ModelSource} source the folder's address, or its three files as bytes, by name
+ * @param {() => string} workerAddress where `reader_worker.js` is; asked for a large model
  * @param {{worker?: boolean}} [options] left out, a large model gets a worker
  * @returns {Promise<Reader>}
  * @throws {CarouselError} missing, damaged or foreign files, in one line
  */
-export async function openReader(source, { worker } = {}) {
+export async function openReader(source, workerAddress, { worker } = {}) {
   const config = parseConfig(toText(await readFile(source, 'config.json'), 'config.json'));
-  const separate = location.protocol.startsWith('http');
-  if (worker ?? (separate && parameterCount(config) > LARGE)) return RemoteReader.open(source);
+  if (worker ?? parameterCount(config) > LARGE) return RemoteReader.open(source, workerAddress());
   return new LocalReader(await RecurrentLM.load(source));
 }
 
@@ -162,9 +162,10 @@ class RemoteReader {
     this.tokenizer = tokenizer;
   }
 
-  /** @param {ModelSource} source */
-  static async open(source) {
-    const worker = new Worker(new URL('lens/reader_worker.js', document.baseURI), { type: 'module' });
+  /** @param {ModelSource} source @param {string} address of the worker's script */
+  static async open(source, address) {
+    // What stands in a file that is opened from disk is no module, and has no imports.
+    const worker = new Worker(address, { type: address.startsWith('blob:') ? 'classic' : 'module' });
     const where = source instanceof URL || typeof source === 'string'
       ? new URL(source, document.baseURI).href
       : source;

@@ -15,16 +15,17 @@ export function modelsPanel(r) {
   if (!others || !r.pair) return h('p', { class: 'hint' }, r.text.models_hint);
   const [first, second] = r.pair;
   const hint = r.text.models_hint;
+  const able = others.filter((/** @type {any} */ one) => one.best);
   if (r.ui.tables.models) {
-    return [tableButton(r, 'models'), table(hint, [r.text.word, ...others.flatMap((/** @type {any} */ one) => [`${one.name}: ${first}`, `${one.name}: ${second}`])],
-      range(0, r.T).map((t) => [r.place(t), ...others.flatMap((/** @type {any} */ one) => [percent(one.first[t]), percent(one.second[t])])]))];
+    return [tableButton(r, 'models'), table(hint, [r.text.word, ...able.flatMap((/** @type {any} */ one) => [`${one.name}: ${first}`, `${one.name}: ${second}`])],
+      range(0, r.T).map((t) => [r.place(t), ...able.flatMap((/** @type {any} */ one) => [percent(one.first[t]), percent(one.second[t])])]))];
   }
   const each = TALL + 30, height = 26 + others.length * each;
   const to = Math.min(r.columns.to, r.cursor + 1);
   const x = (/** @type {number} */ t) => middle(r.columns, t);
   return [
     h('div', { class: 'cell-choice' }, h('p', { class: 'hint' }, hint), h('span', { class: 'key first' }, first), h('span', { class: 'key second' }, second), tableButton(r, 'models')),
-    h('svg', { class: 'picture', viewBox: `0 0 ${r.width} ${height}`, width: r.width, height, role: 'img', 'aria-label': others.map((/** @type {any} */ one) => summary(one)).join('; '), 'data-export': 'models' },
+    h('svg', { class: 'picture', viewBox: `0 0 ${r.width} ${height}`, width: r.width, height, role: 'img', 'aria-label': others.map((/** @type {any} */ one) => summary(r, one)).join('; '), 'data-export': 'models' },
       h('rect', { class: 'cursor-column', x: r.columns.begins[r.cursor], y: 0, width: r.columns.widths[r.cursor], height, rx: 8 }), heads(r, 16),
       others.map((/** @type {any} */ one, /** @type {number} */ row) => {
         const top = 34 + row * each;
@@ -32,7 +33,7 @@ export function modelsPanel(r) {
         return h('g', { key: one.name },
           h('path', { class: 'lane-line', d: `M${r.columns.left} ${top + TALL}H${r.columns.end}M${r.columns.left} ${top}H${r.columns.end}` }),
           h('text', { class: 'strong', x: 0, y: top + 18 }, cut(one.name, 13, r.gutter - 8)),
-          one.error ? h('text', { class: 'dim', x: 0, y: top + 36 }, one.error)
+          !one.best ? h('text', { class: 'dim', x: r.gutter, y: top + 18 }, trouble(r, one))
             : [h('text', { class: 'dim', x: 0, y: top + 38 }, cut(one.best[r.cursor].word, 12, 80)), h('text', { class: 'dim', x: 0, y: top + 54 }, percent(one.best[r.cursor].probability)),
               h('path', { class: 'curve-line second', d: linePath(one.second, x, y, r.columns.from, to) }), h('path', { class: 'curve-line first', d: linePath(one.first, x, y, r.columns.from, to) }),
               range(r.columns.from, to).map((t) => [h('rect', { key: `s-${t}`, class: 'mark second', x: x(t) - 3, y: y(one.second[t]) - 3, width: 6, height: 6 }), h('circle', { key: `f-${t}`, class: 'mark first', cx: x(t), cy: y(one.first[t]), r: 3.5 })])]);
@@ -40,8 +41,11 @@ export function modelsPanel(r) {
   ];
 }
 
-/** @param {any} one */
-function summary(one) { return one.error ? `${one.name}: ${one.error}` : `${one.name}: ${one.best.at(-1).word} ${percent(one.best.at(-1).probability)}`; }
+/** Why a model has no curve. @param {any} r @param {any} one */
+function trouble(r, one) { return one.unknown ? fill(r.text.models_unknown, { count: one.unknown, all: r.T - 1 }) : one.error; }
+
+/** @param {any} r @param {any} one */
+function summary(r, one) { return !one.best ? `${one.name}: ${trouble(r, one)}` : `${one.name}: ${one.best.at(-1).word} ${percent(one.best.at(-1).probability)}`; }
 
 /** @param {any} r */
 export function twoPanel(r) {

@@ -88,6 +88,8 @@ function curve(r) {
   const y = across(r.now.difference, box);
   const turn = r.sweep ? crossing(r.sweep) : null;
   const turns = turn === null ? [] : [turn];
+  // The two words stand where the sign of the turn does not.
+  const away = turn !== null && turn < -0.5;
   return h('svg', { class: 'curve', viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: 'img', 'data-export': 'curve',
     'aria-label': `${r.text.curve}; ${turns.map((amount) => fill(r.text.crosses, { percent: whole(Math.abs(amount)) })).join(', ')}` },
   h('rect', { class: 'curve-first', x: box.left, y: box.top, width: box.right - box.left, height: zero - box.top }),
@@ -95,8 +97,7 @@ function curve(r) {
   h('path', { class: 'zero', d: `M${box.left} ${zero}H${box.right}` }),
   h('path', { class: 'tick', d: `M${along(0, box)} ${box.top}V${box.bottom}` }),
   r.sweep ? h('path', { class: 'response', d: curvePath(r.sweep.strengths, r.sweep.differences, box) }) : null,
-  h('text', { class: 'first small', x: box.left + 8, y: box.top + 15 }, r.pair[0]),
-  h('text', { class: 'second small', x: box.left + 8, y: box.bottom - 7 }, r.pair[1]),
+  r.pair.map((/** @type {string} */ word, /** @type {number} */ n) => h('text', { class: `${n ? 'second' : 'first'} small${away ? ' end' : ''}`, x: away ? box.right - 8 : box.left + 8, y: n ? box.bottom - 7 : box.top + 15 }, word)),
   turns.map((amount, index) => h('g', { key: `turn-${index}`, class: 'turn' }, h('circle', { cx: along(amount, box), cy: zero, r: 3.5 }),
     h('text', { class: `small ${amount > 0.5 ? 'end' : ''}`, x: along(amount, box) + (amount > 0.5 ? -8 : 8), y: zero - 7 }, fill(r.text.crosses, { percent: whole(Math.abs(amount)) })))),
   h('path', { class: 'drop', d: `M${x} ${y}V${HEIGHT}` }),

@@ -6,6 +6,7 @@ import { h } from '../dom.js';
 import { decisionShares } from '../lens/decision.js';
 import { fill, plain, signed, whole } from '../phrasing.js';
 import { layers } from './cell.js';
+import { heatPlace } from './heat.js';
 import { cut, table, tableButton } from './parts.js';
 
 const TALL = 84, PAD = 14, ROW = 24, MOST_ROWS = 12;
@@ -59,11 +60,13 @@ function gatesTable(r, names, H) {
     range(0, r.T).map((t) => [r.place(t), ...means.map((mean) => mean[t].toFixed(4))]));
 }
 
+/** The memory of all units, `[T, H]`. @param {any} r */
+export function memoryValues(r) { return r.now.trace.get(r.gates.includes('f') ? 'c' : 'h', r.layer); }
+
 /** @param {any} r */
 export function unitsPanel(r) {
   const H = r.model.config.hidden_size;
-  const memory = r.gates.includes('f') ? 'c' : 'h';
-  const values = r.now.trace.get(memory, r.layer);
+  const values = memoryValues(r);
   const units = mostMoved(values, H, MOST_ROWS);
   const to = Math.min(r.columns.to, r.cursor + 1);
   let most = 1e-9;
@@ -84,6 +87,7 @@ export function unitsPanel(r) {
           return h('rect', { key: `${unit}-${t}`, class: `heat ${value < 0 ? 'negative' : 'positive'}`, x: r.columns.begins[t] + 2, y: 26 + row * ROW + 2, width: r.columns.widths[t] - 4, height: ROW - 4, rx: 3, 'fill-opacity': (0.06 + 0.94 * size).toFixed(3),
             onclick: () => r.store.look({ unit, view: 'cell', cursor: t === r.tokens.length - 1 ? null : t }) }, h('title', null, `${fill(r.text.unit_row, { unit })}, ${r.place(t)}: ${plain(value, 3)}`));
         })))),
+    H > MOST_ROWS ? [h('p', { class: 'hint' }, fill(r.text.heat, { count: H })), heatPlace(r, H)] : null,
     h('p', { class: 'hint' }, h('span', { class: 'swatch positive' }), ` ${r.text.above} `, h('span', { class: 'swatch negative' }), ` ${r.text.below}`),
   ];
 }

@@ -1,0 +1,1 @@
+"""The HTTP API: OpenAI's completions, next words, and sessions that remember."""
