@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TRAINABLE := $(VENV)/.trainable
 
 .PHONY: demo test sanitize fuzz lint format bench docs clean
 
-demo: $(READY)
+demo: $(TRAINABLE)
 	$(BIN)/carousel demo
 
 test: $(READY)
@@ -79,15 +80,27 @@ bench: $(READY)
 	@for name in lens decode crash reliability; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
+# The pages that come from the code, then all pages as a site in build/site: open index.html there.
 docs: $(READY)
 	$(BIN)/python tools/write_docs.py
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "The site is in build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# The stamp is made last, so that an interrupted install starts again.
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Carousel needs Python 3.11 or newer")'
+# A stamp is made last, so that an interrupted install starts again. The demo needs what trains;
+# everything else needs what developers have, too.
+CHECK = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Carousel needs Python 3.11 or newer")'
+INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+$(TRAINABLE): pyproject.toml constraints.txt
+	$(CHECK)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) '.[train]'
 	@touch $@
+
+$(READY): pyproject.toml constraints.txt
+	$(CHECK)
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) '.[dev]'
+	@touch $(TRAINABLE) $@

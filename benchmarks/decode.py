@@ -92,9 +92,16 @@ def measure(
     few = max(3, turns // 3)
     together = {name: {count: [] for count in SESSIONS} for name in CAROUSEL}
     scoring: dict[str, list[float]] = {name: [] for name in (*CAROUSEL, "PyTorch eager")}
+    public: dict[str, dict[str, list[float]]] = {
+        name: {"step": [], "session": [], "text": []} for name in CAROUSEL
+    }
     log_probs = {}
     for _ in take_turns(few):
         for name in CAROUSEL:
+            for what, question in (
+                ("step", "time"), ("session", "time_session"), ("text", "time_text"),
+            ):  # fmt: skip
+                public[name][what].append(workers[name].ask(question, seconds))
             for count in SESSIONS:
                 speed = workers[name].ask("time_together", count, seconds)
                 together[name][count].append(speed)
@@ -104,7 +111,8 @@ def measure(
     np.testing.assert_allclose(
         log_probs["Carousel float32"], log_probs["PyTorch eager"], rtol=1e-3, atol=1e-3
     )
-    return timings | {"alone": alone | {"together": together, "scoring": scoring}}
+    alone |= {"together": together, "scoring": scoring, "public": public}
+    return timings | {"alone": alone}
 
 
 def check(predicted: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> dict[str, float]:

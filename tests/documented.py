@@ -12,13 +12,17 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from carousel.cli import run
+from carousel.study.stories import tell_stories
 
-NOTES = 'see you tomorrow at the station\n"Yes," he said.\nsee you soon tom\n' * 30
+NOTES = 'see you tomorrow at the station\n"Yes," he said.\nsee you soon tom\n' * 30 + "".join(
+    story.text + "\n" for story in tell_stories(100)
+)
 TEXTS = (
-    "notes.txt", "other-notes.txt", "book.txt", "text.txt", "train.txt", "valid.txt",
+    "notes.txt", "other-notes.txt", "stories.txt", "other-stories.txt", "questions.txt",
+    "book.txt", "text.txt", "train.txt", "valid.txt",
     "war-and-peace.txt", "books/one.txt", "wikitext-2/train.txt", "wikitext-2/valid.txt",
 )  # fmt: skip
-MODELS = ("notes", "book", "dialogue", "war")
+MODELS = ("notes", "stories", "book", "dialogue", "war")
 SMALL = "--hidden-size 12 --embedding-size 12 --epochs 1 --batch-size 4 --bptt 8"
 LONG = ("page", "demo", "study", "serve")
 """Commands that take minutes, or run until Ctrl-C: their names and flags are checked alone."""

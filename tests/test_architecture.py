@@ -21,6 +21,7 @@ FLOORS = [
     "engine",
     "inference",
     "predict",
+    "ngram",
     "evaluate",
     "lens",
     "draw",

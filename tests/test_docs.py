@@ -67,6 +67,20 @@ def place(tmp_path_factory):
     return folder
 
 
+GUIDES = [DOCS / "own-model.md", DOCS / "recipes.md", *sorted(DOCS.glob("inside/*.md"))]
+CODE = [
+    pytest.param(code, id=f"{page.stem} {number}")
+    for page in GUIDES
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S))
+]
+
+
+@pytest.mark.parametrize("code", CODE)
+def test_the_code_of_the_guides_runs(code, place, monkeypatch):
+    monkeypatch.chdir(place)
+    exec(compile(code, "guide", "exec"), {})
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_commands_run_as_they_are_shown(line, place, monkeypatch, capsys):
     monkeypatch.chdir(place)

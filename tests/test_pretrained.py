@@ -8,9 +8,9 @@ import pytest
 from carousel.model import LanguageModel
 from carousel.pretrained import DEFAULT, ENGLISH, PRETRAINED, choose_model, pretrained_models
 from carousel.storage.strict_json import parse_json
-from carousel.study.demo import HIDDEN_SIZES, story_settings, write_stories
 from carousel.study.last_word import mean_accuracy, measure_accuracy
 from carousel.study.stories import TRAINED_GAPS
+from carousel.study.story_training import HIDDEN_SIZES, story_settings, write_stories
 from carousel.training.job import train_model
 from carousel.training.settings import Settings, read_recipe
 

@@ -1,5 +1,8 @@
 """What the README shows is what happens."""
 
+import contextlib
+import io
+import json
 import os
 import re
 import shlex
@@ -16,12 +19,13 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.S)
 
 def test_the_python_lines_run(tmp_path):
     code = "\n".join(block for language, block in BLOCKS if language == "python")
-    (tmp_path / "notes.txt").write_text("see you tomorrow at the station\nsee you soon\n" * 30)
-    code = code.replace("epochs=5", "epochs=1") + "\nprint(session.next_words(k=1)[0].word)\n"
+    assert run(["stories", "--count", "300", "--out", str(tmp_path / "stories.txt")]) == 0
+    said = "\nprint(held.next_words(text, k=1)[0].word, session.next_words(k=1)[0].word)\n"
+    code = code.replace("epochs=2", "epochs=1") + said
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split()[-1] == "burger"
+    assert done.stdout.split()[-2:] == ["pizza", "burger"]
 
 
 def test_the_prediction_shown_is_the_prediction_made(capsys, monkeypatch):
@@ -36,6 +40,27 @@ def test_the_prediction_shown_is_the_prediction_made(capsys, monkeypatch):
 
     assert words_of(printed)[0] == words_of(shown)[0]
     assert printed[0] == shown[0]
+
+
+def answers_of(command):
+    """What a command of the README says in JSON."""
+    (line,) = (line for _, block in BLOCKS for line in block.splitlines() if command in line)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert run([*shlex.split(line.removeprefix("$ carousel ")), "--json"]) == 0
+    return json.loads(out.getvalue())
+
+
+def test_in_the_comparison_shown_the_rnn_alone_is_wrong():
+    found = answers_of("carousel compare")
+    last = {name: one["next_words"][-1][0]["word"] for name, one in found["models"].items()}
+    assert last == {"stories-rnn": "rice", "stories-gru": "pizza", "stories-lstm": "pizza"}
+
+
+def test_the_clamp_shown_turns_the_answer():
+    before_and_after = answers_of("--clamp")["effect"]["changes"]
+    changes = {each["word"]: (each["before"], each["after"]) for each in before_and_after}
+    assert changes["burger"][0] > 0.99 > 0.01 > changes["burger"][1]
+    assert changes["pizza"][1] > 0.99
 
 
 def test_the_two_commands_are_in_the_makefile():

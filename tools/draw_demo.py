@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from carousel.storage.atomic import write_file
-from carousel.study.demo import show_demo
+from carousel.study.demo_report import report_demo
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -21,7 +21,7 @@ def draw(demo: Path) -> str:
     """The demo's terminal output as an SVG that needs nothing from elsewhere."""
     result = json.loads(demo.read_text(encoding="utf-8"))
     console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
-    show_demo(console, result, result["accuracy"])
+    report_demo(console, result)
     svg = console.export_svg(title="carousel demo")
     # Rich's picture asks a server for its font; any font of the reader's own will do.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)

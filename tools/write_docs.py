@@ -6,11 +6,10 @@ make docs
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 from pathlib import Path
-
-from api_reference import reference
 
 import carousel
 from carousel.cli import COMMANDS, run
@@ -19,44 +18,50 @@ from carousel.training.settings import RENAMED, describe_settings
 DOCS = Path(__file__).parents[1] / "docs"
 
 EXAMPLES = {
-    "demo": ["carousel demo", "carousel demo --seed 1 --out another-demo"],
+    "demo": [
+        "carousel demo",
+        "carousel demo --seed 2 --out another-demo",
+        "carousel demo --names amir:he,bea:she --foods tea,milk,juice,cocoa --kinds same,switch "
+        "--out my-demo",
+    ],
     "train": [
-        "carousel train notes.txt --out models/notes",
+        "carousel train stories.txt --out models/stories",
         "carousel train books/ --out models/books --epochs 20 --hidden-size 400 --dropout 0.3",
         "zcat log.gz | carousel train - --out models/log --max-minutes 10",
         "carousel train book.txt --recipe characters --out models/book",
-        "carousel train --resume models/notes",
+        "carousel train --resume models/stories",
     ],
     "predict": [
         'carousel predict "krish likes pizza but his friend likes burger so his friend orders"',
-        'carousel predict models/notes "see you" -k 3 --json',
-        'carousel predict models/notes "see you tom" --complete',
-        'carousel predict --model models/notes "see you at 1/2 past ten"',
-        "carousel predict models/notes --input other-notes.txt -k 3",
-        'carousel predict models/notes "see you" --adapt cache --session me.session',
+        'carousel predict models/stories "krish likes" -k 3 --json',
+        'carousel predict models/stories "krish likes piz" --complete',
+        'carousel predict --model models/stories "krish likes pizza 1/2 and"',
+        "carousel predict models/stories --input other-stories.txt -k 3",
+        'carousel predict models/stories "krish likes" --adapt cache --session me.session',
         'carousel predict models/theirs "see you" --window 10',
-        "carousel predict models/notes",
+        "carousel predict models/stories",
     ],
     "generate": [
-        'carousel generate models/notes "see you" --temperature 0.8 --seed 1',
-        'carousel generate models/notes "see you" --repetition-penalty 1.2 --no-repeat 3',
-        'carousel generate models/notes "see you" --beam 4',
-        "carousel generate models/notes --input other-notes.txt --samples 2 --json",
+        'carousel generate models/stories "krish likes" --temperature 0.8 --seed 1',
+        'carousel generate models/stories "krish likes" --repetition-penalty 1.2 --no-repeat 3',
+        'carousel generate models/stories "krish likes" --beam 4',
+        "carousel generate models/stories --input other-stories.txt --samples 2 --json",
     ],
     "evaluate": [
-        "carousel evaluate models/notes other-notes.txt",
-        "carousel evaluate models/notes other-notes.txt --adapt cache",
+        "carousel evaluate models/stories other-stories.txt",
+        "carousel evaluate models/stories other-stories.txt --adapt cache",
+        "carousel evaluate models/stories other-stories.txt --baseline stories.txt",
     ],
     "score": [
-        "carousel score models/notes other-notes.txt",
-        "zcat log.gz | carousel score models/notes --json --words",
+        "carousel score models/stories other-stories.txt",
+        "zcat log.gz | carousel score models/stories --json --words",
     ],
     "serve": [
         "carousel serve stories-lstm",
-        "carousel serve models/notes models/book --port 8080 --api-key-file keys.txt",
-        "carousel serve models/notes --workers 2 --session-key-file sessions.key",
+        "carousel serve models/stories models/book --port 8080 --api-key-file keys.txt",
+        "carousel serve models/stories --workers 2 --session-key-file sessions.key",
     ],
-    "tune": ["carousel tune models/notes other-notes.txt --adapt cache"],
+    "tune": ["carousel tune models/stories other-stories.txt --adapt cache"],
     "import": [
         "carousel import pytorch model.pt --vocab vocab.txt --out models/theirs",
         "carousel import pytorch model.safetensors --vocab vocab.json --out models/theirs "
@@ -77,24 +82,30 @@ EXAMPLES = {
         '    "krish likes pizza but his friend likes burger so his friend orders" --html two.html',
         'carousel explain "krish likes pizza but his friend likes burger so his friend orders" \\',
         "    --clamp input=0@burger --clamp forget=1@burger --compare pizza,burger",
-        'carousel explain models/notes "see you" --svg belt.svg --json',
+        'carousel explain models/stories "krish likes" --svg belt.svg --json',
     ],
     "compare": [
         "carousel compare stories-rnn stories-gru stories-lstm \\",
         '    "krish likes pizza but he does not like burger so he orders" --html three.html',
     ],
     "info": [
-        "carousel info models/notes",
-        "carousel info models/notes --words",
+        "carousel info models/stories",
+        "carousel info models/stories --words",
         "carousel info --json",
+    ],
+    "stories": [
+        "carousel stories --count 20000 --out stories.txt",
+        "carousel stories --held-out --seed 1 --out other-stories.txt",
+        "carousel stories --names amir:he,bea:she --foods tea,milk,juice,cocoa --kinds same,switch",
+        "carousel stories --held-out --count 100 --json",
     ],
     "cache": ["carousel cache", "carousel cache --clear"],
     "phrases": [
-        'carousel phrases models/notes "see you at the station tomorrow" --words 3:5 '
-        "--in notes.txt --threshold 0.2",
+        'carousel phrases models/stories "krish likes pizza but his friend" --words 5:6 '
+        "--in stories.txt --threshold 0.2",
         'carousel phrases models/book "\\"Yes,\\" he said." --words 1:6 --in book.txt --off-before',
     ],
-    "page": ["carousel page", "carousel page models/notes stories-lstm --no-browser --port 8000"],
+    "page": ["carousel page", "carousel page models/stories stories-lstm --no-browser --port 8000"],
     "study": [
         "carousel study short-memory",
         "carousel study context-switch",
@@ -102,7 +113,8 @@ EXAMPLES = {
         "carousel study characters --model models/book --text book.txt",
     ],
     "quantize": [
-        "carousel quantize models/notes --to int8 --out models/notes-int8 --on other-notes.txt",
+        "carousel quantize models/stories --to int8 --out models/stories-int8 "
+        "--on other-stories.txt",
         "carousel quantize stories-lstm --to bf16 --out stories-bf16 --json",
     ],
 }
@@ -133,10 +145,28 @@ def settings_table() -> str:
     return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])
 
 
+def api_page() -> str:
+    """The public names, which mkdocstrings fills in from their docstrings."""
+    public = {name: getattr(carousel, name) for name in carousel.__all__ if name[0] != "_"}
+    functions = [name for name, item in public.items() if inspect.isroutine(item)]
+    classes = {name: item for name, item in public.items() if inspect.isclass(item)}
+    errors = [name for name, item in classes.items() if issubclass(item, Exception)]
+    parts = ["# API reference", "The public names of `carousel`: what `help()` shows, too."]
+    for heading, names in (
+        ("Functions", functions),
+        ("Classes", [name for name in classes if name not in errors]),
+        ("Errors and warnings", errors),
+    ):
+        # By where they are made: `carousel.load` is another name of a method.
+        made = [f"{public[name].__module__}.{public[name].__qualname__}" for name in names]
+        parts += [f"## {heading}", *(f"::: {name}" for name in made)]
+    return "\n\n".join(parts) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """The text of each page by its path."""
     texts = {
-        DOCS / "api.md": reference(carousel),
+        DOCS / "api.md": api_page(),
         DOCS / "settings.md": "# Settings\n\nThe settings of [a training run](training.md). Give "
         "them as flags, with `--set KEY=VALUE`, or in a recipe.\n\n"
         f"{settings_table()}\n\nOld names are still read: "

@@ -37,6 +37,7 @@ def print_tables(result: dict[str, Any]) -> None:
     steps(models)
     ratios(models)
     limits(models)
+    public(models)
     together(models)
     scoring(models)
     memory(models)
@@ -115,6 +116,27 @@ def limits(models: dict[str, Any]) -> None:
                 ]
             )
     head = ["model", "MB read", "GB/s of a plain read", "µs of it", "µs of a step", "times"]
+    table(head, rows)
+
+
+def public(models: dict[str, Any]) -> None:
+    print("What people call, one thread, microseconds: `session.feed` of a word and")
+    print("`session.next_words(k=3)`; `model.next_words(text, k=3)` on a text of 12 words.\n")
+    rows = []
+    for name, measured in models.items():
+        for peer, taken in measured["public"].items():
+            step, session, text = (taken[what] for what in ("step", "session", "text"))
+            rows.append(
+                [
+                    f"{name}, {peer.removeprefix('Carousel ')}",
+                    Spread.of(step).show(),
+                    Spread.of(session).show(),
+                    ratio(session, step).show(2),
+                    Spread.of(text).show(),
+                    ratio(text, step).show(1),
+                ]
+            )
+    head = ["model", "engine's step", "session", "times the step", "12 words", "times the step"]
     table(head, rows)
 
 

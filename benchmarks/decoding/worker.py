@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import time
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ SETTLE = 0.02
 UNTIMED = 3
 """Steps at the start of a turn that bring the weights back into the caches."""
 FEWEST = 5
+TEXT = 12
+"""Words of a text that a next word is asked for from scratch."""
 
 
 class Worker:
@@ -64,7 +67,7 @@ class _Desk:
     def __init__(self, name: str, folder: Path, threads: int) -> None:
         from decoding.peers import PEERS
 
-        self.peer = PEERS[name][0](folder, threads)
+        self.peer, self.folder = PEERS[name][0](folder, threads), folder
         self.ids = np.random.default_rng(1).integers(0, 1000, 4096)
 
     def check(self, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -73,16 +76,29 @@ class _Desk:
 
     def time(self, seconds: float) -> float:
         """Microseconds of a step, the median over a turn of ``seconds``."""
-        step, tokens = self.peer.step, [int(token) for token in self.ids]
-        for token in tokens[:UNTIMED]:
-            step(token)
-        taken, end = [], time.perf_counter() + seconds
-        while len(taken) < FEWEST or time.perf_counter() < end:
-            token = tokens[len(taken) % len(tokens)]
-            start = time.perf_counter_ns()
-            step(token)
-            taken.append(time.perf_counter_ns() - start)
-        return float(np.median(taken)) / 1e3
+        return _microseconds(self.peer.step, [int(token) for token in self.ids], seconds)
+
+    def time_session(self, seconds: float) -> float:
+        """The same of Carousel's public session: a word is fed, three next words are asked for."""
+        import carousel
+
+        session = carousel.load(self.folder).session()
+        words = [session.tokenizer.tokens()[token] for token in self.ids]
+
+        def step(word: str) -> None:
+            session.feed(word)
+            session.next_words(k=3)
+
+        return _microseconds(step, words, seconds)
+
+    def time_text(self, seconds: float) -> float:
+        """Microseconds of ``next_words(k=3)`` of a model on texts of ``TEXT`` words."""
+        import carousel
+
+        model = carousel.load(self.folder)
+        words = [model.tokenizer.tokens()[token] for token in self.ids]
+        texts = [" ".join(words[at : at + TEXT]) for at in range(0, len(words) - TEXT, TEXT)]
+        return _microseconds(lambda text: model.next_words(text, k=3), texts, seconds)
 
     def memory(self) -> tuple[int, int]:
         """Bytes of this process in memory: all, and those that no file backs."""
@@ -119,6 +135,19 @@ class _Desk:
         start = time.perf_counter()
         log_probs = self.peer.score(ids)
         return words / (time.perf_counter() - start), log_probs
+
+
+def _microseconds(step: Callable[[Any], object], given: Sequence[Any], seconds: float) -> float:
+    """The median time of ``step`` over a turn of ``seconds``, on what is given in turn."""
+    for each in given[:UNTIMED]:
+        step(each)
+    taken, end = [], time.perf_counter() + seconds
+    while len(taken) < FEWEST or time.perf_counter() < end:
+        each = given[len(taken) % len(given)]
+        start = time.perf_counter_ns()
+        step(each)
+        taken.append(time.perf_counter_ns() - start)
+    return float(np.median(taken)) / 1e3
 
 
 def _work(pipe: Connection, name: str, folder: Path, threads: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from carousel.errors import TextError
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import where_sequences
+from carousel.ngram import measure_baselines
 from carousel.predict.word_index import word_index
 from carousel.text.corpus import Counts, build_corpus
 from carousel.text.files import ProgressCallback
@@ -62,6 +63,10 @@ class Evaluation:
     space; else its letters and the space (Vertanen et al. 2015; MacKenzie 2002, KSPC)."""
     keystroke_positions: int | None
     """On so many words, evenly spread, the keystrokes were counted."""
+    unigram_perplexity: float | None = None
+    """Per token, of a unigram of the ``baseline`` text: what each token's frequency alone gives."""
+    five_gram_perplexity: float | None = None
+    """Per token, of a 5-gram of the ``baseline`` text (interpolated Kneser-Ney)."""
 
 
 def evaluate(
@@ -71,6 +76,7 @@ def evaluate(
     *,
     encoding: str = "utf-8",
     encoding_errors: str = "strict",
+    baseline: Sequence[Path] = (),
     cache: Path | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Evaluation:
@@ -85,6 +91,8 @@ def evaluate(
         files: text files.
         encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
         encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
+        baseline: the text that the model was trained on. A unigram and a 5-gram of it are then
+            measured on ``files``, too, over the same tokens.
         cache: the folder that keeps tokenized text; None for the usual one.
         on_progress: ``on_progress(done, total)`` counts tokens.
 
@@ -96,7 +104,14 @@ def evaluate(
     )
     if corpus.counts.unknown and corpus.counts.unknown + corpus.counts.lines >= len(corpus.ids):
         raise TextError("every word of the text is unknown to this model")
-    return evaluate_ids(model, tokenizer, corpus.ids, corpus.counts, on_progress=on_progress)
+    result = evaluate_ids(model, tokenizer, corpus.ids, corpus.counts, on_progress=on_progress)
+    if not baseline:
+        return result
+    trained = build_corpus(
+        baseline, tokenizer, encoding=encoding, encoding_errors=encoding_errors, cache=cache
+    )
+    found = measure_baselines(trained.ids, corpus.ids, tokenizer.vocab_size, tokenizer.eol_id)
+    return replace(result, unigram_perplexity=found.unigram, five_gram_perplexity=found.five_gram)
 
 
 def evaluate_ids(

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carousel.errors import FolderError
+from carousel.evaluate import Evaluation, evaluate
+from carousel.explain.history import History
 from carousel.inference.model import BackendName, RecurrentLM
-from carousel.pretrained import find_folder, pretrained_models
+from carousel.pretrained import find_folder
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder, write_folder
 from carousel.storage.number_formats import StoredWeight
+from carousel.text.files import ProgressCallback, find_files
 from carousel.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from carousel.adaptation.adapted import Adapt
-    from carousel.evaluate import Evaluation
     from carousel.lens.clamp import Clamp
     from carousel.lens.compare import Comparison
     from carousel.lens.effect import Effect
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from carousel.predict.next_words import Prediction
     from carousel.predict.score import Score
     from carousel.predict.session import Session
-    from carousel.text.files import ProgressCallback
     from carousel.web.live_page import LivePage
 
 
@@ -85,11 +86,7 @@ class LanguageModel:
             FolderError: no model there, or a damaged or mixed one.
             EngineError: an unknown backend.
         """
-        folder = find_folder(path)
-        if not folder.exists():
-            names = ", ".join(pretrained_models())
-            raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
-        content = read_folder(folder, mmap=mmap)
+        content = read_folder(find_folder(path), mmap=mmap)
         model = RecurrentLM(content.config, content.weights, backend=backend, threads=threads)
         return cls(model, content.tokenizer, content.path)
 
@@ -113,6 +110,11 @@ class LanguageModel:
     def config(self) -> Config:
         """The shape of the model."""
         return self.model.config
+
+    @cached_property
+    def history(self) -> History:
+        """How its training went, from the model's folder; a notebook draws learning curves."""
+        return History([]) if self.path is None else History.of_folder(self.path)
 
     def next_words(
         self,
@@ -228,6 +230,7 @@ class LanguageModel:
         encoding: str = "utf-8",
         encoding_errors: str = "strict",
         skip_bad_files: bool = False,
+        baseline: str | Path | Sequence[str | Path] = (),
         adapt: Adapt | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Evaluation:
@@ -238,19 +241,17 @@ class LanguageModel:
             encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
             encoding_errors: ``strict``, or ``replace`` for U+FFFD where bytes can't be read.
             skip_bad_files: go on without the files that can't be read as text, with a warning.
+            baseline: the text that the model was trained on: a unigram and a 5-gram of it compare.
             adapt: as for ``adapt``: how the model adapts to the text while it reads it.
             on_progress: ``on_progress(done, total)`` counts tokens.
 
         Raises:
             TextError: a file can't be read, or has only unknown words.
         """
-        from carousel.evaluate import evaluate
-        from carousel.text.files import find_files
-
         model = self.adapt(adapt).model
-        named = [sources] if isinstance(sources, str | Path) else sources
         reading: Any = {"encoding": encoding, "encoding_errors": encoding_errors}
-        files = find_files(named, skip_bad_files=skip_bad_files, **reading)
+        files = find_files(sources, skip_bad_files=skip_bad_files, **reading)
+        reading["baseline"] = find_files(baseline, **reading) if baseline else ()
         return evaluate(model, self.tokenizer, files, on_progress=on_progress, **reading)
 
     def trace(self, text: str, *, only: Sequence[str] | None = None, logits: bool = True) -> Trace:

@@ -68,7 +68,7 @@ BAD = [
     ("predict cut the", "model.safetensors"),
     ("predict foreign the", "foreign"),
     ("predict folder the", "folder"),
-    ("predict no/such the", "no/such is not there: give a model folder, or one of stories-gru"),
+    ("predict no/such the", "no/such is not there: give a model folder, or one of"),
     ("predict model two words", "quotation marks"),
     ("predict model the --prefix zq --complete", "not both"),
     ("generate model the --temperature -1", "temperature"),

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from carousel.errors import CarouselError, FolderError
 from carousel.model import LanguageModel
-from carousel.study import demo as module
+from carousel.study import story_training
 from carousel.study.demo import SENTENCES, run_demo
 from carousel.study.stories import KINDS, TESTED_GAPS
 
@@ -23,7 +23,7 @@ def run(out, **more):
 
 
 def test_a_short_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "STORIES", 6000)
+    monkeypatch.setattr(story_training, "STORIES", 6000)
     result, said = run(tmp_path / "demo", overrides=FAST)
     assert json.loads((tmp_path / "demo" / "demo.json").read_text()) == result
     sizes = list(result["parameters"].values())
@@ -45,7 +45,7 @@ def test_a_short_demo(tmp_path, monkeypatch):
 
 
 def test_what_a_worker_runs_into_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "STORIES", 300)
+    monkeypatch.setattr(story_training, "STORIES", 300)
     with pytest.raises(CarouselError, match=r"(rnn|gru|lstm): layers must be"):
         run(tmp_path / "demo", overrides={"layers": 0})
 
@@ -58,8 +58,8 @@ def test_a_system_that_ends_the_demo_ends_its_workers(tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGTERM)
         yield from ()
 
-    monkeypatch.setattr(module, "_listen", listen)
-    monkeypatch.setattr(module, "STORIES", 3)
+    monkeypatch.setattr(story_training, "_listen", listen)
+    monkeypatch.setattr(story_training, "STORIES", 3)
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append("by whoever listens here"))
     ours = signal.getsignal(signal.SIGTERM)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm
 
-from carousel.study.intervals import interval, summarize
+from carousel.study.intervals import interval, summarize, wilson
 
 
 def test_of_independent_stories_it_is_the_means_standard_error():
@@ -50,3 +50,14 @@ def test_a_summary_tells_the_mean_and_each_seed():
     summary = summarize(values, np.arange(10))
     assert summary["mean"] == [0.5, 0.5] == summary["low"] == summary["high"]
     assert summary["seeds"] == [[0, 0], [1, 1]]
+
+
+def test_wilson_is_the_interval_whose_ends_are_one_test_away():
+    """Its ends solve |share - p| = z sqrt(p (1 - p) / n), which defines it."""
+    for right, count in ((0, 10), (3, 10), (95, 100), (1000, 1000)):
+        for end in wilson(right, count):
+            if 0 < end < 1:
+                wanted = norm.ppf(0.975) * np.sqrt(end * (1 - end) / count)
+                assert abs(right / count - end) == pytest.approx(wanted)
+    assert wilson(0, 10)[0] == 0
+    assert wilson(10, 10)[1] == pytest.approx(1)

@@ -6,26 +6,16 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
-from scipy.stats import norm
 
 from carousel.model import LanguageModel
-from carousel.study import short_memory
+from carousel.study import short_memory, short_memory_report
+from carousel.study.intervals import wilson
 from carousel.study.registry import conduct_study
-from carousel.study.short_memory import decider_gradients, half_distance, summarise, wilson
+from carousel.study.short_memory import decider_gradients, summarise
+from carousel.study.short_memory_report import half_distance
 from carousel.study.stories import tell_stories
 
 CELLS = ("rnn", "gru", "lstm")
-
-
-def test_wilson_is_the_interval_whose_ends_are_one_test_away():
-    """Its ends solve |share - p| = z sqrt(p (1 - p) / n), which defines it."""
-    for right, count in ((0, 10), (3, 10), (95, 100), (1000, 1000)):
-        for end in wilson(right, count):
-            if 0 < end < 1:
-                wanted = norm.ppf(0.975) * np.sqrt(end * (1 - end) / count)
-                assert abs(right / count - end) == pytest.approx(wanted)
-    assert wilson(0, 10)[0] == 0
-    assert wilson(10, 10)[1] == pytest.approx(1)
 
 
 def test_half_distance_of_a_power_is_its_own():
@@ -75,6 +65,7 @@ def test_the_study_with_little_of_everything(tmp_path, monkeypatch):
     for name, count in (("STORIES", 4), ("GRADIENT_STORIES", 3), ("REPLACED_STORIES", 1),
                         ("REPLACEMENTS", 1), ("TESTED_GAPS", (0, 8))):  # fmt: skip
         monkeypatch.setattr(short_memory, name, count)
+    monkeypatch.setattr(short_memory_report, "TESTED_GAPS", (0, 8))
     said = io.StringIO()
     result = conduct_study(
         "short-memory",

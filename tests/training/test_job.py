@@ -52,6 +52,7 @@ def test_a_folder_with_everything_in_it(text, tmp_path):
     recipe = tomllib.loads((out / "recipe.toml").read_text())
     assert recipe["hidden_size"] == 8
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows.pop()["five_gram_perplexity"] > 1
     assert rows[-1]["epoch"] == 2
     assert rows[-1]["valid_perplexity"] == pytest.approx(np.exp(rows[-1]["valid_loss"]))
     assert (out / "learning-curve.png").read_bytes().startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from carousel.cli.parameters import PATH, Number, as_json
+from carousel.cli.story_options import read_cast, read_kinds, story_options
 
 
 @click.command()
@@ -23,14 +24,26 @@ from carousel.cli.parameters import PATH, Number, as_json
 @click.option(
     "--seed",
     type=Number(whole=True, minimum=0),
-    default=0,
+    default=1,
     show_default=True,
     help="Random seed of the stories and the weights.",
 )
+@story_options
 @click.option("--keep", is_flag=True, help="Do not replace an earlier demo.")
 @as_json
-def demo(out: Path, seed: int, keep: bool, as_json: bool) -> None:
-    """Train an RNN, a GRU and an LSTM side by side on small stories and compare their memory."""
+def demo(
+    out: Path,
+    seed: int,
+    names: str | None,
+    foods: str | None,
+    kinds: str | None,
+    keep: bool,
+    as_json: bool,
+) -> None:
+    """Train an RNN, a GRU and an LSTM side by side on small stories and compare their memory.
+
+    It takes two to three minutes on two cores.
+    """
     from carousel.cli.console import Console
     from carousel.cli.needs import need_torch
     from carousel.cli.output import print_json, program_name
@@ -39,7 +52,13 @@ def demo(out: Path, seed: int, keep: bool, as_json: bool) -> None:
     from carousel.study.demo import run_demo
 
     result = run_demo(
-        Console(stderr=as_json), out=out, seed=seed, force=not keep, program=program_name()
+        Console(stderr=as_json),
+        out=out,
+        seed=seed,
+        kinds=read_kinds(kinds),
+        cast=read_cast(names, foods),
+        force=not keep,
+        program=program_name(),
     )
     if as_json:
         print_json(result)

@@ -26,12 +26,20 @@ RATES = {"unknown_rate", "keystrokes_saved", "recall_at_1", "recall_at_3", "reca
     required=True,
     help="Text: files, folders, globs, .gz, or - for standard input.",
 )
+@click.option(
+    "--baseline",
+    type=click.Path(),
+    metavar="FILE",
+    multiple=True,
+    help="The text that the model was trained on: compare with a unigram and a 5-gram of it.",
+)
 @adapt_option
 @text_file_options
 @as_json
 def evaluate(
     model: str,
     files: Sequence[str],
+    baseline: Sequence[str],
     adapt: AdaptName | None,
     encoding: str,
     encoding_errors: str,
@@ -49,6 +57,7 @@ def evaluate(
     with progress_bar("evaluating") as on_progress:
         evaluation = opened.evaluate(
             files,
+            baseline=baseline,
             encoding=encoding,
             encoding_errors=encoding_errors,
             skip_bad_files=skip_bad_files,

@@ -11,7 +11,8 @@ from carousel import __version__
 
 COMMANDS = (
     "demo", "page", "train", "predict", "generate", "evaluate", "score", "tune", "info", "explain",
-    "compare", "phrases", "study", "import", "export", "quantize", "check", "serve", "cache",
+    "compare", "phrases", "stories", "study", "import", "export", "quantize", "check", "serve",
+    "cache",
 )  # fmt: skip
 """The names of the commands. Each is a ``click.Command`` in a module of its name (``import_``
 where the name is a keyword of Python)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from carousel.errors import FolderError
 from carousel.text.tokenizer import Tokenizer
 from carousel.text.unknown_words import find_unknown_words
 
@@ -27,11 +28,17 @@ def find_folder(name: str | Path | None) -> Path:
     Args:
         name: a model folder, or the name of a model that comes with the package; None for
             ``stories-lstm``. A folder that exists wins over a pretrained model of the same name.
+
+    Raises:
+        FolderError: there is neither.
     """
     folder = Path(DEFAULT if name is None else name)
-    if not folder.exists() and str(folder) in pretrained_models():
+    if folder.exists():
+        return folder
+    if str(folder) in pretrained_models():
         return PRETRAINED / folder
-    return folder
+    names = ", ".join(pretrained_models())
+    raise FolderError(f"{folder} is not there: give a model folder, or one of {names}")
 
 
 def choose_model(texts: list[str]) -> str:

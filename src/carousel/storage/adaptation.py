@@ -38,9 +38,9 @@ class CacheParameters:
         SettingsError: a value out of its range.
     """
 
-    theta: float = 0.3
+    theta: float = 0.1
     """θ: how much more a similar context counts than another; 0 counts all alike."""
-    lambda_: float = 0.1
+    lambda_: float = 0.05
     """λ: the share of the cache in the prediction, 0 to below 1."""
     size: int = 500
     """How many of the last words are remembered."""
@@ -62,7 +62,7 @@ class DynamicParameters:
         SettingsError: a value out of its range.
     """
 
-    learning_rate: float = 0.1
+    learning_rate: float = 0.01
     """η: the size of a step, after it was divided by the gradient's root mean square."""
     decay: float = 0.001
     """λ: the share of the way back to the trained weights that each step goes."""

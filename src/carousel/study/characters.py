@@ -17,13 +17,12 @@ from rich.console import Console
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from carousel.draw.plots.memory import characters_figure
 from carousel.errors import SettingsError, TextError
 from carousel.lens.corpus_states import read_states
 from carousel.lens.trace import trace_texts
 from carousel.lens.units import find_units, halves
 from carousel.model import LanguageModel
-from carousel.study.characters_report import OPEN, SHUT, report
+from carousel.study.characters_report import OPEN, SHUT, draw, report
 from carousel.text.corpus import build_corpus
 from carousel.text.files import find_files
 
@@ -99,13 +98,8 @@ def run(arguments: Arguments, console: Console) -> dict[str, Any]:
         "layers": layers,
         "retention": measure_retention(model, ids),
         "tracked": tracked,
-        "stretch": _stretch(model, ids, labels, tracked),
+        "excerpt": _read_excerpt(model, ids, labels, tracked),
     }
-
-
-def draw(result: Mapping[str, Any], folder: Path) -> None:
-    """Draw gates, half-lives, luggage and the best units along a text: ``characters.png``."""
-    characters_figure(result, result["stretch"], folder / "characters.png")
 
 
 def label_characters(ids: np.ndarray, quote: int | None, eol: int) -> dict[str, np.ndarray]:
@@ -224,20 +218,20 @@ def rank_correlations(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     return correlations
 
 
-def _stretch(
+def _read_excerpt(
     model: LanguageModel,
     ids: np.ndarray,
     labels: Mapping[str, np.ndarray],
     tracked: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """A stretch with many quotations, and what the best unit of each kind does along it."""
+    """A piece of text with many quotations, and what the best unit of each kind does along it."""
     changes = np.abs(np.diff(labels["inside"].astype(np.int8)))
     # A line's start well into the text with the most changes after it.
     starts = 1 + np.flatnonzero(ids[PIECE : -2 * SHOWN] == model.tokenizer.eol_id) + PIECE
     sums = np.concatenate([[0], np.cumsum(changes)])
     start = int(starts[np.argmax(sums[starts + SHOWN] - sums[starts])])
     text = model.tokenizer.decode(ids[start - PIECE : start + SHOWN].tolist())
-    stretch: dict[str, Any] = {
+    excerpt: dict[str, Any] = {
         name: labels[name][start : start + SHOWN].tolist() for name in ("inside", "column")
     }
     best = {
@@ -252,9 +246,9 @@ def _stretch(
     for name, layer in best.items():
         unit = tracked[layer][name]["units"][0]
         trace = model.trace(text, only=[f"layers.{layer}.c"], logits=False)
-        stretch[name] = {
+        excerpt[name] = {
             "layer": layer,
             "unit": unit,
             "values": trace["c", layer][-SHOWN:, unit].tolist(),
         }
-    return stretch
+    return excerpt

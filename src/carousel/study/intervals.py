@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 DRAWS = 1000
 
@@ -54,3 +55,13 @@ def summarize(values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
         "high": high.tolist(),
         "seeds": values.mean(1).tolist(),
     }
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The 95% interval of a share, ``right`` of ``count`` (Wilson 1927).
+
+    >>> [round(end, 3) for end in wilson(8, 10)]
+    [0.49, 0.943]
+    """
+    ends = binomtest(right, count).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)

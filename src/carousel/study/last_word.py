@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from carousel.model import LanguageModel
-from carousel.study.stories import KINDS, TESTED_GAPS, Story, tell_stories
+from carousel.study.stories import CAST, KINDS, TESTED_GAPS, Cast, Story, tell_stories
 
 TEST_SEED = 1_000_003
 """Far from any seed that a training corpus is told with."""
@@ -31,13 +31,16 @@ def measure_accuracy(
     kinds: Sequence[str] = KINDS,
     gaps: Sequence[int] = TESTED_GAPS,
     seed: int = TEST_SEED,
+    cast: Cast = CAST,
 ) -> list[Accuracy]:
     """Accuracy on held-out stories, ``per_cell`` for each kind and gap."""
     rows: list[Accuracy] = []
     for kind in kinds:
         for gap in gaps:
             stories = list(
-                tell_stories(per_cell, seed=seed, kinds=[kind], gaps=[gap], held_out=True)
+                tell_stories(
+                    per_cell, seed=seed, kinds=[kind], gaps=[gap], held_out=True, cast=cast
+                )
             )
             right = count_right(model, stories)
             rows.append(

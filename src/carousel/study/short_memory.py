@@ -9,24 +9,20 @@ any one word is replaced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from scipy.stats import binomtest
 
-from carousel.draw.plots.memory import short_memory_figure
-from carousel.draw.terminal.tables import facts
 from carousel.inference.model import RecurrentLM
 from carousel.lens.saliency import embedding_gradients, replacement_changes
 from carousel.model import LanguageModel
+from carousel.study.intervals import wilson
 from carousel.study.last_word import TEST_SEED, measure_accuracy
-from carousel.study.stories import KINDS, TESTED_GAPS, TRAINED_GAPS, Story, tell_stories
+from carousel.study.short_memory_report import draw, report
+from carousel.study.stories import KINDS, TESTED_GAPS, Story, tell_stories
 from carousel.study.story_models import StoryArguments, story_models
 from carousel.training.nn.network import Network
 
@@ -63,16 +59,6 @@ def run(arguments: Arguments, console: Console) -> dict[str, Any]:
         "by_seed": rows,
         "profile": profiles,
     }
-
-
-def draw(result: Mapping[str, Any], folder: Path) -> None:
-    """Draw accuracy, gradients and changes over distance: ``short-memory.png``."""
-    short_memory_figure(
-        result["by_gap"],
-        result["profile"],
-        folder / "short-memory.png",
-        trained_to=max(TRAINED_GAPS),
-    )
 
 
 def measure_distances(model: LanguageModel, cell: str, seed: int) -> list[dict[str, Any]]:
@@ -160,12 +146,6 @@ def measure_before(model: LanguageModel, seed: int) -> list[float]:
     return relative
 
 
-def half_distance(profile: Sequence[float]) -> float:
-    """Over how many words a profile falls by half: a straight line through its logarithms."""
-    slope = np.polyfit(np.arange(len(profile)), np.log(profile), 1)[0]
-    return float(-np.log(2) / slope)
-
-
 def summarise(rows: Sequence[Mapping[str, Any]], cell: str, gap: int) -> dict[str, Any]:
     """All seeds of one cell and gap: means, the spread over seeds, Wilson's interval."""
     mine = [row for row in rows if row["cell"] == cell and row["gap"] == gap]
@@ -184,87 +164,6 @@ def summarise(rows: Sequence[Mapping[str, Any]], cell: str, gap: int) -> dict[st
             for values in [[row[name] for row in mine]]
         },
     }
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95% interval of a share, ``right`` of ``count`` (Wilson 1927)."""
-    ends = binomtest(right, count).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(ends.low), float(ends.high)
-
-
-def report(result: Mapping[str, Any], console: Console) -> None:
-    """Print the tables."""
-    cells = list(result["profile"])
-    longest = max(TRAINED_GAPS)
-
-    def table(title: str, entry: Callable[[Mapping[str, Any]], str]) -> None:
-        console.print(f"\n[bold]{title}[/bold]", highlight=False)
-        columns = Table(box=box.SIMPLE_HEAD)
-        columns.add_column("filler")
-        for cell in cells:
-            columns.add_column(cell.upper(), justify="right")
-        for gap in TESTED_GAPS:
-            by_cell = {row["cell"]: row for row in result["by_gap"] if row["gap"] == gap}
-            name = f"{gap}" if gap <= longest else f"{gap}*"
-            columns.add_row(name, *(entry(by_cell[cell]) for cell in cells))
-        console.print(columns)
-
-    sizes = ", ".join(f"{cell.upper()} {n:,}" for cell, n in result["parameters"].items())
-    several = len(result["seeds"]) > 1
-    console.print(f"\nParameters: {sizes}; seeds: {len(result['seeds'])}; * beyond training.")
-
-    def spread(name: str, form: str) -> Callable[[Mapping[str, Any]], str]:
-        """The mean, and from which to which seed it goes."""
-
-        def entry(row: Mapping[str, Any]) -> str:
-            mean, low, high = (format(value, form) for value in row[name])
-            return f"{mean} ({low} to {high})" if several else mean
-
-        return entry
-
-    table(
-        "Last word right (Wilson's 95% interval over stories)",
-        lambda row: f"{row['accuracy']:.1%} ({{:.1%}} to {{:.1%}})".format(*row["wilson"]),
-    )
-    if several:
-        table(
-            "Last word right, lowest to highest seed",
-            lambda row: "{:.1%} to {:.1%}".format(*row["seeds_from_to"]),
-        )
-    seeds = " (lowest to highest seed)" if several else ""
-    table(f"Gradient at the deciding word, logits{seeds}", spread("reach", ".3g"))
-    table(f"Its share of the gradient at all words{seeds}", spread("share", ".1%"))
-    _report_profiles(result["profile"], console)
-
-
-def _report_profiles(
-    profiles: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], console: Console
-) -> None:
-    console.print(
-        "\n[bold]Before training, the gradient halves every ... words[/bold] (by seed)",
-        highlight=False,
-    )
-    half_distances = [
-        (cell.upper(), ", ".join(f"{half_distance(seed):.2f}" for seed in profile["before"]))
-        for cell, profile in profiles.items()
-    ]
-    console.print(facts(half_distances))
-    console.print("\n[bold]Replacing a word of a switch story, nats[/bold]", highlight=False)
-    changes = [(cell.upper(), _replaced_words(profile)) for cell, profile in profiles.items()]
-    console.print(facts(changes))
-
-
-def _replaced_words(profile: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """The deciding word against the filler, from the profiles of switch stories."""
-    gap = max(TESTED_GAPS)
-    change = np.mean(profile["change"], axis=0)
-    # Back from the end: "so his friend orders", the filler, the food that decides.
-    question = 4
-    return (
-        f"deciding food {change[question + gap]:.3f}, "
-        f"a word of filler {change[question : question + gap].mean():.3f}, "
-        f"the first food {change[question + gap + 5]:.3f}"
-    )
 
 
 def _switch_stories(seed: int) -> list[Story]:

@@ -26,12 +26,20 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from carousel.errors import SettingsError
 
 KINDS = ("same", "switch", "return", "habits", "names")
+MEANINGS = {
+    "same": "one person: who likes it, orders it",
+    "switch": "a friend likes something else, and the friend orders",
+    "return": "the friend orders first, then the person of the start",
+    "habits": "two days with a food each: which day is today?",
+    "names": "two names: whose is asked for?",
+}
+"""What each kind of story asks for, in a few words."""
 TRAINED_GAPS = (0, 3, 4, 5, 6, 7, 8)
 """The gaps (words of filler) that training stories have; 1 and 2 can't be filled with a clause."""
 TESTED_GAPS = (0, 4, 8, 12, 16, 20, 24)
@@ -70,12 +78,61 @@ FOODS = (
     "curry",
 )
 DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+MOST_DRAWS = 10_000
+"""Draws in which a story of the facts that are wanted must come up."""
 CLAUSES = {
     3: ("the sun shines", "dogs bark outside", "snow falls again", "time goes by"),
     4: ("a clock ticks slowly", "the old door creaks", "two birds sing loudly"),
     5: ("rain drums on the roof", "trains pass behind our house", "leaves drift over the river"),
 }
 """Unrelated clauses by their length in words."""
+
+
+FRAME = """
+likes but he his she her does not like so orders friend and
+on i want to eat today is my name friend's called am
+"""
+OTHER_WORDS = {
+    *FRAME.split(),
+    *DAYS,
+    *(word for clauses in CLAUSES.values() for line in clauses for word in line.split()),
+}
+"""The words of the stories that are neither names nor foods."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Whom the stories tell of, and what is eaten in them.
+
+    Args:
+        names: each name with its pronoun, ``he`` or ``she``.
+        foods: the foods.
+
+    Raises:
+        SettingsError: fewer than two names or three foods, a word that is no single word of
+            letters, a word twice, or one that the stories use for something else.
+
+    >>> cast = Cast({"amir": "he", "bea": "she"}, ("tea", "milk", "juice"))
+    >>> (story,) = tell_stories(1, kinds=["same"], gaps=[0], cast=cast)
+    >>> story.text
+    'bea likes milk but she does not like juice so she orders milk'
+    """
+
+    names: Mapping[str, str]
+    foods: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2 or len(self.foods) < 3:
+            raise SettingsError("stories need at least two names and three foods")
+        words = [*self.names, *self.foods]
+        for word in words:
+            if not word.isalpha() or word != word.lower():
+                raise SettingsError(f"{word!r} must be one word of small letters")
+            if word in OTHER_WORDS or words.count(word) > 1:
+                raise SettingsError(f"{word!r} stands for something else in the stories, too")
+        for name, pronoun in self.names.items():
+            if pronoun not in POSSESSIVE:
+                raise SettingsError(f"{name} needs a pronoun, he or she: {name}:she")
 
 
 @dataclass(frozen=True)
@@ -114,6 +171,10 @@ class Story:
         return len(self.words) - 1 - self.decider
 
 
+CAST = Cast(NAMES, FOODS)
+"""Krish, his friends, and what they eat."""
+
+
 def is_held_out(facts: Sequence[str]) -> bool:
     """Whether only tests may tell these facts: a fifth of all combinations, by their checksum.
 
@@ -130,13 +191,21 @@ def tell_stories(
     kinds: Sequence[str] = KINDS,
     gaps: Sequence[int] = TRAINED_GAPS,
     held_out: bool = False,
+    cast: Cast | None = None,
 ) -> Iterator[Story]:
-    """Tell ``count`` stories, kinds in turn, everything else drawn from ``seed``.
+    """Tell stories.
 
-    ``held_out`` tells only of combinations that training never sees.
+    Args:
+        count: how many.
+        seed: everything but the kinds is drawn from it; the same seed tells the same stories.
+        kinds: the kinds, which take turns.
+        gaps: numbers of words of filler to draw from.
+        held_out: tell only of facts that training never sees, instead of the others.
+        cast: the names and foods; ``CAST`` by default.
 
     Raises:
-        SettingsError: an unknown kind, or a gap that clauses of 3 to 5 words can't fill.
+        SettingsError: an unknown kind, a gap that clauses of 3 to 5 words can't fill, or a cast so
+            small that there are no such facts.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -146,7 +215,7 @@ def tell_stories(
             raise SettingsError(f"a gap of {gap} words can't be filled; take 0, or 3 and more")
     rng = random.Random(f"stories {seed}")
     for number in range(count):
-        yield _tell(kinds[number % len(kinds)], rng.choice(gaps), held_out, rng)
+        yield _tell(kinds[number % len(kinds)], rng.choice(gaps), held_out, rng, cast or CAST)
 
 
 def fill(gap: int, rng: random.Random) -> list[str]:
@@ -158,11 +227,16 @@ def fill(gap: int, rng: random.Random) -> list[str]:
     return words
 
 
-def _tell(kind: str, gap: int, held_out: bool, rng: random.Random) -> Story:
-    while True:
-        facts, question, answer, rival = _DRAW[kind](rng)
+def _tell(kind: str, gap: int, held_out: bool, rng: random.Random, cast: Cast) -> Story:
+    for _ in range(MOST_DRAWS):
+        facts, question, answer, rival = _DRAW[kind](rng, cast)
         if is_held_out(facts) == held_out:
             break
+    else:
+        purpose = "the test" if held_out else "training"
+        raise SettingsError(
+            f"with so few names and foods no {kind!r} story is left for {purpose}: give more"
+        )
     return Story(
         text=" ".join([*facts, *fill(gap, rng), *question, answer]),
         kind=kind,
@@ -177,49 +251,49 @@ Draft = tuple[list[str], list[str], str, str]
 """Facts, question, answer, rival."""
 
 
-def _draw_same(rng: random.Random) -> Draft:
-    name = rng.choice(list(NAMES))
-    first, second = rng.sample(FOODS, 2)
-    pronoun = NAMES[name]
+def _draw_same(rng: random.Random, cast: Cast) -> Draft:
+    name = rng.choice(list(cast.names))
+    first, second = rng.sample(list(cast.foods), 2)
+    pronoun = cast.names[name]
     facts = [name, "likes", first, "but", pronoun, "does", "not", "like", second]
     return facts, ["so", pronoun, "orders"], first, second
 
 
-def _draw_switch(rng: random.Random) -> Draft:
-    facts, possessive = _draw_friend(rng)
+def _draw_switch(rng: random.Random, cast: Cast) -> Draft:
+    facts, possessive = _draw_friend(rng, cast)
     return facts, ["so", possessive, "friend", "orders"], facts[-1], facts[2]
 
 
-def _draw_return(rng: random.Random) -> Draft:
-    facts, possessive = _draw_friend(rng)
+def _draw_return(rng: random.Random, cast: Cast) -> Draft:
+    facts, possessive = _draw_friend(rng, cast)
     friend_orders = ["so", possessive, "friend", "orders", facts[-1]]
     return facts, [*friend_orders, "and", facts[0], "orders"], facts[2], facts[-1]
 
 
-def _draw_friend(rng: random.Random) -> tuple[list[str], str]:
-    name = rng.choice(list(NAMES))
-    first, second = rng.sample(FOODS, 2)
-    possessive = POSSESSIVE[NAMES[name]]
+def _draw_friend(rng: random.Random, cast: Cast) -> tuple[list[str], str]:
+    name = rng.choice(list(cast.names))
+    first, second = rng.sample(list(cast.foods), 2)
+    possessive = POSSESSIVE[cast.names[name]]
     return [name, "likes", first, "but", possessive, "friend", "likes", second], possessive
 
 
-def _draw_habits(rng: random.Random) -> Draft:
-    days, foods = rng.sample(DAYS, 2), rng.sample(FOODS, 2)
+def _draw_habits(rng: random.Random, cast: Cast) -> Draft:
+    days, foods = rng.sample(DAYS, 2), rng.sample(list(cast.foods), 2)
     want = ["i", "want", "to", "eat"]
     facts = ["on", days[0], *want, foods[0], "on", days[1], *want, foods[1]]
     asked = rng.randrange(2)
     return facts, ["today", "is", days[asked], "so", *want], foods[asked], foods[1 - asked]
 
 
-def _draw_names(rng: random.Random) -> Draft:
-    name, friend = rng.sample(list(NAMES), 2)
+def _draw_names(rng: random.Random, cast: Cast) -> Draft:
+    name, friend = rng.sample(list(cast.names), 2)
     facts = ["my", "name", "is", name, "and", "my", "friend's", "name", "is", friend]
     if rng.random() < 0.5:
         return facts, ["my", "friend", "is", "called"], friend, name
     return facts, ["i", "am", "called"], name, friend
 
 
-_DRAW: dict[str, Callable[[random.Random], Draft]] = {
+_DRAW: dict[str, Callable[[random.Random, Cast], Draft]] = {
     "same": _draw_same,
     "switch": _draw_switch,
     "return": _draw_return,

@@ -14,7 +14,7 @@ from carousel.errors import CarouselError
 from carousel.model import LanguageModel
 from carousel.pretrained import PRETRAINED
 from carousel.storage.atomic import write_file
-from carousel.study.demo import (
+from carousel.study.story_training import (
     HIDDEN_SIZES,
     STORIES,
     VALIDATION_STORIES,

@@ -36,7 +36,7 @@ _names_of_copies: dict[Path, str] = {}
 
 
 def find_files(
-    sources: Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path],
     *,
     encoding: str = UTF_8,
     encoding_errors: str = "strict",
@@ -45,9 +45,10 @@ def find_files(
     """The files that ``sources`` name, in order.
 
     Args:
-        sources: each a file, a folder (all text files in it, sorted), a glob pattern, a named pipe,
-            or ``-`` for standard input. What can be read only once is copied to a temporary file.
-            Model folders and runs that lie in a folder are left out, with a warning.
+        sources: one or several, each a file, a folder (all text files in it, sorted), a glob
+            pattern, a named pipe, or ``-`` for standard input. What can be read only once is copied
+            to a temporary file. Model folders and runs that lie in a folder are left out, with a
+            warning.
         encoding: as in ``read_pieces``; only bad files are told by it here.
         encoding_errors: as in ``read_pieces``.
         skip_bad_files: read all files once, and leave out those that can't be read as text, with a
@@ -60,7 +61,7 @@ def find_files(
     copies: dict[tuple[int, int], Path] = {}
     if not sources:
         raise TextError("no text was named: give files, folders, or - for standard input")
-    for source in sources:
+    for source in [sources] if isinstance(sources, str | Path) else sources:
         path = Path(source)
         if str(source) == "-":
             files.append(_copy_standard_input(copies))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from carousel.errors import FolderError, SettingsError
+from carousel.explain.history import History
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import check_replaceable, is_model
 from carousel.text.tokenizer import Tokenizer
@@ -25,6 +26,7 @@ from carousel.training.nn.architecture import (
 )
 from carousel.training.nn.cutoffs import count_tokens
 from carousel.training.nn.network import Network
+from carousel.training.run.baselines import note_small_text, report_baselines
 from carousel.training.run.callbacks import Callback, LearningCurve, TensorBoardWriter
 from carousel.training.run.checkpoint import CheckpointSpec, FileStore, tensor_specs
 from carousel.training.run.device import choose_precision, prepare_device
@@ -208,6 +210,7 @@ def train_on_splits(
     """
     group = group or SingleProcess()
     settings = _fit_batch(record.settings, len(splits.train), group, reporter)
+    note_small_text(splits, reporter)
     network = _make_network(splits, settings, device, reporter)
     store = None
     if run is not None:
@@ -234,6 +237,11 @@ def train_on_splits(
     )
     reporter.print(_describe_outcome(outcome, writer))
     interrupted = outcome.stop_reason == "interrupted"
+    metrics = outcome.rows
+    if group.rank == 0 and not interrupted:
+        metrics = [*metrics, report_baselines(splits, outcome.best_loss, reporter)]
+        if writer is not None:
+            writer.add_row(metrics[-1])
     if splits.test is not None and not interrupted:
         loss = measure_loss(network, splits.test, device, bptt=settings.bptt, group=group)
         reporter.print(f"test: {loss:.4f} nats per token, perplexity {math.exp(loss):.2f}")
@@ -243,7 +251,9 @@ def train_on_splits(
         run.remove()
     if writer is not None and writer.owns_folder:
         return LanguageModel.load(writer.folder)
-    return LanguageModel.from_weights(network.config, network.export(), splits.tokenizer)
+    model = LanguageModel.from_weights(network.config, network.export(), splits.tokenizer)
+    model.history = History.of_metrics(metrics)
+    return model
 
 
 def read_weights_of(folder: Path, spec: CheckpointSpec) -> dict[str, torch.Tensor]:

@@ -60,6 +60,24 @@ def test_elsewhere_a_line_tells_of_the_progress_now_and_then(monkeypatch):
     assert lines[0].split() == ["25%", "epoch", "1.50", "train", "2.0000", "1,234", "tokens/s"]
 
 
+def test_the_length_of_a_run_is_told_once_from_its_first_seconds():
+    plain = console(terminal=False)
+    reporter = ConsoleReporter(plain)
+    for step in range(8):  # resumed at half; half a second for each hundredth
+        reporter.on_progress(Progress(fraction=0.5 + step / 100, seconds=100 + step / 2))
+    assert plain.file.getvalue().splitlines() == [
+        "This will take about 20 seconds; Ctrl-C keeps the best model"
+    ]
+
+
+def test_a_short_run_is_over_before_an_estimate_is_read():
+    plain = console(terminal=False)
+    reporter = ConsoleReporter(plain)
+    for step in range(8):
+        reporter.on_progress(Progress(fraction=step / 10, seconds=step / 2))
+    assert plain.file.getvalue() == ""
+
+
 def test_on_a_terminal_there_are_bars_beside_the_lines():
     terminal = console(terminal=True)
     report(ConsoleReporter(terminal))

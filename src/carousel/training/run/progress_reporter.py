@@ -25,6 +25,10 @@ from carousel.training.run.callbacks import Callback
 from carousel.training.run.progress import MetricsRow, Outcome, perplexity
 from carousel.training.run.progress import Progress as RunProgress
 
+ESTIMATE_AFTER = 1.0
+"""Seconds of training from which the length of the run is estimated."""
+SHORT_RUN = 20.0
+"""Seconds: of a run that takes no longer, no estimate is shown."""
 LINE_INTERVAL = 60.0
 """Seconds between two lines of progress where there are no live bars."""
 
@@ -97,6 +101,9 @@ class ConsoleReporter(ProgressReporter):
         self.training_bar = training_bars(self.console)
         self.task: TaskID | None = None
         self.printed_time = time.monotonic()
+        self.first: tuple[float, float] | None = None
+        """Fraction and seconds of the run at its first progress."""
+        self.has_estimated = False
 
     def __exit__(
         self,
@@ -132,10 +139,25 @@ class ConsoleReporter(ProgressReporter):
             fields = bar_fields(RunProgress())
             self.task = self.training_bar.add_task("train", total=1.0, **fields)
         self.training_bar.update(self.task, completed=progress.fraction, **bar_fields(progress))
+        if not self.has_estimated:
+            self.estimate(progress)
         if not self.is_live and time.monotonic() - self.printed_time >= LINE_INTERVAL:
             self.print(
                 f"{progress.fraction:4.0%}  epoch {progress.epoch:6.2f}  "
                 f"train {progress.train_loss:.4f}  {progress.tokens_per_second:9,.0f} tokens/s"
+            )
+
+    def estimate(self, progress: RunProgress) -> None:
+        """Say once how long the run will take, from its first seconds."""
+        self.first = self.first or (progress.fraction, progress.seconds)
+        done, seconds = progress.fraction - self.first[0], progress.seconds - self.first[1]
+        if seconds < ESTIMATE_AFTER or done <= 0:
+            return
+        self.has_estimated = True
+        left = seconds * (1 - progress.fraction) / done
+        if left > SHORT_RUN:
+            self.print(
+                f"This will take about {describe_duration(left)}; Ctrl-C keeps the best model"
             )
 
     def on_validation(self, progress: RunProgress, *, is_best: bool) -> None:
@@ -153,6 +175,17 @@ class ConsoleReporter(ProgressReporter):
     def on_train_end(self, outcome: Outcome) -> None:
         """Take the bar away."""
         self.training_bar.stop()
+
+
+def describe_duration(seconds: float) -> str:
+    """A length of time in the unit that a person would take.
+
+    >>> describe_duration(42), describe_duration(400), describe_duration(9000)
+    ('40 seconds', '7 minutes', '2.5 hours')
+    """
+    if seconds < 90:
+        return f"{round(seconds, -1):.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def has_live_display(console: Console) -> bool:
