@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
 
 from carousel.cells import CELLS
 from carousel.engine.decoder import Decoder
@@ -226,10 +225,7 @@ def test_scores_that_overflow_are_told(c_library, make_folder, tmp_path):
         name: np.full_like(w, -1e15 if name.endswith("weight_hh") else 1e15)
         for name, w in content.weights.items()
     }
-    # Python neither reads nor writes such weights.
-    shutil.copytree(folder, tmp_path / "large")
-    (tmp_path / "large" / "config.json").write_text(content.config.to_json())
-    save_file(weights, tmp_path / "large" / "model.safetensors")
+    write_folder(tmp_path / "large", content.config, weights, content.tokenizer)
     with opened(c_library, tmp_path / "large") as model:
         state = model.initial_state()
         state[:] = 3e38
