@@ -134,7 +134,7 @@ def by_torch(model: str, path: Path) -> tuple[int, float]:
             for first in range(0, len(ids), TOGETHER):
                 chosen = [torch.tensor(each) for each in ids[first : first + TOGETHER]]
                 text = torch.nn.utils.rnn.pad_sequence(chosen, padding_value=-1)
-                inputs, targets = text[:-1].clamp(min=eol), text[1:]
+                inputs, targets = text[:-1].clamp(min=0), text[1:]
                 there = targets >= 0
                 hidden = lstm(torch.nn.functional.embedding(inputs, w["embedding.weight"]))[0][
                     there

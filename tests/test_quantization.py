@@ -25,7 +25,7 @@ def stories(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dtype", TO)
-@pytest.mark.parametrize("name", pretrained_models())
+@pytest.mark.parametrize("name", [n for n in pretrained_models() if n.startswith("stories")])
 def test_a_trained_model_keeps_its_perplexity(stories, tmp_path, monkeypatch, name, dtype):
     monkeypatch.setattr("carousel.quantization.measure_speed", lambda models: [1.0] * len(models))
     told = quantize(name, tmp_path / "m", dtype, on=[stories])

@@ -173,7 +173,7 @@ def test_closed_streams():
     assert done.stderr == b"carousel: standard output is closed: there is nowhere to print to\n"
     done = call(shell=f"{python} predict <&-")
     assert done.returncode == 0
-    assert done.stderr == b""
+    assert done.stderr == b"carousel: english answers (--model chooses another)\n"
     done = call(shell=f"{python} predict nonsense 2>&-")
     assert done.returncode == 2
 

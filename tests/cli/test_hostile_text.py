@@ -53,6 +53,11 @@ def walks():
                     "--epochs", "1", "--hidden-size", "8", "--embedding-size", "8"]  # fmt: skip
     yield "import", ["import", "pytorch", "m.safetensors", "--vocab", "vocab.json", "--out",
                      "imported\x1b[31m", "--tokenizer", "whitespace"]  # fmt: skip
+    yield "score", ["score", FOLDER, "text.txt"]
+    yield "score", ["score", FOLDER, "text.txt", "--words", "--json"]
+    yield "tune", ["tune", FOLDER, "text.txt", "--adapt", "cache"]
+    yield "export", ["export", "pytorch", FOLDER, "--out", "state\x1b[31m.safetensors"]
+    yield "stories", ["stories", "--out", "stories\x1b[31m.txt"]
     yield "check", ["check", FOLDER]
     yield "check", ["check", FOLDER, "--json"]
     yield "cache", ["cache"]
@@ -100,7 +105,7 @@ def check_shown(shown):
 
 def test_every_command_is_walked():
     # The page shows texts in a browser, whose tests bring hostile ones of their own.
-    assert {name for name, _ in WALKS} | {"page"} == set(COMMANDS)
+    assert {name for name, _ in WALKS} | {"page", "serve"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

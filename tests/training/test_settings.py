@@ -84,7 +84,7 @@ def test_recipes_that_come_with_the_package_are_settings(name):
 
 def test_recipes_that_can_not_be_read(tmp_path):
     recipe = tmp_path / "mine.toml"
-    with pytest.raises(SettingsError, match="one of characters, stories"):
+    with pytest.raises(SettingsError, match="one of characters, keyboard, stories"):
         read_recipe("chraacters")
     with pytest.raises(SettingsError, match=r"no recipe .*mine.toml"):
         read_recipe(str(recipe))
