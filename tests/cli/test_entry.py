@@ -174,7 +174,7 @@ def test_closed_streams():
     done = call(shell=f"{python} predict <&-")
     assert done.returncode == 0
     assert done.stderr == b"carousel: english answers (--model chooses another)\n"
-    done = call(shell=f"{python} predict nonsense 2>&-")
+    done = call(shell=f"{python} predict qqzzqq 2>&-")
     assert done.returncode == 2
 
 

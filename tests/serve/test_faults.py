@@ -14,8 +14,6 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 import carousel
 from serve.servers import ask, post, running, send
 
@@ -44,32 +42,6 @@ def eventually(check):
             return True
         time.sleep(0.05)
     return False
-
-
-@pytest.mark.slow
-def test_200_slow_senders_are_given_up_and_hold_up_nobody(port):
-    clients = [connected(port) for _ in range(200)]
-    for number, client in enumerate(clients):
-        # Half of them never finish the head, half never finish the body.
-        client.sendall(HEAD if number % 2 else HEAD + b"Content-Length: 100\r\n\r\n{")
-    assert all(is_well(port) for _ in range(20))
-    ended = 0
-    start = time.monotonic()
-    while time.monotonic() - start < 13:
-        time.sleep(1)
-        for client in clients:
-            with contextlib.suppress(OSError):
-                client.sendall(b"X" if ended else b"x")
-    for client in clients:
-        client.settimeout(30)
-        with contextlib.suppress(OSError):
-            while client.recv(4096):
-                pass
-        ended += 1
-        client.close()
-    print(f"{ended} slow senders, none left")
-    assert ended == 200
-    assert is_well(port)
 
 
 def test_a_body_of_a_gigabyte_is_refused_when_it_is_announced_and_when_it_is_sent(server):
