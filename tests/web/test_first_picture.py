@@ -81,6 +81,7 @@ def test_the_live_page_shows_the_same(width, browser, address):
     visit.page.route("**/page.js", lambda route: None)
     visit.page.goto(address, wait_until="commit")
     visit.page.wait_for_selector("carousel-answer .big")
+    visit.page.wait_for_function("() => document.styleSheets.length > 0")
     names = ["carousel-top", "carousel-belt", "carousel-answer"]
     names += ["carousel-lanes"] if width > 720 else []
     before = texts(visit.page, names)
