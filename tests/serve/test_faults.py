@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 import carousel
 from serve.servers import ask, post, running, send
 
@@ -42,6 +44,35 @@ def eventually(check):
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.slow
+def test_200_slow_senders_are_given_up_and_hold_up_nobody(port):
+    clients = [connected(port) for _ in range(200)]
+    for number, client in enumerate(clients):
+        # Half of them never finish the head, half never finish the body.
+        client.sendall(HEAD if number % 2 else HEAD + b"Content-Length: 100\r\n\r\n{")
+    assert all(is_well(port) for _ in range(20))
+    start = time.monotonic()
+    while time.monotonic() - start < 13:
+        time.sleep(1)
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.sendall(b"x")
+    answers = []
+    for client in clients:
+        # A connection that is still open ends the test here.
+        client.settimeout(10)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while part := client.recv(4096):
+                answer += part
+        answers.append(answer[:12])
+        client.close()
+    print(f"{len(answers)} slow senders, none left")
+    assert set(answers[0::2]) <= {b"HTTP/1.1 408", b""}
+    assert set(answers[1::2]) == {b""}
+    assert is_well(port)
 
 
 def test_a_body_of_a_gigabyte_is_refused_when_it_is_announced_and_when_it_is_sent(server):

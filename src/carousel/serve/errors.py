@@ -60,10 +60,13 @@ class ApiError(Exception):
         }
 
     def response(self) -> Response:
-        """The answer itself; one who comes too early is told when to come again."""
+        """The answer itself; it says when to come again, and closes where a body was left."""
         headers = {}
         if self.status in (429, 503):
             headers["Retry-After"] = str(RETRY_SECONDS)
+        if self.status in (408, 413):
+            # The rest of the body was not read, and nobody waits for it.
+            headers["Connection"] = "close"
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return Response(to_json(self.body()), self.status, headers, "application/json")
