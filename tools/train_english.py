@@ -9,14 +9,16 @@ card are those of the run: they are measured on ``valid.txt``, from the folder t
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 
-from carousel.evaluate import Evaluation
 from carousel.model import LanguageModel
 from carousel.pretrained import ENGLISH, PRETRAINED
 from carousel.quantization import quantize
 from carousel.storage.atomic import write_file
+from carousel.text.tokenizer import Tokenizer
 from carousel.training.job import train_model
 from carousel.training.run.progress_reporter import ConsoleReporter
 
@@ -28,6 +30,9 @@ FIGURES = {
     "keystrokes_saved": "keystrokes saved",
 }
 """What the card tells of an evaluation."""
+EMAIL = re.compile(r"[\w.]+@[\w.]+[.]\w+")
+TELEPHONE = re.compile(r"\b\d{3}[-. ]\d{3}[-. ]\d{4}\b")
+COARSE = ("ass", "bitch", "crap", "damn", "dick", "shit")
 
 
 def main() -> None:
@@ -52,13 +57,14 @@ def main() -> None:
                 )
         quantize(trained, arguments.out, "int8", force=True)
     (arguments.out / "learning-curve.png").unlink(missing_ok=True)  # larger than the words
-    evaluation = LanguageModel.load(arguments.out).evaluate([arguments.data / "valid.txt"])
-    write_file(arguments.out / "README.md", make_card(evaluation, arguments.data))
+    model = LanguageModel.load(arguments.out)
+    write_file(arguments.out / "README.md", make_card(model, arguments.data))
 
 
-def make_card(evaluation: Evaluation, data: Path) -> str:
+def make_card(model: LanguageModel, data: Path) -> str:
     """The model's card: what is written by hand, with the figures and the licence put in."""
-    template = (PRETRAINED / "english-card.md").read_text(encoding="utf-8")
+    template = (Path(__file__).parent / "english_card.md").read_text(encoding="utf-8")
+    evaluation = model.evaluate([data / "valid.txt"])
     rows = [
         f"| {label} | {getattr(evaluation, name):.1f} |"
         if name == "perplexity"
@@ -66,7 +72,29 @@ def make_card(evaluation: Evaluation, data: Path) -> str:
         for name, label in FIGURES.items()
     ]
     licence = (data / "LICENSE").read_text(encoding="utf-8").strip()
-    return template.replace("FIGURES", "\n".join(rows)).replace("LICENCE", licence)
+    text = (data / "train.txt").read_text(encoding="utf-8")
+    survey = "\n".join(f"- {line}" for line in survey_text(text, model.tokenizer))
+    for mark, put in (("FIGURES", "\n".join(rows)), ("SURVEY", survey), ("LICENCE", licence)):
+        template = template.replace(mark, put)
+    return template
+
+
+def survey_text(text: str, tokenizer: Tokenizer) -> list[str]:
+    """What a person may want to know of a text before its model is given away, a line each."""
+    words = Counter(re.findall(r"[a-z']+", text.lower()))
+    inside = Counter(re.findall(r"(?<=[a-z,] )[A-Za-z][a-z]+", text))
+    names = [
+        word
+        for word in tokenizer.tokens()
+        if inside[word.capitalize()] >= 5 and inside[word.capitalize()] > 3 * inside[word]
+    ]
+    coarse = [f"{word} ({words[word]})" for word in COARSE if tokenizer.id(word) is not None]
+    return [
+        f"e-mail addresses: {len(EMAIL.findall(text))}",
+        f"telephone numbers: {len(TELEPHONE.findall(text))}",
+        f"words of the vocabulary that are mostly written as names: {len(names):,}",
+        f"coarse words that it knows, and how often the text has them: {', '.join(coarse)}",
+    ]
 
 
 if __name__ == "__main__":

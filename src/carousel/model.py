@@ -74,8 +74,8 @@ class LanguageModel:
         """The model in a folder, or one that comes with the package, by name.
 
         Args:
-            path: a model folder; ``stories-rnn``, ``stories-gru`` or ``stories-lstm``; None for
-                the last of these.
+            path: a model folder; ``english``, ``stories-rnn``, ``stories-gru`` or
+                ``stories-lstm``; None for the last of these.
             backend: ``"engine"`` for the C++ kernels, ``"numpy"`` for NumPy, ``"auto"`` for the
                 kernels where they are on this machine.
             threads: how many threads may share a product; None for as many as there are cores,

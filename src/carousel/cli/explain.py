@@ -25,7 +25,7 @@ LAST_WORDS = 100
     metavar="[MODEL] TEXT [TEXT]",
     type=MODEL,
     nargs=-1,
-    help="A model folder (without one: the story model that comes with Carousel) and a text, or "
+    help="A model folder (without one: a model that comes with Carousel) and a text, or "
     "two texts to compare.",
 )
 @model_option

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     metavar="[MODEL] [TEXT]",
     type=MODEL,
     nargs=-1,
-    help="A model folder (without one: the story model that comes with Carousel) and how the text "
+    help="A model folder (without one: a model that comes with Carousel) and how the text "
     "begins. The text - is read from standard input.",
 )
 @model_option

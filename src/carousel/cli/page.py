@@ -15,7 +15,7 @@ from carousel.cli.parameters import MODEL
     metavar="[MODEL]...",
     type=MODEL,
     nargs=-1,
-    help="Model folders; without any, the story models that come with Carousel.",
+    help="Model folders; without any, the models that come with Carousel.",
 )
 @click.option(
     "--port",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     metavar="[MODEL] [TEXT]",
     type=MODEL,
     nargs=-1,
-    help="A model folder (without one: the story model that comes with Carousel) and the words so "
+    help="A model folder (without one: a model that comes with Carousel) and the words so "
     "far. The text - is read from standard input.",
 )
 @model_option
