@@ -188,6 +188,9 @@ def opened(browser: Browser, address: str, hash_: str) -> Iterator[Page]:
     page.close()
 
 
+PAINTS = ("first-contentful-paint", "carousel-painted")
+
+
 def first_pictures(browser: Browser, address: str, count: int) -> list[Row]:
     """From navigation to the first picture, and to the page that is alive."""
     painted, alive = [], []
@@ -195,6 +198,9 @@ def first_pictures(browser: Browser, address: str, count: int) -> list[Row]:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(address)
         page.wait_for_selector("#said", state="attached")
+        # A browser tells of a paint a little after it.
+        for name in PAINTS:
+            page.wait_for_function("name => performance.getEntriesByName(name).length", arg=name)
         painted.append(
             page.evaluate(
                 "performance.getEntriesByName('first-contentful-paint')[0].startTime",

@@ -29,6 +29,7 @@ import numpy as np
 
 from carousel.engine.decoder import Decoder
 from carousel.model import LanguageModel
+from carousel.pretrained import find_folder
 from decoding.models import write_models
 
 TYPISTS, KEYS_A_SECOND = 64, 5
@@ -70,7 +71,7 @@ def some_words(model: str) -> list[str]:
 
 def engine_rate(model: str) -> dict[str, float]:
     """What the engine does alone, in this process, with one thread."""
-    decoder = Decoder.open(model)
+    decoder = Decoder.open(find_folder(model))
     state, k = decoder.initial_state(), 12
     rates = {}
     for name, do in {
