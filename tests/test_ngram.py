@@ -81,9 +81,9 @@ def test_it_comes_near_to_kenlm_on_wikitext(data):
     """KenLM's 5-gram has 234.9 on the same tokens, which it reads line by line."""
     folder = data / "wikitext-2"
     ids = defaultdict(lambda: len(ids))
+    lines = ((folder / name).read_text("utf-8").splitlines() for name in ("train.txt", "valid.txt"))
     train, valid = (
-        np.array([ids[w] for line in (folder / name).open() for w in [*line.split(), "<eos>"]])
-        for name in ("train.txt", "valid.txt")
+        np.array([ids[w] for line in text for w in [*line.split(), "<eos>"]]) for text in lines
     )
     perplexity = NGramModel(train, len(ids)).perplexity(valid, start=ids["<eos>"])
     assert 220 < perplexity < 250
