@@ -77,7 +77,7 @@ def evaluate(
     print_facts(rows)
     if not baseline:
         print(
-            "Compare the perplexity: --baseline TEXT, with the text that the model was trained on,\n"
-            "shows those of a unigram and of a 5-gram beside it.",
+            "To compare the perplexity: --baseline FILE, the text that\n"
+            "the model was trained on, adds a unigram's and a 5-gram's",
             file=sys.stderr,
         )
