@@ -82,6 +82,7 @@ Model FolderModel::make_model(const Config& config) {
   model.cell = config.cell;
   model.vocab_size = config.vocab_size;
   model.hidden_size = config.hidden_size;
+  model.carry_state = config.carry_state;
   model.embedding = {embedding.tiled, embedding.format, embedding.data, embedding.scale,
                      embedding.columns};
   for (int64_t layer = 0; layer < config.layers; ++layer)
@@ -114,8 +115,7 @@ FolderModel::FolderModel(const FolderBytes& files, const std::string& folder, co
     : file_(read_weights(files.weights, config, folder + "/model.safetensors")),
       engine_(std::make_unique<Engine>(find_kernels(""), THREADS, make_model(config))),
       tokenizer_(
-          Tokenizer::from_json(files.tokenizer, config.vocab_size, folder + "/tokenizer.json")),
-      carries_state_(config.carry_state) {}
+          Tokenizer::from_json(files.tokenizer, config.vocab_size, folder + "/tokenizer.json")) {}
 
 OpenedFolder::OpenedFolder(const std::string& folder) {
   struct stat status;

@@ -30,8 +30,6 @@ class FolderModel {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   // The header of the weights' file, of which config.json has the hash.
   std::string_view weights_header() const { return file_.header; }
-  // Whether the state is carried over the end of a line.
-  bool carries_state() const { return carries_state_; }
 
  private:
   WeightsFile file_;
@@ -39,7 +37,6 @@ class FolderModel {
   AlignedBuffer<float> head_scales_;
   std::unique_ptr<Engine> engine_;
   Tokenizer tokenizer_;
-  bool carries_state_;
 
   Model make_model(const Config& config);
   StoredWeight tied_head(const Config& config);
