@@ -261,7 +261,7 @@ export class App {
   onFieldKey(event, frame) {
     const field = /** @type {HTMLTextAreaElement} */ (event.target);
     const atEnd = field.selectionStart === field.value.length && field.selectionEnd === field.value.length;
-    const [first] = frame.suggestions;
+    const [first] = frame.now.suggestions;
     if (event.key === 'Enter') event.preventDefault();
     if (event.key === 'Escape') this.setUi({ offered: false });
     // Tab takes a word only right after typing: else nobody without a pointer could leave the field.
