@@ -385,6 +385,20 @@ def test_from_input_to_paint(visit):
     assert took[28] < 200, took
 
 
+def test_a_page_that_is_hidden_for_a_while_comes_back(visit):
+    """As in a notebook's folded cell: there is no width to draw in."""
+    visit.open(link(SWITCH, span="5-8", view="units"), words=WORDS)
+    before = visit.page.inner_text("main")
+    for display in ("none", "block"):
+        visit.page.evaluate(
+            "(display) => { document.body.style.display = display;"
+            " dispatchEvent(new Event('resize')) }",
+            display,
+        )
+        visit.settle()
+    assert visit.page.inner_text("main") == before
+
+
 def test_the_live_region_speaks_once_it_is_quiet(visit):
     visit.open(words=WORDS)
     visit.page.focus("#amount-f")

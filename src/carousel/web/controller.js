@@ -337,9 +337,9 @@ function showLink(hash) {
   }
 }
 
-/** The width inside an element's padding. @param {string} selector */
+/** The width inside an element's padding; of one that is not shown, a width that can be drawn. @param {string} selector */
 function innerWidthOf(selector) {
   const element = /** @type {Element} */ (document.querySelector(selector));
   const { paddingLeft, paddingRight } = getComputedStyle(element);
-  return element.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
+  return Math.max(240, element.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight));
 }
