@@ -18,7 +18,7 @@ NOTES = 'see you tomorrow at the station\n"Yes," he said.\nsee you soon tom\n' *
     story.text + "\n" for story in tell_stories(100)
 )
 TEXTS = (
-    "last-lines.txt",
+    "last-lines.txt", "melville.txt", "more.txt",
     "notes.txt", "other-notes.txt", "stories.txt", "other-stories.txt", "questions.txt",
     "book.txt", "text.txt", "train.txt", "valid.txt",
     "war-and-peace.txt", "books/one.txt", "wikitext-2/train.txt", "wikitext-2/valid.txt",

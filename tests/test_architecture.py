@@ -47,7 +47,7 @@ FLOORS = [
 ]
 TORCH = ("training", "study", "convert")
 # Modules that are nothing without torch; the files beside them import them where they need them.
-OF_TORCH = {"convert.transformers"}
+OF_TORCH = {"convert.transformers", "convert.transformers_padding"}
 
 
 def module_name(path):

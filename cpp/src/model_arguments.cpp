@@ -178,6 +178,7 @@ Model make_model(const ModelArguments& arguments, nb::list& owners) {
   model.cell = find_cell(arguments.cell);
   model.vocab_size = V;
   model.hidden_size = H;
+  model.carry_state = arguments.carry_state;
   const bool peephole = arguments.cell.find("peephole") != std::string::npos;
   for (nb::handle layer : arguments.layers)
     model.layers.push_back(

@@ -30,6 +30,9 @@ class Prediction(NamedTuple):
     word: str
     probability: float
 
+    def __repr__(self) -> str:
+        return f"Prediction(word={self.word!r}, probability={self.probability:.4g})"
+
 
 def predict_next(
     model: RecurrentLM,

@@ -19,8 +19,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from carousel.errors import SettingsError
 from carousel.serve import limits
-from carousel.serve.app import ServerSettings, make_app
-from carousel.serve.contexts import open_contexts
+from carousel.serve.app import ServerSettings, make_app, open_models
 from carousel.serve.metrics import MULTIPROCESS
 from carousel.serve.sessions import read_keys
 
@@ -72,7 +71,7 @@ def serve(settings: ServerSettings) -> None:
         SettingsError: the port is taken, or a file of keys can't be read.
     """
     # What is wrong with the models or the keys is said here, and not by each worker.
-    open_contexts(settings.models)
+    open_models(settings)
     for path in (settings.api_key_file, settings.session_key_file):
         if path is not None:
             read_keys(path)

@@ -20,7 +20,7 @@ from carousel.serve import schemas
 from carousel.serve.contexts import Context, check_known
 from carousel.serve.errors import ApiError
 from carousel.serve.generation import Piece, PromptReading, TokenScore, continue_text, read_prompt
-from carousel.serve.limits import MAX_PROMPT_TOKENS, MAX_PROMPTS
+from carousel.serve.limits import MAX_PROMPT_TOKENS, MAX_PROMPTS, MAX_STATE_BYTES
 from carousel.serve.offsets import token_offsets
 from carousel.serve.openapi import documented
 from carousel.serve.service import Service, answer, parse, unless_gone
@@ -139,8 +139,9 @@ class CompletionTask:
     ) -> None:
         self.service, self.context, self.asked, self.prompts = service, context, asked, prompts
         self.n = asked.n or 1
-        if self.n * len(prompts) > MAX_PROMPTS:
-            raise ApiError(422, f"n times the prompts may be {MAX_PROMPTS} at most", param="n")
+        most = max(1, min(MAX_PROMPTS, MAX_STATE_BYTES // context.session_bytes))
+        if self.n * len(prompts) > most:
+            raise ApiError(422, f"n times the prompts may be {most} at most", param="n")
         self.max_tokens = DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
         self.scheduler = service.scheduler(context)
         self.readings: list[PromptReading] = []

@@ -25,6 +25,7 @@ from carousel.storage.strict_json import parse_json
 from carousel.text.decoding import check_encoding
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import CachedIds, Sources
+from carousel.training.run.base_model import BaseModel
 from carousel.training.run.checkpoint import find_checkpoints, remove_partial_files
 from carousel.training.settings import Settings
 
@@ -49,6 +50,8 @@ class RunRecord:
     """Whether a model was in its folder before."""
     tensorboard: bool
     """Whether TensorBoard logs are written."""
+    base_model: BaseModel | None = None
+    """The model that is fine-tuned; None where the weights start anew."""
 
     def to_json(self) -> str:
         """The text of ``run.json``."""
@@ -59,6 +62,7 @@ class RunRecord:
             "kept": {part: asdict(ids) for part, ids in self.cached.items()},
             "replaces": self.replaces,
             "tensorboard": self.tensorboard,
+            "base_model": None if self.base_model is None else asdict(self.base_model),
         }
         return json.dumps(table, indent=1, default=str) + "\n"
 
@@ -98,12 +102,14 @@ class RunRecord:
             replaces, tensorboard = table["replaces"], table["tensorboard"]
             if not isinstance(replaces, bool) or not isinstance(tensorboard, bool):
                 raise ValueError("replaces or tensorboard")
+            base_model = table.get("base_model")  # older runs have none
             return cls(
                 Settings.merged(table["settings"]),
                 Sources(**files, encoding_errors=sources["encoding_errors"], encoding=encoding),
                 cached,
                 replaces,
                 tensorboard,
+                None if base_model is None else _parse_base_model(base_model),
             )
         except (KeyError, TypeError, ValueError, AttributeError, SettingsError) as error:
             raise FolderError(f"{where}: missing or wrong: {error}") from None
@@ -261,6 +267,13 @@ def _read_tokenizer(folder: Path, hashes: Mapping[str, str]) -> Tokenizer:
     if hashes.get("tokenizer.json", _hash(text)) != _hash(text):
         raise FolderError(f"{path} is damaged: it is not what was written")
     return Tokenizer.from_json(text, str(path))
+
+
+def _parse_base_model(table: Mapping[str, str]) -> BaseModel:
+    base_model = BaseModel(**table)
+    if not isinstance(base_model.path, str) or not isinstance(base_model.sha256, str):
+        raise ValueError("base_model")
+    return base_model
 
 
 def _check_cached(ids: CachedIds) -> None:

@@ -125,6 +125,11 @@ export class LocalReader {
     return null;
   }
 
+  /** @type {Reader['stop']} */
+  async stop() {
+    this.sweeps++;
+  }
+
   /** @type {Reader['direction']} */
   async direction(first, second) {
     return decisionDirection(this.model, first, second);
@@ -201,6 +206,11 @@ class RemoteReader {
   sweep(trace, hold, strengths, first, second, at) {
     const given = [keyOf(trace), hold, Float64Array.from(strengths), first, second, at];
     return ask(this.worker, 'sweep', given);
+  }
+
+  /** @type {Reader['stop']} */
+  stop() {
+    return ask(this.worker, 'stop', []);
   }
 
   /** @type {Reader['direction']} */
