@@ -207,7 +207,5 @@ def test_what_is_no_text_and_no_name_is_refused_in_one_line(make_model):
     model = make_model()
     with pytest.raises(TextError, match="a text is a string, not NoneType"):
         model.trace(None)
-    with pytest.raises(TextError, match="a text is a string, not int"):
-        model.next_words(5)
     with pytest.raises(LensError, match=r"named like trace\['forget'\], not trace\[0\]"):
         model.trace(TEXT)[0]
