@@ -80,7 +80,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         size = int.from_bytes(file.read(8), "little")
         if not 2 <= size <= min(MAX_HEADER_BYTES, rest):
             raise ConvertError(f"{path} is not a safetensors file, or is cut short")
-        entries = parse_json(file.read(size), str(path))  # the library lets a name stand there twice
+        # The library lets a name stand there twice.
+        entries = parse_json(file.read(size), str(path))
         _check_safetensors(path)
         entries.pop("__metadata__", None)
         weights = {}
