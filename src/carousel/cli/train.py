@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     help="Continue the interrupted run of this model folder.",
 )
 @click.option(
+    "--from",
+    "base_model",
+    type=TEXT,
+    metavar="DIR",
+    help="Fine-tune this model: a folder, or english. It is not changed.",
+)
+@click.option(
     "--valid",
     type=click.Path(),
     metavar="FILE",
@@ -68,6 +75,7 @@ def train(
     files: Sequence[str],
     out: Path | None,
     resume: Path | None,
+    base_model: str | None,
     valid: Sequence[str],
     test: Sequence[str],
     recipe: str | None,
@@ -97,6 +105,7 @@ def train(
     options = {
         "valid": valid,
         "test": test,
+        "base_model": base_model,
         "recipe": recipe,
         "settings": given | parse_settings(pairs),
         "force": force,

@@ -25,6 +25,7 @@ def train(
     out: str | Path | None = None,
     valid: Sequence[str | Path] = (),
     test: Sequence[str | Path] = (),
+    base_model: str | Path | None = None,
     recipe: str | None = None,
     force: bool = False,
     encoding: str = "utf-8",
@@ -38,6 +39,7 @@ def train(
     min_count: int | None = None,
     unk_probability: float | None = None,
     vocab_size: int | None = None,
+    extend_vocab: bool | None = None,
     valid_fraction: float | None = None,
     test_fraction: float | None = None,
     cell: str | None = None,
@@ -60,6 +62,7 @@ def train(
     optimizer: str | None = None,
     learning_rate: float | None = None,
     schedule: str | None = None,
+    l2_sp: float | None = None,
     weight_decay: float | None = None,
     warmup: float | None = None,
     grad_clip: float | None = None,
@@ -86,6 +89,8 @@ def train(
         out: the model folder to write; it holds the best model on validation at every moment.
         valid: files to validate on; else a share of the text's end is taken.
         test: files to test on when all is over; else a share of the text's end, if set.
+        base_model: the model to fine-tune: a folder, or the name of one that comes with Carousel.
+            It is not changed. Without it, the weights start anew.
         recipe: a TOML file of settings, or the name of one that comes with Carousel.
         force: replace a model that is in ``out``.
         encoding: the files' encoding; UTF-16 and UTF-32 are known by their marks, too.
@@ -101,6 +106,7 @@ def train(
         unk_probability: with ``min_count`` 1, how often a word that occurs once stands for the
             unknown word.
         vocab_size: the largest size of the vocabulary. For bpe, the size to reach.
+        extend_vocab: fine-tuning: add the text's new words to the model's vocabulary.
         valid_fraction: fraction of the text, at its end, for validation. Not used with a validation
             file.
         test_fraction: fraction of the text, at its very end, for one test after training.
@@ -131,6 +137,7 @@ def train(
         learning_rate: the highest learning rate. It is reached after warm-up.
         schedule: the learning rate after warm-up: cosine (it falls to 0 along a cosine) or
             constant.
+        l2_sp: fine-tuning: L2-SP, the strength that pulls the weights back to those of the model.
         weight_decay: weight decay: decoupled for adamw, an L2 penalty for sgd.
         warmup: fraction of the run in which the learning rate rises.
         grad_clip: the largest norm of the gradients; larger ones are scaled down. 0 turns this off.
@@ -177,6 +184,7 @@ def train(
             out=out,
             valid=valid,
             test=test,
+            base_model=base_model,
             recipe=recipe,
             settings=settings,
             force=force,
@@ -216,8 +224,8 @@ def resume(
 
 
 ARGUMENTS = (
-    "sources", "out", "valid", "test", "recipe", "force", "encoding", "encoding_errors",
-    "skip_bad_files", "tensorboard", "progress", "callbacks",
+    "sources", "out", "valid", "test", "base_model", "recipe", "force", "encoding",
+    "encoding_errors", "skip_bad_files", "tensorboard", "progress", "callbacks",
 )  # fmt: skip
 """The arguments of ``train`` that are no settings."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,37 @@ from carousel.errors import FolderError, SettingsError
 from carousel.explain.history import History
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import check_replaceable, is_model
+from carousel.text.files import read_pieces
 from carousel.text.tokenizer import Tokenizer
-from carousel.training.data.splits import Splits, find_sources, prepare_splits, reopen_splits
-from carousel.training.nn.architecture import (
-    choose_softmax,
-    falls_back_to_full,
-    make_config,
-    make_regularization,
-    needs_projection,
+from carousel.training.data.splits import (
+    Sources,
+    Splits,
+    find_sources,
+    prepare_splits,
+    reopen_splits,
 )
-from carousel.training.nn.cutoffs import count_tokens
+from carousel.training.defaults import (
+    Budget,
+    choose_min_count,
+    choose_settings,
+    choose_tokenizer,
+    describe_choice,
+)
 from carousel.training.nn.network import Network
+from carousel.training.run.base_model import BaseModel, fine_tuning_settings, read_base_model
 from carousel.training.run.baselines import note_small_text, report_baselines
 from carousel.training.run.callbacks import Callback, LearningCurve, TensorBoardWriter
 from carousel.training.run.checkpoint import CheckpointSpec, FileStore, tensor_specs
 from carousel.training.run.device import choose_precision, prepare_device
 from carousel.training.run.distributed import Processes, SingleProcess, init_process_group
+from carousel.training.run.initial_network import make_network
 from carousel.training.run.loop import fit
 from carousel.training.run.model_writer import ModelWriter
 from carousel.training.run.progress import Outcome
 from carousel.training.run.progress_reporter import NoProgress, ProgressReporter
 from carousel.training.run.run_folder import RunFolder, RunRecord
 from carousel.training.run.validation import measure_loss
-from carousel.training.settings import Settings, read_recipe
+from carousel.training.settings import Settings, read_recipe, rename_keys
 
 
 # Long by its arguments and their descriptions: the work is done by what it calls.
@@ -47,6 +56,7 @@ def train_model(
     out: str | Path | None = None,
     valid: Sequence[str | Path] = (),
     test: Sequence[str | Path] = (),
+    base_model: str | Path | None = None,
     recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
     force: bool = False,
@@ -66,6 +76,8 @@ def train_model(
         valid: files to validate on. Without them, the end of the text is used.
         test: files to test on after training. Without them, the end of the text is used if
             ``test_fraction`` is set.
+        base_model: the model to fine-tune: a folder, or the name of one that comes with Carousel.
+            It is not changed. Without it, the weights start anew.
         recipe: a TOML file of settings, or the name of one that comes with Carousel.
         settings: settings by name, which override the recipe's. ``Settings`` lists them.
         force: replace a model that is in ``out``.
@@ -93,7 +105,19 @@ def train_model(
     with init_process_group() as group:
         if group.rank > 0:
             return _train_as_worker(group)
-        chosen = Settings.merged(read_recipe(recipe) if recipe else {}, settings or {})
+        tables: list[Mapping[str, Any]] = [
+            read_recipe(recipe) if recipe else {},
+            rename_keys(settings or {}),
+        ]
+        base = None
+        if base_model is not None:
+            base = read_base_model(base_model, None if out is None else Path(out))
+            tables = fine_tuning_settings(base, *tables)
+        chosen = Settings.merged(*tables)
+        if base is None and (chosen.l2_sp or chosen.extend_vocab):
+            raise SettingsError(
+                "l2_sp and extend_vocab are for fine-tuning: name the model to start from (--from)"
+            )
         run = None if out is None else RunFolder(Path(out))
         if run is not None:
             run.check_free(force=force)
@@ -107,9 +131,17 @@ def train_model(
             encoding=encoding,
             skip_bad_files=skip_bad_files,
         )
-        splits = prepare_splits(files, chosen, reporter)
+        by_rule = base is None and recipe is None
+        if by_rule:
+            tables.insert(0, _choose_text_settings(files, *tables))
+            chosen = Settings.merged(*tables)
+        splits = prepare_splits(files, chosen, reporter, base and base.tokenizer)
+        if by_rule:
+            chosen = _choose_model_settings(splits, chosen, tables, device, group, reporter)
         replaces = run is not None and is_model(run.model)
         record = RunRecord(chosen, files, splits.cached, replaces, tensorboard)
+        if base is not None:
+            record = replace(record, base_model=BaseModel.of(base))
         _start_workers(group, record, splits.tokenizer)
         if run is None:
             return train_on_splits(splits, record, device, reporter, None, group, callbacks)
@@ -119,6 +151,55 @@ def train_model(
             check_replaceable(run.model, force=force, in_run=True)
             run.begin(record, splits.tokenizer)
             return train_on_splits(splits, record, device, reporter, run, group, callbacks)
+
+
+def _choose_text_settings(files: Sources, *given: Mapping[str, Any]) -> dict[str, Any]:
+    """How a text is tokenized, where that was not given."""
+    named = {name for table in given for name, value in table.items() if value is not None}
+    chosen: dict[str, Any] = {}
+    if not named & {"tokenizer", "lowercase", "vocab_size"}:
+        beginning = read_pieces(
+            files.train, encoding=files.encoding, encoding_errors=files.encoding_errors
+        )
+        chosen["tokenizer"] = choose_tokenizer(islice(beginning, 1))
+    if "vocab_size" not in named:
+        size = sum(path.stat().st_size for path in files.train)
+        tokenizer = Settings.merged(chosen, *given).tokenizer
+        chosen["min_count"] = choose_min_count(size, tokenizer)
+    return chosen
+
+
+def _choose_model_settings(
+    splits: Splits,
+    settings: Settings,
+    tables: Sequence[Mapping[str, Any]],
+    device: torch.device,
+    group: Processes,
+    reporter: ProgressReporter,
+) -> Settings:
+    """The settings with sizes, rate, dropout and length by ``training.defaults``, and a line of it.
+
+    Args:
+        splits: the text.
+        settings: what is settled by now.
+        tables: the tables of settings that they come from, which win.
+        device: where to compute.
+        group: the processes of the run.
+        reporter: shows the line to a person.
+    """
+    budget = Budget(
+        device.type,
+        choose_precision(settings.precision, device),
+        group.world_size * (torch.get_num_threads() if device.type == "cpu" else 1),
+        settings.max_minutes,
+        settings.epochs,
+    )
+    given = {name: value for table in tables for name, value in table.items()}
+    tokens, vocab_size = len(splits.train), splits.tokenizer.vocab_size
+    by_rule = choose_settings(tokens, vocab_size, settings.tokenizer, budget, given)
+    chosen = Settings.merged(by_rule, *tables)
+    reporter.print(describe_choice(tokens, asdict(chosen), budget))
+    return chosen
 
 
 def resume_training(
@@ -211,7 +292,13 @@ def train_on_splits(
     group = group or SingleProcess()
     settings = _fit_batch(record.settings, len(splits.train), group, reporter)
     note_small_text(splits, reporter)
-    network = _make_network(splits, settings, device, reporter)
+    network = make_network(splits, settings, device, reporter, record.base_model)
+    if record.base_model is not None:
+        loss = measure_loss(network, splits.valid, device, bptt=settings.bptt, group=group)
+        reporter.print(
+            f"before fine-tuning: validation {loss:.4f} nats per token, "
+            f"perplexity {math.exp(loss):.2f}"
+        )
     store = None
     if run is not None:
         folder = run.model
@@ -266,44 +353,6 @@ def read_weights_of(folder: Path, spec: CheckpointSpec) -> dict[str, torch.Tenso
     if tensor_specs(weights) != spec.tensors:
         raise FolderError(f"{folder} holds another model than the one of this run")
     return {name: weight.detach() for name, weight in weights.items()}
-
-
-def _make_network(
-    splits: Splits, settings: Settings, device: torch.device, reporter: ProgressReporter
-) -> Network:
-    """A new network on ``device``, with what the settings leave open decided and told."""
-    vocab_size = splits.tokenizer.vocab_size
-    softmax = choose_softmax(settings.softmax, vocab_size, device)
-    counts = count_tokens(splits.train, vocab_size) if softmax == "adaptive" else None
-    if needs_projection(settings):
-        reporter.print(
-            f"tied weights: a projection from {settings.hidden_size} to "
-            f"{settings.embedding_size} goes before the decoder"
-        )
-    config = make_config(settings, vocab_size, counts)
-    if falls_back_to_full(softmax, config):
-        reporter.print(f"{vocab_size:,} kinds of tokens are few: the softmax is full")
-    torch.manual_seed(settings.seed)
-    try:
-        network = Network(
-            config,
-            make_regularization(settings),
-            embedding_std=settings.embedding_std,
-            sampled=softmax == "sampled",
-        ).to(device)
-    except RuntimeError as error:  # PyTorch has no error of its own for it
-        if "memory" not in str(error):
-            raise
-        raise SettingsError(
-            f"a model of {config.parameters:,} parameters does not fit in the memory of {device}: "
-            f"choose a smaller hidden_size"
-        ) from None
-    network.precision = choose_precision(settings.precision, device)
-    reporter.print(
-        f"{config.parameters:,} parameters, {vocab_size:,} kinds of tokens, "
-        f"{len(splits.train):,} tokens to train on, {network.precision} on {device}"
-    )
-    return network
 
 
 def _describe_outcome(outcome: Outcome, writer: ModelWriter | None) -> str:

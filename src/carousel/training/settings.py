@@ -37,8 +37,8 @@ FRACTIONS = (
 )  # fmt: skip
 """The settings that are 0 to 0.95."""
 NOT_NEGATIVE = (
-    "weight_decay", "grad_clip", "patience", "projection_size", "activation_regularization",
-    "temporal_activation_regularization",
+    "l2_sp", "weight_decay", "grad_clip", "patience", "projection_size",
+    "activation_regularization", "temporal_activation_regularization",
 )  # fmt: skip
 """The settings that are 0 or more."""
 RENAMED = {
@@ -75,6 +75,8 @@ class Settings:
     """With min_count 1: how often a word that occurs once stands for the unknown word."""
     vocab_size: int | None = None
     """The largest size of the vocabulary. For bpe, the size to reach."""
+    extend_vocab: bool = False
+    """Fine-tuning: add the text's new words to the model's vocabulary."""
     valid_fraction: float = 0.05
     """Fraction of the text, at its end, for validation. Not used with a validation file."""
     test_fraction: float = 0.0
@@ -121,6 +123,8 @@ class Settings:
     """The highest learning rate. It is reached after warm-up."""
     schedule: str = "cosine"
     """The learning rate after warm-up: cosine (it falls to 0 along a cosine) or constant."""
+    l2_sp: float = 0.0
+    """Fine-tuning: L2-SP, the strength that pulls the weights back to those of the model."""
     weight_decay: float = 0.0
     """Weight decay: decoupled for adamw, an L2 penalty for sgd."""
     warmup: float = 0.02

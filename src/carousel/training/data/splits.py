@@ -16,6 +16,7 @@ from carousel.text.corpus import build_corpus
 from carousel.text.files import ProgressCallback, find_files, read_pieces
 from carousel.text.tokenizer import Tokenizer
 from carousel.text.vocabulary import train_tokenizer
+from carousel.training.data.vocabulary_extension import extend_tokenizer
 from carousel.training.settings import Settings
 
 MIN_TRAIN_TOKENS = 8
@@ -117,13 +118,17 @@ def find_sources(
     )
 
 
-def prepare_splits(sources: Sources, settings: Settings, bars: ProgressBars) -> Splits:
+def prepare_splits(
+    sources: Sources, settings: Settings, bars: ProgressBars, base: Tokenizer | None = None
+) -> Splits:
     """Train a tokenizer on the training part of the text, tokenize, and split.
 
     Args:
         sources: the files.
         settings: how the text is tokenized and split.
         bars: shows how far reading has come.
+        base: the tokenizer of the model to fine-tune, which is used, or extended if the settings
+            say so; None to train a new one.
 
     Raises:
         SettingsError: there would be nothing to validate on.
@@ -132,6 +137,8 @@ def prepare_splits(sources: Sources, settings: Settings, bars: ProgressBars) -> 
     valid_fraction, test_fraction = _held_out_fractions(sources, settings)
     if not sources.valid and valid_fraction == 0:
         raise SettingsError("valid_fraction is 0 and no validation file is named: set one of them")
+    if base is not None and not settings.extend_vocab:
+        return reopen_splits(sources, settings, bars, base, {})
 
     def read(description: str) -> Iterator[str]:
         return read_pieces(
@@ -148,13 +155,19 @@ def prepare_splits(sources: Sources, settings: Settings, bars: ProgressBars) -> 
         training_text = _first_characters(
             training_text, (1 - valid_fraction - test_fraction) * characters
         )
-    tokenizer = train_tokenizer(
-        settings.tokenizer,
-        training_text,
-        lowercase=settings.lowercase,
-        min_count=settings.min_count,
-        vocab_size=settings.vocab_size,
-    )
+    min_count, vocab_size = settings.min_count, settings.vocab_size
+    if base is None:
+        tokenizer = train_tokenizer(
+            settings.tokenizer,
+            training_text,
+            lowercase=settings.lowercase,
+            min_count=min_count,
+            vocab_size=vocab_size,
+        )
+    else:
+        tokenizer = extend_tokenizer(
+            base, training_text, min_count=min_count, vocab_size=vocab_size
+        )
     return reopen_splits(sources, settings, bars, tokenizer, {})
 
 

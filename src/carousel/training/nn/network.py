@@ -190,6 +190,8 @@ class Network(nn.Module):
         config: Config,
         weights: Mapping[str, StoredWeight],
         regularization: Regularization | None = None,
+        *,
+        sampled: bool = False,
     ) -> Self:
         """A network with the weights of a model, to fine-tune it.
 
@@ -200,11 +202,13 @@ class Network(nn.Module):
             config: the model's configuration.
             weights: the model's weights by their names in a model folder; others are not read.
             regularization: dropout of all kinds and penalties; none by default.
+            sampled: train a full softmax on an estimate of its loss.
 
         Returns:
             A network in training mode. The ``dtype`` of its configuration is float32.
         """
-        network = cls(replace(config, dtype="float32", biases=True), regularization)
+        float_config = replace(config, dtype="float32", biases=True)
+        network = cls(float_config, regularization, sampled=sampled)
         present = config.weight_shapes()
         with torch.no_grad():
             for name, parameter in network.named_weights().items():

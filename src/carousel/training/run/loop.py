@@ -28,6 +28,7 @@ from carousel.training.run.checkpoint import (
 from carousel.training.run.distributed import Processes, SingleProcess
 from carousel.training.run.divergence import DivergenceError, check_finite, check_loss
 from carousel.training.run.interrupts import StopRequest, StopRequestedError, handle_interrupts
+from carousel.training.run.l2_sp import L2SP
 from carousel.training.run.optimizer import learning_rate_factor, make_optimizer
 from carousel.training.run.progress import Outcome
 from carousel.training.run.state import TrainingState
@@ -132,6 +133,8 @@ class _Loop:
             loss_sum=torch.zeros((), device=device),
             recent_loss_sum=torch.zeros((), device=device),
         )
+        # Before a checkpoint is loaded: a resumed run is made of the same starting point.
+        self.l2_sp = L2SP(self.state.weights(), settings.l2_sp) if settings.l2_sp else None
         if settings.averaging != "none":
             self.state.average = WeightAverage(
                 settings.averaging, self.state.weights(), settings.ema_decay
@@ -193,6 +196,8 @@ class _Loop:
         if settings.grad_clip:
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.grad_clip)
         state.optimizer.step()
+        if self.l2_sp is not None:
+            self.l2_sp.apply(state.weights(), progress.learning_rate)
         if state.average is not None:
             state.average.update(state.weights())
         state.recurrent = type(recurrent)(*(part.detach() for part in recurrent))
