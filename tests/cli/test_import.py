@@ -107,12 +107,12 @@ def test_one_line_and_exit_code_2(place, capsys, line, said):
 
 def test_transformers_out_and_in(place, capsys):
     pytest.importorskip("transformers")
-    assert run("export transformers stories-gru --out theirs --json".split()) == 0
+    assert run(["export", "transformers", "stories-gru", "--out", "theirs", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["format"], told["file"]) == ("transformers", "theirs")
-    assert run("export transformers stories-gru --out theirs".split()) == 2
+    assert run(["export", "transformers", "stories-gru", "--out", "theirs"]) == 2
     assert "theirs exists and is kept" in capsys.readouterr().err
-    assert run("import transformers theirs --out again".split()) == 0
+    assert run(["import", "transformers", "theirs", "--out", "again"]) == 0
     assert "Saved in again: LanguageModel(gru" in capsys.readouterr().out
     ours, back = LanguageModel.load("again"), carousel.load("stories-gru")
     for name, weight in back.model.weights.items():

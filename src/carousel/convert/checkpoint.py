@@ -102,7 +102,7 @@ def _check_safetensors(path: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy"):  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:
         raise ConvertError(f"{path} is not a safetensors file, or is damaged: {error}") from None
