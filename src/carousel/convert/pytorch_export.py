@@ -49,12 +49,15 @@ def export_pytorch(folder: str | Path, out: str | Path, *, force: bool = False) 
     for path in (out, *beside):
         if path.exists() and not force:
             raise FolderError(f"{path} exists and is kept: choose another name, or use --force")
-    _, config, stored, tokenizer = read_folder(folder)
-    weights = {name: to_float32(weight) for name, weight in untie(stored, config.cutoffs).items()}
+    content = read_folder(folder)
+    config = content.config
+    weights = {
+        name: to_float32(weight) for name, weight in untie(content.weights, config.cutoffs).items()
+    }
     state_dict = _state_dict(config, weights)
     write_file(out, _to_bytes(state_dict, out))
     write_file(beside[0], module_source(config, out.name))
-    write_file(beside[1], tokenizer.to_json())
+    write_file(beside[1], content.tokenizer.to_json())
 
 
 def _state_dict(config: Config, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
