@@ -12,9 +12,10 @@ import numpy as np
 
 from carousel.adaptive_softmax import clusters
 from carousel.cells import CELLS
+from carousel.convert.foreign_file import check_replaceable_file
 from carousel.convert.onnx_graph import IR_VERSION, OPSET, GraphBuilder, value
 from carousel.convert.onnx_layers import CARRIED, add_fused_layer, add_open_layer
-from carousel.errors import ConvertError, FolderError
+from carousel.errors import ConvertError
 from carousel.storage.atomic import write_file
 from carousel.storage.config import LINE_END_ID, Config
 from carousel.storage.model_folder import read_folder
@@ -71,8 +72,7 @@ def export_onnx(
                 f"this format needs the package {package}: pip install 'carousel-lstm[onnx]'"
             )
     out = Path(out)
-    if out.exists() and not force:
-        raise FolderError(f"{out} exists and is kept: choose another name, or use --force")
+    check_replaceable_file(out, force=force)
     content = read_folder(folder)
     config = content.config
     if 4 * config.parameters > MAX_BYTES:
