@@ -180,10 +180,10 @@ def _load_torch(path: Path) -> Any:
 
 def _check_packing(path: Path) -> None:
     """PyTorch unpacks the whole file at once: it may not come to much more than it is."""
-    if not zipfile.is_zipfile(path):
-        return
     size = path.stat().st_size
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):

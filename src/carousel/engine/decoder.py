@@ -78,8 +78,8 @@ class Decoder:
 
     Raises:
         EngineError: the extension is missing, or the processor lacks the instruction set.
-        ValueError: weights of other shapes than the configuration's, or not finite; a wrong number
-            of threads.
+        ValueError: weights of other shapes than the configuration's, not finite, or beyond 1e15,
+            where sums would overflow; a wrong number of threads.
         TypeError: weights of other types.
 
     All methods that take arrays raise ``TypeError`` for another type, ``ValueError`` for another
