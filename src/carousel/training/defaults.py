@@ -51,6 +51,11 @@ PASSES = (1.0, 30.0)
 """The fewest and the most passes over a text without a limit."""
 DROPOUTS = ((1.5, 0.0), (3.0, 0.1), (5.0, 0.2), (9.0, 0.3), (15.0, 0.4), (float("inf"), 0.5))
 """The dropout for at most so many passes: what is read often is easily learned by heart."""
+CHOSEN = (
+    "tokenizer", "min_count", *Size._fields[1:], "embedding_std", "dropout", "tie_embeddings",
+    "epochs",
+)  # fmt: skip
+"""The settings that are chosen where neither they nor a recipe are given."""
 DECODER_ROWS = 1_000
 """Rows of the decoder that a word reads at most: an adaptive softmax reads about so many."""
 FLOPS = {"bfloat16": 2e11, "float32": 0.6e11}
