@@ -1,12 +1,19 @@
 """Scoring: words a second and peak memory over the lines of a text, on all cores.
 
-    python benchmarks/score.py MODEL TEXT [--megabytes 1] [--arpa FILE]
+    python benchmarks/score.py MODEL TEXT [--megabytes 1] [--torch-megabytes 10] [--kenlm DIR]
 
-``MODEL`` is a folder with an LSTM and a plain softmax, and ``TEXT`` is repeated up to that size.
-Compared are ``carousel score``, PyTorch's fused ``nn.LSTM`` on the same weights (batches of lines
-of like length, as many threads as cores), and KenLM (its Python module on the n-gram model
-``FILE``, one process a core; its memory is that of the one that starts them). Words are those as
-written, with the end of each line.
+``MODEL`` is a model with an LSTM and a plain softmax, and ``TEXT`` is repeated up to that size.
+Compared are three programs:
+
+- ``carousel score``, from the file to its columns;
+- PyTorch's fused ``nn.LSTM`` on the same weights in float32, batches of lines of like length, as
+  many threads as cores, and no more of the text than it says;
+- KenLM's ``query -v sentence`` on a 5-gram model that its ``lmplz`` makes of ``TEXT`` before the
+  clock runs, one process a core. ``DIR`` holds KenLM's programs; without it they are looked for on
+  the PATH. Its memory is that of its processes together, each with the whole model. It has read the
+  text before, so its nats do not compare.
+
+Words are those as written, with the end of each line. A peer that is missing is skipped, and said.
 """
 
 from __future__ import annotations
@@ -15,16 +22,17 @@ import argparse
 import contextlib
 import importlib.util
 import io
+import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import NamedTuple
 
 from carousel.cli import run
 from carousel.errors import CarouselError
@@ -37,65 +45,94 @@ LINES = 2048
 """Lines that PyTorch's batches are made of."""
 
 
+class Measured(NamedTuple):
+    """What one program did."""
+
+    words: int
+    nats: float
+    seconds: float
+    megabytes: float
+    """The peak of its memory."""
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("model", help="a model folder")
+    parser.add_argument("model", help="a model folder, or a model that comes with Carousel")
     parser.add_argument("text", help="the text")
     parser.add_argument("--megabytes", type=float, default=1.0, help="its size, by repeating it")
-    parser.add_argument("--arpa", help="an n-gram model for KenLM, as lmplz writes it")
+    parser.add_argument(
+        "--torch-megabytes", type=float, default=10.0, help="how much of it PyTorch reads"
+    )
+    parser.add_argument("--kenlm", metavar="DIR", help="the folder of KenLM's lmplz and query")
     parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
-        words, nats = RUNS[given.run](given.model, Path(given.text))
-        # Not getrusage: its peak is also that of the process that started this one.
-        peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        print(words, nats, int(peak[1]) / 1e3 if peak else float("nan"))
+        print(*RUNS[given.run](given.model, Path(given.text)))
         return
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "text.txt"
+        path, part = Path(place) / "text.txt", Path(place) / "part.txt"
         try:
             repeat(given.text, path, int(given.megabytes * 1e6))
+            repeat(given.text, part, int(min(given.megabytes, given.torch_megabytes) * 1e6))
             LanguageModel.load(given.model)
         except CarouselError as error:
             parser.error(str(error))
         print(f"{path.stat().st_size / 1e6:.1f} MB, {CORES} cores\n")
-        print("| | words a second | peak memory, MB | nats a word |\n| --- | --: | --: | --: |")
-        for name in RUNS:
-            print(f"| {name} | {row(name, given, path)} |", flush=True)
+        print("| | read, MB | words a second | peak memory, MB | nats a word |")
+        print("| --- | --: | --: | --: | --: |")
+        show("carousel score", path, in_process("carousel score", given.model, path))
+        if importlib.util.find_spec("torch") is None:
+            show("PyTorch nn.LSTM", part, "torch is not installed")
+        else:
+            show("PyTorch nn.LSTM", part, in_process("PyTorch nn.LSTM", given.model, part))
+        show("KenLM query", path, by_kenlm(given.kenlm, find_files([given.text]), path))
 
 
-def row(name: str, given: argparse.Namespace, path: Path) -> str:
-    """The cells of one peer's row: what was measured, or why it was not."""
-    model = given.model
-    if name == "KenLM":
-        model = given.arpa
-        if importlib.util.find_spec("kenlm") is None:
-            return "kenlm is not installed | – | –"
-        if model is None:
-            return "no --arpa was given | – | –"
-    began = time.perf_counter()
-    command = [sys.executable, __file__, "--run", name, str(model), str(path)]
+def show(name: str, path: Path, measured: Measured | str) -> None:
+    """Print a row: what was measured, or why it was not."""
+    if isinstance(measured, str):
+        print(f"| {name}: {measured} | – | – | – | – |", flush=True)
+        return
+    rate = measured.words / measured.seconds
+    print(
+        f"| {name} | {path.stat().st_size / 1e6:.1f} | {rate:,.0f} | {measured.megabytes:,.0f} | "
+        f"{measured.nats / measured.words:.4f} |",
+        flush=True,
+    )
+
+
+def in_process(name: str, model: str, path: Path) -> Measured | str:
+    """What a run measured in a process of its own, or its error."""
+    command = [sys.executable, __file__, "--run", name, model, str(path)]
     ran = subprocess.run(command, capture_output=True, text=True)
-    seconds = time.perf_counter() - began
     if ran.returncode:
-        return f"{ran.stderr.strip().splitlines()[-1]} | – | –"
-    words, nats, peak = map(float, ran.stdout.split()[-3:])
-    return f"{words / seconds:,.0f} | {peak:,.0f} | {nats / words:.4f}"
+        return ran.stderr.strip().splitlines()[-1]
+    words, nats, seconds, megabytes = ran.stdout.split()[-4:]
+    return Measured(int(words), float(nats), float(seconds), float(megabytes))
+
+
+def peak_megabytes(pid: int | str = "self") -> float:
+    """The peak of a process's memory."""
+    # Not getrusage: its peak is also that of the process that started this one.
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(peak[1]) / 1e3 if peak else math.nan
 
 
 def repeat(source: str, path: Path, size: int) -> None:
-    """Write the source again and again, up to ``size`` bytes or more."""
-    files = find_files([source])
+    """Write the source again and again, up to the end of the line that reaches ``size`` bytes."""
+    files, left = find_files([source]), size
     with path.open("wb") as file:
-        while file.tell() < size:
+        while left > 0:
             for piece in read_pieces(files):
-                file.write(piece.encode())
-                if file.tell() >= size:
+                content = piece.encode()
+                end = content.find(b"\n", left - 1) + 1 if len(content) > left else len(content)
+                left -= file.write(content[: end or len(content)])
+                if left <= 0:
                     break
 
 
-def by_carousel(model: str, path: Path) -> tuple[int, float]:
+def by_carousel(model: str, path: Path) -> Measured:
     """``carousel score``, from its file to its columns."""
     words, nats = 0, 0.0
 
@@ -108,13 +145,14 @@ def by_carousel(model: str, path: Path) -> tuple[int, float]:
                 nats -= float(first)
             return len(line)
 
+    start = time.perf_counter()
     with contextlib.redirect_stdout(Reader()):
         if run(["score", "--model", model, str(path)]):
             raise SystemExit("carousel score failed")
-    return words, nats
+    return Measured(words, nats, time.perf_counter() - start, peak_megabytes())
 
 
-def by_torch(model: str, path: Path) -> tuple[int, float]:
+def by_torch(model: str, path: Path) -> Measured:
     """``nn.LSTM`` and a linear layer; lines of like length together."""
     import torch
 
@@ -127,6 +165,7 @@ def by_torch(model: str, path: Path) -> tuple[int, float]:
         getattr(lstm, name).data = w[f"layers.{layer}.{kind}"]
     decoder = w["embedding.weight" if config.tied else "decoder.weight"]
     words, nats, eol = 0, 0.0, lm.tokenizer.eol_id
+    start = time.perf_counter()
     with torch.inference_mode():
         for lines in batches(path):
             words += sum(len(line.split()) + 1 for line in lines)
@@ -146,28 +185,56 @@ def by_torch(model: str, path: Path) -> tuple[int, float]:
                     nats += float(
                         torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
                     )
-    return words, nats
+    return Measured(words, nats, time.perf_counter() - start, peak_megabytes())
 
 
-def by_kenlm(model: str, path: Path) -> tuple[int, float]:
-    """KenLM's model; its tokens are the words between white space."""
-    import kenlm
-
-    ngrams = kenlm.Model(model)
-    parts = list(batches(path))
-    children = []
-    for number in range(CORES):
-        reader, writer = os.pipe()
-        if os.fork() == 0:
-            mine = [line for part in parts[number::CORES] for line in part]
-            words = sum(len(line.split()) + 1 for line in mine)
-            nats = -np.log(10) * sum(ngrams.score(line) for line in mine)
-            os.write(writer, f"{words} {nats}".encode())
-            os._exit(0)
-        os.close(writer)
-        children.append(reader)
-    sums = [os.read(reader, 99).split() for reader in children]
-    return sum(int(words) for words, _ in sums), sum(float(nats) for _, nats in sums)
+def by_kenlm(folder: str | None, sources: Sequence[Path], path: Path) -> Measured | str:
+    """KenLM's programs: one makes a model of the source, the other scores the text with it."""
+    lmplz, build_binary, query = (
+        shutil.which(name, path=folder) for name in ("lmplz", "build_binary", "query")
+    )
+    if lmplz is None or build_binary is None or query is None:
+        return f"no lmplz, build_binary and query in {folder or 'the PATH'}"
+    with contextlib.ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        try:
+            with (place / "source.txt").open("wb") as file:
+                file.writelines(piece.encode() for piece in read_pieces(sources))
+            arpa, model = place / "model.arpa", place / "model.bin"
+            subprocess.run(
+                [lmplz, "-o", "5", "-S", "500M", "-T", place, "--discount_fallback", "--text",
+                 place / "source.txt", "--arpa", arpa],
+                check=True, capture_output=True,
+            )  # fmt: skip
+            subprocess.run([build_binary, arpa, model], check=True, capture_output=True)
+        except subprocess.CalledProcessError as error:
+            return f"{Path(error.cmd[0]).name} failed: {error.stderr.decode().strip()[-200:]}"
+        words, readers = 0, []
+        parts = [stack.enter_context((place / f"{n}.txt").open("w+")) for n in range(CORES)]
+        outputs = [stack.enter_context((place / f"{n}.out").open("w+")) for n in range(CORES)]
+        for number, lines in enumerate(batches(path)):
+            words += sum(len(line.split()) + 1 for line in lines)
+            parts[number % CORES].writelines(line + "\n" for line in lines)
+        start = time.perf_counter()
+        for part, output in zip(parts, outputs, strict=True):
+            part.seek(0)
+            command = [query, "-v", "sentence", "-v", "summary", str(model)]
+            readers.append(
+                subprocess.Popen(command, stdin=part, stdout=output, stderr=subprocess.DEVNULL)
+            )
+        peaks = [0.0] * CORES
+        while any(reader.poll() is None for reader in readers):
+            for number, reader in enumerate(readers):
+                with contextlib.suppress(OSError):
+                    peaks[number] = max(peaks[number], peak_megabytes(reader.pid))
+            time.sleep(0.05)
+        seconds = time.perf_counter() - start
+        nats = 0.0
+        for output in outputs:
+            output.seek(0)
+            found = re.findall(r"^Total: (\S+) OOV", output.read(), re.MULTILINE)
+            nats -= math.log(10) * sum(map(float, found))
+    return Measured(words, nats, seconds, sum(peaks))
 
 
 def batches(path: Path) -> Iterator[list[str]]:
@@ -178,7 +245,7 @@ def batches(path: Path) -> Iterator[list[str]]:
             yield lines[first : first + LINES]
 
 
-RUNS = {"carousel score": by_carousel, "PyTorch nn.LSTM": by_torch, "KenLM": by_kenlm}
+RUNS = {"carousel score": by_carousel, "PyTorch nn.LSTM": by_torch}
 
 
 if __name__ == "__main__":

@@ -263,6 +263,7 @@ async def sessions(
     return {
         "sessions": opened, "minutes": (time.perf_counter() - start) / 60,
         "MB at the start": memory[0][1], "MB when full": full[0], "MB at the end": full[-1],
+        "MB on the way": " ".join(f"{size:.0f}" for _, size in memory),
     }  # fmt: skip
 
 
@@ -276,7 +277,7 @@ def show(figures: dict[str, Any]) -> None:
         if not isinstance(part, dict):
             print(f"{name}: {part}")
             continue
-        shown = (f"{key} {value:,.1f}" if isinstance(value, float) else f"{key} {value:,}"
+        shown = (f"{key} {value:,.1f}" if isinstance(value, float) else f"{key} {value}"
                  for key, value in part.items())  # fmt: skip
         print(f"{name}: {', '.join(shown)}")
 

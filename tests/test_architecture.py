@@ -48,7 +48,7 @@ FLOORS = [
 ]
 TORCH = ("training", "study", "convert")
 # Modules that are nothing without torch; the files beside them import them where they need them.
-OF_TORCH = {"convert.transformers"}
+OF_TORCH = {"convert.transformers", "convert.transformers_padding"}
 
 
 def module_name(path):

@@ -8,6 +8,8 @@ from carousel.evaluate import evaluate
 from carousel.model import LanguageModel
 from carousel.pretrained import PRETRAINED, pretrained_models
 from carousel.quantization import quantize
+from carousel.storage.directory import Directory
+from carousel.storage.model_folder import write_folder
 from carousel.storage.number_formats import Tiled, from_tiles, quantize_rows, to_bfloat16
 from carousel.study.stories import tell_stories
 from front_door import parts
@@ -81,3 +83,29 @@ def test_what_can_not_be_quantized(tmp_path, monkeypatch):
         quantize("stories-gru", tmp_path / "n", "int8")
     quantize("stories-gru", tmp_path / "n", "int8", force=True)
     assert LanguageModel.load(tmp_path / "n").config.cell == "gru"
+
+
+def test_a_folder_that_is_replaced_meanwhile_is_not_mixed(tmp_path, monkeypatch, make_model):
+    """What training left beside the weights is of the same model as they."""
+    monkeypatch.setattr("carousel.quantization.ROUND_SECONDS", 0.001)
+    path, open_file = tmp_path / "m", Directory.open_file
+    models = {name: make_model(text=f"the {name}") for name in ("old", "new")}
+
+    def write(name):
+        lm, tokenizer = parts(models[name])
+        extra = {"recipe.toml": f"seed = '{name}'\n"}
+        write_folder(path, lm.config, lm.weights, tokenizer, extra=extra, force=True)
+
+    def replace_then_open(directory, name):
+        if name == "model.safetensors" and path in waiting:
+            waiting.remove(path)
+            write("new")
+        return open_file(directory, name)
+
+    write("old")
+    waiting = [path]
+    monkeypatch.setattr(Directory, "open_file", replace_then_open)
+    quantize(path, tmp_path / "q", "int8")
+    assert not waiting
+    (word,) = models.keys() & set(LanguageModel.load(tmp_path / "q").tokenizer.tokens())
+    assert word in (tmp_path / "q" / "recipe.toml").read_text()

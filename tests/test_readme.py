@@ -1,6 +1,7 @@
 """What the README shows is what happens."""
 
 import contextlib
+import importlib.metadata
 import io
 import json
 import os
@@ -65,3 +66,19 @@ def test_the_two_commands_are_in_the_makefile():
     for target in ("demo", "test"):
         assert f"make {target}" in TEXT
         assert f"\n{target}: " in targets
+
+
+def test_every_picture_says_in_words_what_it_shows():
+    pictures = re.findall(r"!\[([^\]]*)\]|<img[^>]* alt=\"([^\"]*)\"", TEXT)
+    assert len(pictures) == TEXT.count("![") + TEXT.count("<img") > 2
+    assert all(len((first or second).split()) > 5 for first, second in pictures)
+
+
+def test_the_readme_of_the_package_needs_nothing_that_stands_beside_it():
+    package = importlib.metadata.metadata("carousel-lstm")
+    text = package["Description"] or package.get_payload()
+    assert text.startswith("# Carousel")
+    assert text.count("*The picture: ") > 2
+    assert not re.findall(r"!\[|<img|<source", text)
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert all(target.startswith(("https:", "#")) for target in targets), targets

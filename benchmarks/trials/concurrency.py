@@ -15,6 +15,8 @@ import numpy as np
 import carousel
 from carousel.errors import CarouselError
 from carousel.lens.clamp import Clamp
+from carousel.quantization import quantize
+from carousel.storage.number_formats import cast_weights, to_float32
 from carousel.text.cache import clear_cache
 from trials.models import random_model, write_text
 from trials.tally import Budget, Tally
@@ -75,7 +77,7 @@ def _answer(model: carousel.LanguageModel, kind: int, text: str) -> Any:
 
 
 def _try_processes(budget: Budget, tally: Tally) -> None:
-    """Replace, quantize, evaluate, predict and clear the cache, all at once."""
+    """Train, replace, quantize, evaluate, predict and clear the cache, all at once."""
     base = budget.folder
     text = write_text(base / "text.txt", budget.seed, words=600)
     for seed in (1, 2):
@@ -89,7 +91,7 @@ def _try_processes(budget: Budget, tally: Tally) -> None:
     sources[0].save(base / "m")
     stop = CONTEXT.Event()
     queue = CONTEXT.Queue()
-    roles = [_replace, _open, _open, _evaluate, _clear, _train, _predict_trained]
+    roles = [_replace, _open, _open, _evaluate, _quantize, _clear, _train, _predict_trained]
     processes = [
         CONTEXT.Process(target=_work, args=(role, base, text, allowed, stop, queue))
         for role in roles
@@ -143,6 +145,21 @@ def _evaluate(base: Path, text: Path, allowed: Any, turn: int) -> str | None:
     perplexity = model.evaluate(base / "known.txt").perplexity
     expected = allowed[model.tokenizer.tokens()[2]]
     return None if perplexity == expected else f"{perplexity} for {expected}"
+
+
+def _quantize(base: Path, text: Path, allowed: Any, turn: int) -> str | None:
+    """The folder is quantized while it is replaced: its words and its weights are of one model."""
+    quantize(base / "m", base / "quantized", "int8", force=True)
+    model = carousel.load(base / "quantized")
+    source = carousel.load(base / f"source-{list(allowed).index(model.tokenizer.tokens()[2]) + 1}")
+    expected = cast_weights(
+        {name: source.model.weights[name] for name in model.config.weight_shapes()}, "int8"
+    )
+    same = all(
+        np.array_equal(to_float32(model.model.weights[name]), to_float32(weight))
+        for name, weight in expected.items()
+    )
+    return None if same else "one model's words with the other's weights"
 
 
 def _clear(base: Path, text: Path, allowed: Any, turn: int) -> None:

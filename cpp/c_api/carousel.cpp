@@ -88,28 +88,6 @@ int64_t checked_tokens(const FolderModel& model, const int64_t* tokens, size_t c
   return static_cast<int64_t>(count);
 }
 
-constexpr int64_t LINE_END = CAROUSEL_END_OF_LINE;
-
-// Has `read` read `count` tokens from one place on. Where each line is a text of its own, it reads
-// a line at a time, and then the line's end is read again from a state of zeros.
-template <class Read>
-void by_lines(const FolderModel& model, const int64_t* tokens, int64_t count, float* state,
-              Read&& read) {
-  if (model.carries_state()) return read(0, count);
-  const int64_t* const end = tokens + count;
-  for (const int64_t* first = tokens; first != end;) {
-    const int64_t* last = std::find(first, end, LINE_END);
-    const bool ends = last != end;
-    if (ends) ++last;
-    read(first - tokens, last - first);
-    if (ends) {
-      std::fill_n(state, model.engine().state_size(), 0.0f);
-      model.engine().read(&LINE_END, 1, 1, state, nullptr);
-    }
-    first = last;
-  }
-}
-
 bool is_finite(const float* values, size_t count) {
   return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
 }
@@ -158,9 +136,7 @@ carousel_status carousel_step(const carousel_model* model, const int64_t* tokens
     const FolderModel& checked = checked_model(model);
     check_state(checked, state, state_size);
     const int64_t T = checked_tokens(checked, tokens, count);
-    by_lines(checked, tokens, T, state, [&](int64_t first, int64_t length) {
-      checked.engine().read(tokens + first, length, 1, state, nullptr);
-    });
+    checked.engine().read(tokens, T, 1, state, nullptr);
     check_state_after(state, state_size);
   });
 }
@@ -216,9 +192,7 @@ carousel_status carousel_score(const carousel_model* model, const int64_t* token
     check_state(checked, state, state_size);
     const int64_t T = checked_tokens(checked, tokens, count);
     if (count) require(log_probs, "log_probs");
-    by_lines(checked, tokens, T, state, [&](int64_t first, int64_t length) {
-      checked.engine().score(tokens + first, length, 1, state, log_probs + first);
-    });
+    checked.engine().score(tokens, T, 1, state, log_probs);
     check_state_after(state, state_size);
   });
 }

@@ -95,6 +95,19 @@ struct NamedCell {
   bool peephole;
 };
 
+Hashes parse_hashes(const json& table, const std::string& where) {
+  const auto digest = [&](const char* file) {
+    if (!table.is_object() || table.size() != 2 || !table.contains(file))
+      refuse_model(where + ": sha256 must have model.safetensors and tokenizer.json");
+    const json& value = table[file];
+    const std::string text = value.is_string() ? value.get<std::string>() : "";
+    if (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != std::string::npos)
+      refuse_model(where + ": sha256 must be 64 hexadecimal digits each");
+    return text;
+  };
+  return {digest("model.safetensors"), digest("tokenizer.json")};
+}
+
 void check_clusters(const Fields& fields, const Config& config) {
   int64_t last = 0;
   for (const int64_t cutoff : config.cutoffs) {
@@ -120,12 +133,11 @@ Config Config::from_json(std::string_view text, const std::string& where) {
     refuse_model(where + " is of another format than " + std::to_string(FORMAT_VERSION) +
                  ": made by a newer version?");
   table.erase("format");
-  // Hashes by which the folder's files know each other. This reader does not check them.
-  if (table.contains("sha256") && !table["sha256"].is_object())
-    refuse_model(where + ": sha256 must be a table");
+  Config config;
+  if (table.contains("sha256") && !table["sha256"].is_null())
+    config.hashes = parse_hashes(table["sha256"], where);
   table.erase("sha256");
   Fields fields(std::move(table), where);
-  Config config;
   const NamedCell named = choose<NamedCell>(fields, "cell", fields.text("cell"),
                                             {{"rnn", {Cell::rnn, false}},
                                              {"gru", {Cell::gru, false}},

@@ -14,6 +14,11 @@ namespace carousel {
 
 using Shape = std::vector<int64_t>;
 
+// The SHA-256 of the other files of the folder, in hexadecimal digits; empty in older folders.
+struct Hashes {
+  std::string weights_header, tokenizer;
+};
+
 struct Config {
   Cell cell;
   bool peephole, tied, biases;
@@ -22,6 +27,7 @@ struct Config {
   std::vector<int64_t> cutoffs, tail_sizes;
   // Whether the state is carried over the end of a line. If not, it is set to zero before each.
   bool carry_state = true;
+  Hashes hashes;
 
   // Throws Error for what is not JSON, of another format, or with a field missing, unknown or out
   // of its range; `where` is what it calls the file.

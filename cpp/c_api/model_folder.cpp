@@ -9,6 +9,9 @@
 
 #include "carousel/instruction_sets.h"
 #include "error.h"
+#ifdef CAROUSEL_LIBCRYPTO
+#include <openssl/sha.h>
+#endif
 
 namespace carousel {
 namespace {
@@ -28,6 +31,26 @@ Layer make_layer(const std::map<std::string, StoredWeight>& weights, const std::
   layer.hidden_bias = vector("bias_hh");
   layer.peephole = vector("weight_ch");
   return layer;
+}
+
+// Throws Error where the SHA-256 of a file, or of its header, is not the one that config.json
+// states.
+void check_hash(std::string_view bytes, const std::string& expected, const std::string& folder,
+                const std::string& name) {
+#ifdef CAROUSEL_LIBCRYPTO
+  if (expected.empty()) return;
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
+  std::string hexadecimal;
+  for (const unsigned char byte : digest)
+    hexadecimal += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
+  if (hexadecimal != expected)
+    refuse_model(folder + ": " + name +
+                 " is not the one that config.json was written with: the folder is mixed or "
+                 "damaged");
+#else
+  (void)bytes, (void)expected, (void)folder, (void)name;
+#endif
 }
 
 }  // namespace
@@ -59,6 +82,7 @@ Model FolderModel::make_model(const Config& config) {
   model.cell = config.cell;
   model.vocab_size = config.vocab_size;
   model.hidden_size = config.hidden_size;
+  model.carry_state = config.carry_state;
   model.embedding = {embedding.tiled, embedding.format, embedding.data, embedding.scale,
                      embedding.columns};
   for (int64_t layer = 0; layer < config.layers; ++layer)
@@ -86,16 +110,12 @@ Model FolderModel::make_model(const Config& config) {
   return model;
 }
 
-FolderModel::FolderModel(const FolderBytes& files, const std::string& folder)
-    : FolderModel(files, folder, Config::from_json(files.config, folder + "/config.json")) {}
-
 // The tokenizer comes last: only the weights tell that the vocabulary is as large as is said.
 FolderModel::FolderModel(const FolderBytes& files, const std::string& folder, const Config& config)
     : file_(read_weights(files.weights, config, folder + "/model.safetensors")),
       engine_(std::make_unique<Engine>(find_kernels(""), THREADS, make_model(config))),
       tokenizer_(
-          Tokenizer::from_json(files.tokenizer, config.vocab_size, folder + "/tokenizer.json")),
-      carries_state_(config.carry_state) {}
+          Tokenizer::from_json(files.tokenizer, config.vocab_size, folder + "/tokenizer.json")) {}
 
 OpenedFolder::OpenedFolder(const std::string& folder) {
   struct stat status;
@@ -103,11 +123,14 @@ OpenedFolder::OpenedFolder(const std::string& folder) {
     refuse_model(folder + " is not there: no such model folder");
   if (!S_ISDIR(status.st_mode))
     refuse_model(folder + " is a file: a model is a folder with config.json in it");
-  const MappedFile config(folder + "/config.json", MAX_CONFIG_BYTES);
+  const MappedFile config_file(folder + "/config.json", MAX_CONFIG_BYTES);
   const MappedFile tokenizer(folder + "/tokenizer.json", MAX_TOKENIZER_BYTES);
   weights_ = MappedFile(folder + "/model.safetensors", std::numeric_limits<size_t>::max());
-  const FolderBytes files = {config.bytes(), weights_.bytes(), tokenizer.bytes()};
-  model_ = std::make_unique<FolderModel>(files, folder);
+  const Config config = Config::from_json(config_file.bytes(), folder + "/config.json");
+  const FolderBytes files = {weights_.bytes(), tokenizer.bytes()};
+  model_ = std::make_unique<FolderModel>(files, folder, config);
+  check_hash(files.tokenizer, config.hashes.tokenizer, folder, "tokenizer.json");
+  check_hash(model_->weights_header(), config.hashes.weights_header, folder, "model.safetensors");
 }
 
 }  // namespace carousel

@@ -13,39 +13,37 @@
 
 namespace carousel {
 
-// The content of a model folder's files.
+// The content of a model folder's files, beside its configuration.
 struct FolderBytes {
-  std::string_view config, weights, tokenizer;
+  std::string_view weights, tokenizer;
 };
 
 // A model that reads and predicts, of bytes that live longer than it.
 class FolderModel {
  public:
   // Throws Error for anything in the files that is not as it must be; `folder` is what it calls the
-  // place where they are.
-  FolderModel(const FolderBytes& files, const std::string& folder);
+  // place where they are. Their hashes are not checked.
+  FolderModel(const FolderBytes& files, const std::string& folder, const Config& config);
 
   // The engine's methods may be called by several threads at once.
   Engine& engine() const { return *engine_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
-  // Whether the state is carried over the end of a line.
-  bool carries_state() const { return carries_state_; }
+  // The header of the weights' file, of which config.json has the hash.
+  std::string_view weights_header() const { return file_.header; }
 
  private:
-  FolderModel(const FolderBytes& files, const std::string& folder, const Config& config);
-
   WeightsFile file_;
   AlignedBuffer<unsigned char> head_rows_;  // of a tied adaptive softmax
   AlignedBuffer<float> head_scales_;
   std::unique_ptr<Engine> engine_;
   Tokenizer tokenizer_;
-  bool carries_state_;
 
   Model make_model(const Config& config);
   StoredWeight tied_head(const Config& config);
 };
 
-// The model in a folder, whose weights stay in the file, mapped.
+// The model in a folder, whose weights stay in the file, mapped. Throws Error also where the hashes
+// in config.json are not those of the other files.
 class OpenedFolder {
  public:
   explicit OpenedFolder(const std::string& folder);

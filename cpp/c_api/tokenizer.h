@@ -10,9 +10,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "carousel/model.h"
+
 namespace carousel {
 
-constexpr int64_t UNKNOWN_ID = 0, END_OF_LINE_ID = 1;
+constexpr int64_t UNKNOWN_ID = 0;
 
 class Tokenizer {
  public:

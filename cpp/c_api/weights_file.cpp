@@ -185,6 +185,7 @@ WeightsFile read_weights(std::string_view bytes, const Config& config, const std
   check_layout(tensors, data.size(), where);
 
   WeightsFile file;
+  file.header = bytes.substr(0, header.data_start);
   for (const auto& [name, shape] : config.weight_shapes()) {
     const Tensor& tensor = tensors.at(name);
     StoredWeight weight{tensor.format, aligned(data, tensor, file)};

@@ -30,6 +30,7 @@ struct StoredWeight {
 };
 
 struct WeightsFile {
+  std::string_view header;                           // the bytes before the tensors
   std::map<std::string, StoredWeight> weights;       // by the names on disk, views of the bytes
   std::vector<AlignedBuffer<unsigned char>> copies;  // of tensors that lie where they can't be read
 };

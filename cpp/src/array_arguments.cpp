@@ -57,12 +57,6 @@ void check_finite(const float* values, int64_t count, const char* name) {
   if (any_bad & 0x80000000u) refuse(std::string(name) + " holds a value that is not finite");
 }
 
-void check_finite(const uint16_t* values, int64_t count, const char* name) {
-  uint16_t any_bad = 0;
-  for (int64_t k = 0; k < count; ++k) any_bad |= static_cast<uint16_t>((values[k] & 0x7fff) + 0x80);
-  if (any_bad & 0x8000) refuse(std::string(name) + " holds a value that is not finite");
-}
-
 std::vector<int64_t> copy_tokens(const Array& tokens, const std::vector<int64_t>& shape,
                                  int64_t vocab_size) {
   const int64_t* ids = checked<int64_t>(tokens, "tokens", shape);

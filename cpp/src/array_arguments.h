@@ -56,7 +56,6 @@ float* checked_output_or_null(nb::handle object, const char* name,
 std::pair<int64_t, int64_t> checked_axes(const Array& array, const char* name);
 
 void check_finite(const float* values, int64_t count, const char* name);
-void check_finite(const uint16_t* bfloat16_values, int64_t count, const char* name);
 
 // A copy of ids, checked after it was made: another thread may change the array meanwhile, or it
 // may share its memory with an output.

@@ -23,12 +23,14 @@ class Decoder {
  public:
   Decoder(const std::string& isa, int threads, const std::string& cell,
           const std::vector<int64_t>& sizes, nb::object embedding, nb::list layers,
-          nb::object projection, nb::object decoder, nb::object decoder_bias, nb::list clusters) {
+          nb::object projection, nb::object decoder, nb::object decoder_bias, nb::list clusters,
+          bool carry_state) {
     const Kernels* kernels = find_kernels(isa);
     if (!kernels) refuse("this machine does not have the instruction set " + isa);
     check_threads(threads);
     Model model = make_model(
-        {cell, sizes, embedding, layers, projection, decoder, decoder_bias, clusters}, owners_);
+        {cell, sizes, embedding, layers, projection, decoder, decoder_bias, clusters, carry_state},
+        owners_);
     engine_ = std::make_unique<Engine>(kernels, threads, std::move(model));
   }
 
@@ -186,10 +188,10 @@ NB_MODULE(_kernels, m) {
   nanobind::class_<Decoder>(m, "Decoder")
       .def(nanobind::init<const std::string&, int, const std::string&, const std::vector<int64_t>&,
                           nanobind::object, nanobind::list, nanobind::object, nanobind::object,
-                          nanobind::object, nanobind::list>(),
+                          nanobind::object, nanobind::list, bool>(),
            arg("isa"), arg("threads"), arg("cell"), arg("sizes"), arg("embedding").none(),
            arg("layers"), arg("projection").none(), arg("decoder").none(), arg("decoder_bias"),
-           arg("clusters"))
+           arg("clusters"), arg("carry_state"))
       .def_prop_ro("isa", [](const Decoder& d) { return std::string(d.engine().kernels().name); })
       .def_prop_rw(
           "threads", [](const Decoder& d) { return d.engine().threads(); }, &Decoder::set_threads)

@@ -1,6 +1,8 @@
 #include "model_arguments.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "array_arguments.h"
@@ -27,6 +29,35 @@ struct MatrixArgument {
   }
 };
 
+// As storage/number_formats.py has them: below, no sum of products of weights and states overflows.
+constexpr float MAX_WEIGHT = 1e15f;
+constexpr float MAX_SCALE = static_cast<float>(1e15 / 127);
+
+uint32_t bits_of(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+[[noreturn]] void refuse_weight(const char* name) {
+  refuse(std::string(name) + " holds a value that is not finite, or beyond 1e+15");
+}
+
+void check_weights(const float* values, int64_t count, const char* name, float most = MAX_WEIGHT) {
+  const uint32_t limit = bits_of(most);
+  uint32_t any_bad = 0;  // positive numbers have the order of their bits, and NaN is beyond all
+  for (int64_t k = 0; k < count; ++k) any_bad |= limit - (bits_of(values[k]) & 0x7fffffffu);
+  if (any_bad & 0x80000000u) refuse_weight(name);
+}
+
+// The same of bfloat16: the upper half of a float.
+void check_weights(const uint16_t* values, int64_t count, const char* name) {
+  const uint32_t limit = bits_of(MAX_WEIGHT) >> 16;
+  uint32_t any_bad = 0;
+  for (int64_t k = 0; k < count; ++k) any_bad |= limit - (values[k] & 0x7fffu);
+  if (any_bad & 0x80000000u) refuse_weight(name);
+}
+
 MatrixArgument check_int8_matrix(const nb::tuple& pair, const char* name, int64_t rows,
                                  int64_t columns) {
   if (pair.size() != 2) refuse(std::string(name) + " must be values and scales");
@@ -42,7 +73,7 @@ MatrixArgument check_int8_matrix(const nb::tuple& pair, const char* name, int64_
              TILE_COLUMNS};
   matrix.data = checked<int8_t>(values, name, shape);
   matrix.scale = checked<float>(scale, name, {rows});
-  check_finite(matrix.scale, rows, name);
+  check_weights(matrix.scale, rows, name, MAX_SCALE);
   return matrix;
 }
 
@@ -60,11 +91,11 @@ MatrixArgument check_matrix(nb::handle object, const char* name, int64_t rows, i
   if (array.dtype() == nb::dtype<uint16_t>()) {
     matrix.format = NumberFormat::bfloat16;
     const auto* data = checked<uint16_t>(array, name, {rows, columns});
-    check_finite(data, rows * columns, name);
+    check_weights(data, rows * columns, name);
     matrix.data = data;
   } else {
     const auto* data = checked<float>(array, name, {rows, columns});
-    check_finite(data, rows * columns, name);
+    check_weights(data, rows * columns, name);
     matrix.data = data;
   }
   return matrix;
@@ -76,7 +107,7 @@ std::vector<float> copy_vector(nb::handle object, const char* name, int64_t size
   const float* from = checked<float>(cast<Array>(object, name), name, {size});
   std::vector<float> copy(padded(size) + TILE_ROWS);
   std::copy(from, from + size, copy.begin());
-  check_finite(copy.data(), size, name);
+  check_weights(copy.data(), size, name);
   return copy;
 }
 
@@ -147,6 +178,7 @@ Model make_model(const ModelArguments& arguments, nb::list& owners) {
   model.cell = find_cell(arguments.cell);
   model.vocab_size = V;
   model.hidden_size = H;
+  model.carry_state = arguments.carry_state;
   const bool peephole = arguments.cell.find("peephole") != std::string::npos;
   for (nb::handle layer : arguments.layers)
     model.layers.push_back(

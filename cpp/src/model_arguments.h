@@ -19,6 +19,7 @@ struct ModelArguments {
   nanobind::object decoder;     // or None: tied to the embedding
   nanobind::object decoder_bias;
   nanobind::list clusters;  // (first id, last id, tail.0.weight, tail.1.weight) each
+  bool carry_state;         // over the end of a line
 };
 
 // Checks all of it. A matrix is an array of float32, or of uint16 for bfloat16, or a pair of int8

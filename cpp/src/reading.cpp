@@ -79,6 +79,7 @@ void Engine::read_block(Workspace& workspace, const int64_t* tokens, int64_t sta
              data_or_null(layer.input_bias), workspace.from_input.get(), padded(gates));
     output.resize(count * B, H);
     for (int64_t t = 0; t < count; ++t) {
+      if (!model_.carry_state) start_lines(workspace, l, tokens + t * B, B);
       if (trace) prepare_points(workspace, *trace, l, start + t, B);
       step_layer(workspace, l, B, t, trace ? workspace.points.data() : nullptr);
       if (trace) write_points(workspace, *trace, l, start + t, B);
@@ -86,6 +87,17 @@ void Engine::read_block(Workspace& workspace, const int64_t* tokens, int64_t sta
         std::memcpy(output[t * B + b], workspace.h[l][b], H * sizeof(float));
     }
     std::swap(input, output);
+  }
+}
+
+// Sets the state of one layer to zero in the sessions whose next token ends a line.
+void Engine::start_lines(Workspace& workspace, int64_t layer, const int64_t* tokens, int64_t B) {
+  const int64_t H = model_.hidden_size, stride = padded(H);
+  for (int64_t b = 0; b < B; ++b) {
+    if (tokens[b] != END_OF_LINE_ID) continue;
+    std::fill_n(workspace.h[layer][b], H, 0.0f);
+    workspace.h[layer].finish(*kernels_, b, has_int8_);
+    if (state_parts(model_.cell) == 2) std::fill_n(workspace.c[layer].get() + b * stride, H, 0.0f);
   }
 }
 

@@ -176,6 +176,6 @@ int main() {
   test_top_k_heap();
   test_log_sum_exp();
   test_threads(find_kernels(""));
-  std::printf(failures ? "%d checks failed\n" : "all checks passed\n", failures);
+  std::printf(failures ? "%d checks failed\n" : "all checks passed\n", failures.load());
   return failures ? 1 : 0;
 }

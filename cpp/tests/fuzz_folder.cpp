@@ -53,10 +53,11 @@ void use(const FolderModel& model, std::string_view text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view rest(reinterpret_cast<const char*>(data), size);
-  const std::vector<char> config = next_part(rest), tokenizer = next_part(rest);
+  const std::vector<char> config_text = next_part(rest), tokenizer = next_part(rest);
   const std::vector<char> weights(rest.begin(), rest.end());
   try {
-    use(FolderModel({view(config), view(weights), view(tokenizer)}, "folder"), view(tokenizer));
+    const Config config = Config::from_json(view(config_text), "folder/config.json");
+    use(FolderModel({view(weights), view(tokenizer)}, "folder", config), view(tokenizer));
   } catch (const Error&) {
   } catch (const std::invalid_argument&) {  // scores that overflow
   }

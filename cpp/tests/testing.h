@@ -1,6 +1,7 @@
 // What the tests in C++ share: a check that says where it failed, and tiny models.
 #pragma once
 
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -8,7 +9,7 @@
 
 #include "carousel/engine.h"
 
-inline int failures = 0;
+inline std::atomic<int> failures{0};
 
 #define CHECK(condition)                                                   \
   do {                                                                     \

@@ -14,8 +14,9 @@ from carousel.errors import SettingsError
 from carousel.evaluate import evaluate
 from carousel.inference.model import RecurrentLM
 from carousel.model import LanguageModel
+from carousel.pretrained import find_folder
 from carousel.storage.adaptation import ADAPTATION_FILES
-from carousel.storage.model_folder import write_folder
+from carousel.storage.model_folder import read_folder, write_folder
 from carousel.storage.number_formats import DTYPES, cast_weights
 from carousel.text.files import ProgressCallback, find_files
 
@@ -79,20 +80,19 @@ def quantize(
         files = find_files(
             on, encoding=encoding, encoding_errors=encoding_errors, skip_bad_files=skip_bad_files
         )
-    before = LanguageModel.load(source)
+    # What goes with the model is read with it: the folder may be replaced meanwhile.
+    content = read_folder(find_folder(source), extra=KEPT)
+    before = LanguageModel(RecurrentLM(content.config, content.weights), content.tokenizer)
     if before.config.dtype != DTYPES[0]:
         raise SettingsError(
             f"{source} is in {before.config.dtype} already: quantize the float32 model it came from"
         )
-    folder = before.path
-    assert folder is not None  # a loaded model has one
     config = replace(before.config, dtype=dtype)
-    extra = {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
-    sizes = [_weights_size(folder)]
+    sizes = [_weights_size(content.path)]
     stored = cast_weights(
         {name: before.model.weights[name] for name in config.weight_shapes()}, dtype
     )
-    write_folder(out, config, stored, before.tokenizer, extra=extra, force=force)
+    write_folder(out, config, stored, before.tokenizer, extra=content.extra, force=force)
     after = LanguageModel.load(out)
     sizes.append(_weights_size(Path(out)))
     perplexities: list[float | None] = [None, None]

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -60,7 +61,12 @@ def test_torchscript_is_refused(tmp_path):
     refused(tmp_path / "model.pt", "TorchScript")
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"PK\x03\x04 and no more", bytes(100)])
+# The end of an archive that lies on two disks, of which Python's zipfile says so in an error.
+TWO_DISKS = b"PK\x03\x04" + struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 2)
+TWO_DISKS += b"PK\x05\x06" + bytes(18)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"PK\x03\x04 and no more", bytes(100), TWO_DISKS])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_damaged_files_are_refused(tmp_path, data, suffix):
     path = tmp_path / f"model{suffix}"

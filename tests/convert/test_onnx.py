@@ -60,6 +60,18 @@ def test_every_cell_depth_and_decoder(cell, layers, decoder, make_model, tmp_pat
     check(model, tmp_path / "m.onnx", tokens[:1, :1], gates=True)
 
 
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_each_line_may_be_a_text_of_its_own(cell, make_model, tmp_path):
+    model = make_model(cell, layers=2, scale=0.5, carry_state=False)
+    model.save(tmp_path / "m")
+    tokens = np.array([[1, 5], [7, 9], [1, 3], [1, 1], [2, 8], [6, 1], [4, 4]])
+    for gates in (False, True):
+        export_onnx(tmp_path / "m", tmp_path / "m.onnx", gates=gates, force=True)
+        check(model, tmp_path / "m.onnx", tokens, gates=gates)
+    with pytest.raises(ConvertError, match="no RNN, GRU or LSTM operator"):
+        import_model("onnx", tmp_path / "m.onnx", None, tmp_path / "back")
+
+
 def operators(path):
     """The operators of a graph and of the bodies of its Scans."""
     graphs, found = [onnx.load(path).graph], []
@@ -98,6 +110,8 @@ def test_int8_by_onnx_runtimes_own_tools(cell, gates, make_model, tmp_path):
     found = operators(path)
     assert {"MatMulInteger", "DynamicQuantizeLSTM"} & set(found)
     assert not {"RNN", "GRU", "LSTM", "MatMul"} & set(found)
+    with pytest.raises(ConvertError, match=r"is quantized .*: import the float32 graph"):
+        import_model("onnx", path, None, tmp_path / "back")
     tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (9, 2))
     zeros = [np.zeros((2, 2, 64), np.float32) for _ in model.model.cell.states]
     outputs = run(path, tokens, zeros)

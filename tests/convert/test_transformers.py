@@ -26,13 +26,13 @@ from carousel.convert.transformers import (  # noqa: E402
     CarouselForCausalLM,
     CarouselTokenizer,
     from_carousel,
-    read_padded,
 )
 from carousel.convert.transformers_folder import (  # noqa: E402
     export_transformers,
     import_transformers,
     load_transformers,
 )
+from carousel.convert.transformers_padding import read_padded  # noqa: E402
 
 DECODERS = {
     "plain": {},
@@ -41,8 +41,9 @@ DECODERS = {
     "adaptive": {"cutoffs": (8, 14), "tail_sizes": (4, 2)},
     "adaptive tied": {"tied": True, "cutoffs": (8, 14), "tail_sizes": (5, 5)},
     "without biases": {"biases": False},
+    "each line alone": {"carry_state": False},
 }
-SENTENCES = ([1, 2, 9, 5, 17, 0, 3], [1], [1, 21, 4], [1, 3, 3, 8, 20])
+SENTENCES = ([1, 2, 9, 5, 17, 0, 1, 3], [1], [1, 21, 1, 1, 4], [1, 3, 3, 8, 20])
 STORIES = PRETRAINED / "stories-lstm"
 
 
@@ -159,6 +160,35 @@ def test_the_state_is_carried_word_by_word(make_folder):
     torch.testing.assert_close(embedded.logits, whole.logits)
     with pytest.raises(ValueError, match="not both"):
         model()
+
+
+def test_hidden_states_are_those_of_a_trace(make_folder):
+    folder = make_folder(layers=3)
+    ours, model = LanguageModel.load(folder, backend="numpy"), load_transformers(folder)
+    ids, mask = padded(SENTENCES)
+    with torch.no_grad():
+        hidden = model(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        assert model(ids).hidden_states is None
+    for row, sentence in enumerate(SENTENCES):
+        points = [f"layers.{layer}.h" for layer in range(3)]
+        column = np.array(sentence)[:, None]
+        values = ours.model.read(column, ours.model.initial_state(), points).values
+        expected = [ours.model.weights["embedding.weight"][column], *(values[p] for p in points)]
+        for found, right in zip(hidden, expected, strict=True):
+            np.testing.assert_allclose(found[row, -len(sentence) :], right[:, 0], atol=1e-5)
+
+
+def test_generation_goes_on_from_a_state(stories):
+    model = transformers.AutoModelForCausalLM.from_pretrained(stories)
+    start = torch.tensor([[1, 5, 9, 3]])
+    options = {"do_sample": False, "eos_token_id": []}
+    whole = model.generate(start, max_new_tokens=8, **options)
+    first = model.generate(start, max_new_tokens=3, return_dict_in_generate=True, **options)
+    mask = torch.ones_like(first.sequences)
+    rest = model.generate(
+        first.sequences, attention_mask=mask, cache=first.cache, max_new_tokens=5, **options
+    )
+    assert torch.equal(rest, whole)
 
 
 def test_gradients_pass_padding(make_folder):
@@ -375,9 +405,23 @@ def test_what_is_there_is_kept(make_folder, tmp_path):
         np.testing.assert_array_equal(weight, weights[name])
 
 
-def test_a_state_that_ends_with_the_line_is_refused(make_folder, tmp_path):
-    with pytest.raises(CarouselError, match="end of each line"):
-        export_transformers(make_folder(carry_state=False), tmp_path / "out")
+@pytest.mark.parametrize("cell", ["lstm", "cifg"])
+def test_each_line_may_be_a_text_of_its_own(make_folder, cell):
+    model = load_transformers(make_folder(cell=cell, carry_state=False))
+    first, second = [1, 5, 9], [1, 7, 3, 8]
+    with torch.no_grad():
+        both = model(torch.tensor([[*first, *second]])).logits[0]
+        alone = [model(torch.tensor([line])).logits[0] for line in (first, second)]
+        torch.testing.assert_close(both, torch.cat(alone))
+        # Also in a batch, with lines that end at other times, and padding among them.
+        ids, mask = padded([[*first, *second], [1, 2]])
+        batch = model(ids, attention_mask=mask)
+        torch.testing.assert_close(batch.logits[0], both)
+        kept = model(torch.ones_like(ids), attention_mask=torch.zeros_like(mask), cache=batch.cache)
+    for before, after in zip(batch.cache.state, kept.cache.state, strict=True):
+        assert torch.equal(before, after)
+    with pytest.raises(ValueError, match="input_ids tell where lines end"):
+        model(inputs_embeds=model.get_input_embeddings()(ids))
 
 
 def test_weights_that_were_not_loaded_start_as_in_training(make_folder, tmp_path):

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
 import threading
 from contextlib import nullcontext
 
@@ -265,6 +266,14 @@ DAMAGES = {
         "config.json",
         lambda b: b.replace(b'"layers": 1', b'"layers": true'),
     ),
+    "hashes that are none": (
+        "config.json",
+        lambda b: b.replace(b'"tokenizer.json": "', b'"tokenizer.json": "x', 1),
+    ),
+    "hashes of other files": (
+        "config.json",
+        lambda b: b.replace(b'"tokenizer.json"', b'"recipe.toml"'),
+    ),
     "a bad cell": ("config.json", lambda b: b.replace(b'"lstm"', b'"l\\u001b[31m"')),
     "deep nesting": ("config.json", lambda b: b"[" * 100_000),
     "no weights": ("model.safetensors", lambda b: b""),
@@ -318,6 +327,28 @@ def test_what_is_no_model_folder_is_refused(c_library, make_folder, tmp_path):
             pass
         assert error.value.status == "INVALID_MODEL"
         assert error.value.message.isprintable()
+
+
+def test_a_folder_of_two_models_is_refused_as_by_python(c_library, make_folder, tmp_path):
+    if subprocess.run(["pkg-config", "--exists", "libcrypto"], check=False).returncode:
+        pytest.skip("libcrypto is missing: the library for C can't check hashes")
+    one, other = make_folder(text="the cat sat"), make_folder(text="the dog sat", seed=1)
+    for name in ("tokenizer.json", "model.safetensors"):
+        mixed = tmp_path / name.partition(".")[0]
+        shutil.copytree(one, mixed)
+        shutil.copy(other / name, mixed)
+        for error, open_ in (
+            (CarouselError, lambda mixed=mixed: nullcontext(read_folder(mixed))),
+            (CError, lambda mixed=mixed: opened(c_library, mixed)),
+        ):
+            with pytest.raises(error, match=f"{name} is not the one that config.json"), open_():
+                pass
+        # Folders that were written before there were hashes are read as ever.
+        config = json.loads((mixed / "config.json").read_text())
+        del config["sha256"]
+        (mixed / "config.json").write_text(json.dumps(config))
+        with opened(c_library, mixed):
+            pass
 
 
 @given(data=st.data())

@@ -13,7 +13,15 @@ from carousel.errors import FolderError
 from carousel.inference.backend import NumPyBackend
 from carousel.storage.config import Config
 from carousel.storage.model_folder import write_folder
-from carousel.storage.number_formats import Quantized, cast_weights, to_float32
+from carousel.storage.number_formats import (
+    MAX_BFLOAT16,
+    MAX_SCALE,
+    MAX_WEIGHT,
+    Quantized,
+    cast_weights,
+    find_invalid_values,
+    to_float32,
+)
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels are not built")
 
@@ -147,23 +155,37 @@ def test_random_weights_give_decoders_or_errors(cell, dtype, which, instead):
     made.top_k(made.step([0], made.initial_state()), 2)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e37, "just beyond", "largest"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
-def test_weights_that_are_not_finite_are_refused(dtype):
+def test_the_engine_takes_the_weights_that_a_folder_takes(dtype, value):
+    """Beyond them sums would overflow, and the engine would say less than NumPy's NaN does."""
     config, stored = make("lstm-peephole", dtype)
     for name, weight in stored.items():
         array = weight.scale if isinstance(weight, Quantized) else weight
-        worse = array.copy()
-        worse.flat[-1] = 0x7F80 if worse.dtype == np.uint16 else np.nan
-        bad = Quantized(weight.values, worse) if isinstance(weight, Quantized) else worse
-        with pytest.raises(ValueError, match="not finite"):
-            Decoder(config, stored | {name: bad})
+        limit = np.float32(MAX_SCALE if isinstance(weight, Quantized) else MAX_WEIGHT)
+        changed = array.copy()
+        if array.dtype == np.uint16:
+            bits = {"just beyond": MAX_BFLOAT16 + 1, "largest": MAX_BFLOAT16}
+            if value not in bits:
+                bits[value] = np.float32(value).view(np.uint32) >> 16
+            changed.flat[-1] = bits[value]
+        else:
+            numbers = {"just beyond": np.nextafter(limit, np.float32(np.inf)), "largest": limit}
+            changed.flat[-1] = numbers.get(value, value)
+        whole = Quantized(weight.values, changed) if isinstance(weight, Quantized) else changed
+        assert (find_invalid_values(whole) is None) == (value == "largest")
+        if value == "largest":
+            Decoder(config, stored | {name: whole})
+            continue
+        with pytest.raises(ValueError, match=r"not finite, or beyond 1e\+15"):
+            Decoder(config, stored | {name: whole})
 
 
 def test_scores_that_overflow_are_an_error(decoder):
     config, stored = make()
-    huge = stored | {"decoder.weight": np.full((V, H), 3e38, np.float32)}
+    huge = stored | {"decoder.weight": np.full((V, H), MAX_WEIGHT, np.float32)}
     made = Decoder(config, huge)
-    state = np.ones((1, 2 * H), np.float32)
+    state = np.full((1, 2 * H), 1e30, np.float32)
     with pytest.raises(ValueError, match="too large"):
         made.top_k(state, 1)
     with pytest.raises(ValueError, match="too large"):
@@ -173,14 +195,14 @@ def test_scores_that_overflow_are_an_error(decoder):
         decoder.step([1], np.full((1, 2 * H), np.nan, np.float32))
 
 
-def test_weights_that_overflow_are_as_for_the_cells():
+def test_sums_that_overflow_are_as_for_the_cells():
     """A gate that is not a number stays one, and a ranking of such scores is some ranking."""
     config, stored = make()
-    huge = stored | {"layers.0.weight_hh": np.full((4 * H, H), 3e38, np.float32)}
+    huge = stored | {"layers.0.weight_hh": np.full((4 * H, H), MAX_WEIGHT, np.float32)}
     huge["layers.0.weight_hh"][:, ::2] *= -1
     for isa in instruction_sets():
         decoder = Decoder(config, huge, isa=isa)
-        state = np.full((1, 2 * H), 2.0, np.float32)
+        state = np.full((1, 2 * H), 1e30, np.float32)
         hidden, after = decoder.read([1], state)
         backend = NumPyBackend(config, {name: to_float32(w) for name, w in huge.items()})
         with np.errstate(all="ignore"):
@@ -189,7 +211,7 @@ def test_weights_that_overflow_are_as_for_the_cells():
         np.testing.assert_array_equal(np.isnan(hidden), np.isnan(expected))
         with pytest.raises(ValueError, match="state holds a value that is not finite"):
             decoder.step([1], after)
-        rows = np.full((V, H), 3e38, np.float32)
+        rows = np.full((V, H), MAX_WEIGHT, np.float32)
         rows[:, ::2] *= -1
         overflowing = Decoder(config, stored | {"decoder.weight": rows}, isa=isa)
         for k in (1, 5, V):

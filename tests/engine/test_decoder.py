@@ -52,6 +52,7 @@ shapes = st.fixed_dictionaries(
         "layers": st.integers(1, 3),
         "projection_size": st.sampled_from([0, 0, 5, 18]),
         "biases": st.booleans(),
+        "carry_state": st.booleans(),
     }
 )
 

@@ -1,10 +1,12 @@
 """What a notebook shows of the lens's things."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
+import carousel
 from carousel.explain.visualization import MAX_NOTEBOOK_WORDS
 from drawn import ALL_CELLS, parse
 
@@ -67,3 +69,16 @@ def test_an_effect_s_table_has_the_effect_s_numbers(make_model):
     for change in effect.changes:
         assert f"{change.before:.1%}" in html
         assert f"{change.after:.1%}" in html
+
+
+def test_a_word_has_one_colour_and_a_drawing_scrolls_where_it_would_be_too_small():
+    model = carousel.load()
+    text = "krish likes pizza but his friend likes burger so his friend orders"
+    effect = model.effect(text, "forget=1@5-7", compare=("burger", "pizza"))
+    found = []
+    for shown in (model.trace(text).belt(), model.trace(text), effect):
+        html = shown._repr_html_()
+        found += re.findall(r'fill="(#\w+)"[^<]*/><text[^>]*>(\w+) left', html)
+        assert re.search(r'<div style="overflow-x:auto"><svg style="min-width:[5-9]\d\dpx"', html)
+    assert len(found) == 8
+    assert len(set(found)) == 2

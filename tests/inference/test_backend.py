@@ -49,6 +49,20 @@ def test_the_likeliest_tokens_are_those_of_the_whole_softmax(make_model, sizes, 
         np.testing.assert_allclose(values, wanted, atol=1e-5)
 
 
+@settings(deadline=None)
+@given(
+    st.integers(0, 3),
+    st.lists(st.sampled_from([-np.inf, -2.0, -1.0, 0.0]), min_size=1, max_size=30),
+    st.integers(1, 40),
+)
+def test_of_equals_the_lower_id_comes_first(rows, values, k):
+    log_probs = np.array([np.roll(values, row) for row in range(rows)], dtype=np.float32)
+    log_probs = log_probs.reshape(rows, len(values))
+    ids, best = module.best_of(log_probs, k)
+    np.testing.assert_array_equal(ids, np.argsort(-log_probs, axis=1, kind="stable")[:, :k])
+    np.testing.assert_array_equal(best, np.take_along_axis(log_probs, ids, axis=1))
+
+
 def test_a_backend_is_chosen_by_name(make_model):
     lm = make_model()
     assert make_model(backend="numpy").model.decoder is None

@@ -1,8 +1,8 @@
 """The scheduler: together as alone, one after the other in turn, and never too much."""
 
 import asyncio
+import threading
 
-import numpy as np
 import pytest
 
 import carousel
@@ -17,12 +17,12 @@ from carousel.serve.words import read_and_rank
 TEXTS = ["krish likes pizza", "on sunday i want to eat", "my name is krish", "krish"] * 8
 
 
-@pytest.fixture(scope="module")
-def context(tmp_path_factory):
+@pytest.fixture(scope="module", params=[None, "cache"])
+def context(request, tmp_path_factory):
     """A model whose batches are exact: one in int8."""
     folder = tmp_path_factory.mktemp("int8") / "stories"
     carousel.quantize(carousel.load("stories-lstm").path, folder, "int8")
-    return Context("stories", carousel.load(folder))
+    return Context("stories", carousel.load(folder), request.param)
 
 
 def together(context, works, alone):
@@ -77,9 +77,10 @@ def test_continuations_of_many_are_those_of_each_bit_for_bit(context):
 
 
 def test_a_long_text_lets_others_have_their_turn(context):
-    order = []
+    order, all_there = [], threading.Event()
 
     def long():
+        yield Call(all_there.wait)
         state = context.model.initial_state()
         for _ in range(20):
             state = (yield Read([1] * 64, state)).state
@@ -89,7 +90,14 @@ def test_a_long_text_lets_others_have_their_turn(context):
         yield Call(lambda: None)
         order.append("short")
 
-    together(context, [long(), short(), short()], alone=False)
+    async def run():
+        scheduler = Scheduler(context.model, context.tokenizer)
+        jobs = [scheduler.submit(work) for work in (long(), short(), short())]
+        all_there.set()
+        await asyncio.gather(*(job.future for job in jobs))
+        scheduler.close()
+
+    asyncio.run(run())
     assert order == ["short", "short", "long"]
 
 
@@ -153,13 +161,3 @@ def test_too_much_work_is_refused(context, monkeypatch):
     error = asyncio.run(run())
     assert error.status == 429
     assert error.response().headers["retry-after"] == "1"
-
-
-def test_states_are_stacked_side_by_side(context):
-    one, two = (
-        context.model.read(np.array(ids)[:, None], context.model.initial_state()).state
-        for ids in ([1, 2], [3])
-    )
-    stacked = module.stack_states([one, two])
-    np.testing.assert_array_equal(stacked.h[:, :1], one.h)
-    np.testing.assert_array_equal(stacked.c[:, 1:], two.c)

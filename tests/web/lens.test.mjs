@@ -163,16 +163,18 @@ test('pizza goes off the belt, and stays where all is kept at "his … burger"',
   near([crossing(curve)], [0.55], 'the needle crosses', 0.02);
   // At a strength of the sweep, interpolating is exact.
   const held = readTrace(model, ids, [slide(place, 0.25)], trace);
-  const { difference, hidden } = interpolate(curve, 0.25);
-  const scores = model.logits(held.hiddenAt(last));
-  near([difference], [scores[pizza] - scores[burger]], 'difference');
-  near(hidden, held.hiddenAt(last), 'hidden');
-  const between = interpolate(curve, 0.27).difference;
-  assert.ok(between > difference && between < interpolate(curve, 0.3).difference);
+  const difference = (strength) => interpolate(curve, strength)[pizza] - interpolate(curve, strength)[burger];
+  near(interpolate(curve, 0.25), model.logits(held.hiddenAt(last)), 'logits');
+  near([curve.differences[strengths.indexOf(0.25)]], [difference(0.25)], 'difference');
+  assert.ok(difference(0.27) > difference(0.25) && difference(0.27) < difference(0.3));
   const odds = chance(trace)[pizza] / chance(trace)[burger];
-  near([interpolate(curve, 0).difference], [Math.log(odds)], 'as it is', 1e-4);
+  near([difference(0)], [Math.log(odds)], 'as it is', 1e-4);
   const down = readTrace(model, ids, [slide(place, -0.5)], trace);
-  near(interpolate(curve, -0.5).hidden, down.hiddenAt(last), 'the other side');
+  near(interpolate(curve, -0.5), model.logits(down.hiddenAt(last)), 'the other side');
+  // Logits are linear in what the decoder reads: between two strengths, a mean of both is both's.
+  const [low, high] = [0.25, 0.3].map((amount) => readTrace(model, ids, [slide(place, amount)], trace).hiddenAt(last));
+  const middle = low.map((value, k) => 0.6 * value + 0.4 * high[k]);
+  near(interpolate(curve, 0.27), model.logits(middle), 'between');
 });
 
 test('the units that carry a word are those with most of its luggage', async () => {
@@ -229,6 +231,10 @@ test('a reader remembers what it read, and gives the same numbers', async () => 
   const given = [slide(place, 1), [-1, 0, 1], pizza, burger];
   assert.deepEqual(await reader.sweep(plain, ...given), sweep(model, plain, ...given));
   assert.deepEqual(await reader.direction(pizza, burger), decisionDirection(model, pizza, burger));
+  // A sweep that is not over yet is given up.
+  const long = reader.sweep(plain, given[0], Array.from({ length: 5000 }, (_, n) => n / 5000), pizza, burger);
+  await reader.stop();
+  assert.equal(await long, null);
 });
 
 for (const kind of ['words', 'whitespace', 'chars', 'bpe']) {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import carousel
-from web.browser import SWITCH, Visit
+from web.browser import SWITCH, Visit, percent
 
 WORDS = len(SWITCH.split())
 TOUR = json.loads((files("carousel.web") / "tour.json").read_text("utf-8"))
@@ -191,6 +191,68 @@ def test_as_it_was_while_a_button_is_held(visit):
     assert visit.said() == KEEP
 
 
+def chips(visit):
+    """The suggestions under the field: words and shares."""
+    return [
+        tuple(one.rsplit(" ", 1)) for one in visit.page.locator(".chip:has(.dim)").all_inner_texts()
+    ]
+
+
+def expected(words):
+    return [(one.word, percent(one.probability)) for one in words[:4]]
+
+
+@pytest.mark.parametrize(("half", "at"), [("", None), ("", 9), ("s", None)])
+def test_suggestions_are_those_of_the_model_as_it_is_held(half, at, visit):
+    more = {"at": at} if at else {}
+    visit.open(link(f"{SWITCH} {half}".strip(), hold="forget=1@5-8", span="5-8", **more))
+    # In the field, a word that is no word yet is half a word.
+    visit.page.focus("#sentence")
+    visit.until("document.querySelector('carousel-top').reading.tokens.length === 13")
+    visit.settle()
+    model = carousel.load("stories-lstm")
+    plain = expected(model.next_words(SWITCH, prefix=half))
+    with model.clamp("forget", 1.0, at=[5, 6, 7, 8]) as held_model:
+        held = expected(held_model.next_words(SWITCH, prefix=half))
+    assert held != plain
+    assert chips(visit) == held
+    visit.page.evaluate(
+        "document.querySelector('carousel-top').reading.app.setUi({ peeking: true })"
+    )
+    visit.settle()
+    assert chips(visit) == plain
+
+
+def test_a_drag_that_follows_the_curve_shows_what_an_exact_reading_does(visit):
+    """As for a large model: at a strength of the curve both are the same."""
+    visit.open(link(SWITCH, span="5-8", word=["pizza", "burger"]), words=WORDS)
+    visit.page.wait_for_selector(".turn", state="attached")
+    app = "document.querySelector('carousel-top').reading.app"
+    shown = []
+    for pace in (1e6, 0):
+        visit.page.evaluate(
+            f"""(pace) => {{
+              {app}.readings.pace = pace;
+              const slider = document.getElementById('amount-f');
+              slider.value = '65';
+              slider.dispatchEvent(new Event('input'));
+            }}""",
+            pace,
+        )
+        visit.until(f"{app}.frame.following === {'true' if pace else 'false'}")
+        visit.settle()
+        needle = visit.page.get_attribute(".needle", "aria-label")
+        shown.append((visit.best(), visit.shares(), chips(visit), needle))
+        visit.page.evaluate(
+            "document.getElementById('amount-f').dispatchEvent(new Event('change'))"
+        )
+        visit.settle()
+    assert shown[0] == shown[1]
+    clamp = carousel.Clamp.toward("forget", 1.0, 0.65, at=range(5, 9))
+    with carousel.load("stories-lstm").clamp(clamp) as model:
+        assert shown[0][2] == expected(model.next_words(SWITCH))
+
+
 def test_typing_loses_no_key_and_suggests(visit):
     visit.open(words=WORDS)
     visit.page.fill("#sentence", "")
@@ -321,6 +383,20 @@ def test_from_input_to_paint(visit):
     # 20 and 50 ms on a machine of its own; the tests share theirs with others.
     assert took[15] < 80, took
     assert took[28] < 200, took
+
+
+def test_a_page_that_is_hidden_for_a_while_comes_back(visit):
+    """As in a notebook's folded cell: there is no width to draw in."""
+    visit.open(link(SWITCH, span="5-8", view="units"), words=WORDS)
+    before = visit.page.inner_text("main")
+    for display in ("none", "block"):
+        visit.page.evaluate(
+            "(display) => { document.body.style.display = display;"
+            " dispatchEvent(new Event('resize')) }",
+            display,
+        )
+        visit.settle()
+    assert visit.page.inner_text("main") == before
 
 
 def test_the_live_region_speaks_once_it_is_quiet(visit):

@@ -79,6 +79,7 @@ class Engine {
   void store_state(Workspace& workspace, int64_t B, float* state);
   void read_block(Workspace& workspace, const int64_t* tokens, int64_t start, int64_t count,
                   int64_t B, const TraceRequest* trace);
+  void start_lines(Workspace& workspace, int64_t layer, const int64_t* tokens, int64_t B);
   void write_hidden(Workspace& workspace, int64_t count, float* hidden);
   void step_layer(Workspace& workspace, int64_t layer, int64_t B, int64_t t,
                   const PointBuffers* points);

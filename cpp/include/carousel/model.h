@@ -54,9 +54,14 @@ struct Cluster {
   Weights inner, outer;         // [size, P], [words, size]
 };
 
+// The token that ends a line, in every model.
+constexpr int64_t END_OF_LINE_ID = 1;
+
 struct Model {
   Cell cell = Cell::lstm;
   int64_t vocab_size = 0, hidden_size = 0;
+  // If not, each line is a text of its own: before its end is read, the state becomes zero.
+  bool carry_state = true;
   Embedding embedding;
   std::vector<Layer> layers;
   std::unique_ptr<Weights> projection;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -39,6 +40,12 @@ from carousel.cli.parameters import COUNT, MODEL, NUMBER, PATH
     metavar="N",
     help="Processes that answer; they share the weights. With more than one, clients keep their "
     "sessions.",
+)
+@click.option(
+    "--adapt",
+    type=click.Choice(["cache"]),
+    help="Have each session, and each text of a request, remember its last words, so that they "
+    "become likelier.",
 )
 @click.option(
     "--api-key-file",
@@ -80,6 +87,7 @@ def serve(
     host: str,
     port: int,
     workers: int,
+    adapt: Literal["cache"] | None,
     api_key_file: Path | None,
     session_key_file: Path | None,
     max_sessions: int,
@@ -107,6 +115,7 @@ def serve(
             host=host,
             port=port,
             workers=workers,
+            adapt=adapt,
             api_key_file=api_key_file,
             session_key_file=session_key_file,
             max_sessions=int(max_sessions),

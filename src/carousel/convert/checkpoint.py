@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from carousel.convert.foreign_file import check_file, open_file, read_file
 from carousel.errors import ConvertError
 from carousel.storage.safetensors import MAX_HEADER_BYTES
 from carousel.storage.strict_json import parse_json
@@ -53,8 +54,6 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         ConvertError: an unreadable file, one that holds more than weights, weights that are no
             ordinary finite floats, or PyTorch's format where PyTorch is not installed.
     """
-    if not path.is_file():
-        raise ConvertError(f"{path} is not there: no such file")
     _check_kind(path)
     safe = path.suffix.lower() == ".safetensors"
     weights = _read_safetensors(path) if safe else _read_torch(path)
@@ -76,10 +75,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, deserialize
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
+    data = read_file(path)
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise ConvertError(f"{path} is not a safetensors file, or is cut short")
@@ -109,8 +105,9 @@ def read_stored_vocabulary(path: Path) -> Any:
     Raises:
         ConvertError: an unreadable file.
     """
-    if path.suffix.lower() == ".safetensors" or not path.is_file():
+    if path.suffix.lower() == ".safetensors":
         return None
+    check_file(path)
 
     seen: set[int] = set()
 
@@ -137,11 +134,8 @@ def read_saved_vocabulary(path: Path) -> Any:
     Raises:
         ConvertError: it holds objects, such as a vocabulary of torchtext, and is not unpickled.
     """
-    try:
-        with path.open("rb") as file:
-            start = file.read(2)
-    except OSError:
-        return None  # whoever reads it as text says why it can't be read
+    with open_file(path) as file:
+        start = file.read(2)
     if start not in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return None
     try:
@@ -156,11 +150,8 @@ def read_saved_vocabulary(path: Path) -> Any:
 
 def _check_kind(path: Path) -> None:
     """Name a file that is something else than a checkpoint, and say what to do."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(512)
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
+    with open_file(path) as file:
+        start = file.read(512)
     for magic, kind in FOREIGN_FILES:
         if start.lstrip().startswith(magic):
             raise ConvertError(f"{path} is {kind}")
@@ -189,10 +180,10 @@ def _load_torch(path: Path) -> Any:
 
 def _check_packing(path: Path) -> None:
     """PyTorch unpacks the whole file at once: it may not come to much more than it is."""
-    if not zipfile.is_zipfile(path):
-        return
     size = path.stat().st_size
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):

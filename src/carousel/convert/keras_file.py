@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from carousel.convert.foreign_file import open_file
 from carousel.errors import ConvertError, FolderError
 from carousel.storage.strict_json import parse_json
 
@@ -52,11 +53,9 @@ def read_keras(path: Path) -> list[KerasLayer]:
         raise ConvertError(
             "Keras's files need the package h5py: pip install 'carousel-lstm[keras]'"
         )
-    if not path.is_file():
-        raise ConvertError(f"{path} is not there: no such file")
+    with open_file(path) as file:
+        start = file.read(4)
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
         if start == HDF5_MAGIC:
             return _read_legacy(path)
         if start == b"PK\x03\x04":

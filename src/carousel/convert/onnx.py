@@ -13,10 +13,10 @@ import numpy as np
 from carousel.adaptive_softmax import clusters
 from carousel.cells import CELLS
 from carousel.convert.onnx_graph import IR_VERSION, OPSET, GraphBuilder, value
-from carousel.convert.onnx_layers import add_fused_layer, add_open_layer
+from carousel.convert.onnx_layers import CARRIED, add_fused_layer, add_open_layer
 from carousel.errors import ConvertError, FolderError
 from carousel.storage.atomic import write_file
-from carousel.storage.config import Config
+from carousel.storage.config import LINE_END_ID, Config
 from carousel.storage.model_folder import read_folder
 from carousel.storage.number_formats import to_float32
 from carousel.storage.untie import untie
@@ -42,14 +42,15 @@ def export_onnx(
     ``c [L, B, H]``. Its outputs are ``logits [T, B, V]`` (log-probabilities where the model has an
     adaptive softmax) and the state after the last token, ``h_out`` and ``c_out``. ``T`` and ``B``
     may have any length. All cells are represented exactly: coupled gates by
-    ``σ(-a) = 1 - σ(a)``. The tokenizer lies in the metadata as ``tokenizer.json``.
+    ``σ(-a) = 1 - σ(a)``. Where each line is a text of its own, the graph sets the state to zero
+    before each end of a line. The tokenizer lies in the metadata as ``tokenizer.json``.
 
     Args:
         folder: the model folder; matrices in fewer bits are widened.
         out: the ``.onnx`` file to write.
         gates: give every gate and state, too, ``[T, B, H]`` each, by its name in traces such as
             ``layers.0.f``. The layers are plain operators in a Scan then, and not one operator
-            each.
+            each. So they also are where each line is a text of its own.
         dtype: ``float32``, or ``int8`` for weights that ONNX Runtime's own tools quantize.
         top_k: give ``ids`` and ``log_probs``, ``[T, B, top_k]``, instead of ``logits``.
         force: replace a file that is there.
@@ -76,8 +77,10 @@ def export_onnx(
     if 4 * config.parameters > MAX_BYTES:
         raise ConvertError(f"{folder} has {config.parameters:,} parameters: more than ONNX holds")
     weights = {name: to_float32(weight) for name, weight in untie(stored, config.cutoffs).items()}
-    # The tools quantize MatMul, Gather and LSTM: other cells are made of MatMul for them.
-    is_open = gates or (dtype == "int8" and "c" not in CELLS[config.cell].states)
+    # The tools quantize MatMul, Gather and LSTM: other cells are made of MatMul for them. No
+    # operator of a whole layer sets its state to zero on the way.
+    is_lstm = "c" in CELLS[config.cell].states
+    is_open = gates or not config.carry_state or (dtype == "int8" and not is_lstm)
     graph = GraphBuilder()
     hidden = _add_layers(graph, config, weights, is_open=is_open)
     logits = _add_decoder(graph, config, weights, hidden)
@@ -162,6 +165,8 @@ def _add_layers(
         graph.add("Split", [state, "one_each"], parts, axis=0)
     embedding = graph.constant("embedding", weights["embedding.weight"])
     hidden = graph.add("Gather", [embedding, "tokens"], ["x0"])
+    if not config.carry_state:
+        _add_line_starts(graph)
     add_layer = add_open_layer if is_open else add_fused_layer
     for layer in range(layers):
         states = [f"{name}{layer}" for name in cell.states]
@@ -170,6 +175,18 @@ def _add_layers(
         parts = [f"{state_name}{layer}_out" for layer in range(layers)]
         graph.add("Concat", parts, [f"{state_name}_out"], axis=0)
     return hidden
+
+
+def _add_line_starts(graph: GraphBuilder) -> None:
+    """``carried [T, B, 1]``: 0 for tokens that end a line, and 1 for all others."""
+    from onnx import TensorProto
+
+    graph.constant("end_of_line", [LINE_END_ID])
+    graph.constant("last", [-1])
+    ends = graph.add("Equal", ["tokens", "end_of_line"], ["ends"])
+    goes_on = graph.add("Not", [ends], ["goes_on"])
+    numbers = graph.add("Cast", [goes_on], ["goes_on_as_number"], to=TensorProto.FLOAT)
+    graph.add("Unsqueeze", [numbers, "last"], [CARRIED])
 
 
 def _add_decoder(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from carousel.convert.foreign_file import open_file, read_file
 from carousel.errors import ConvertError
 
 MAX_STRUCTURE_BYTES = 2**23
@@ -163,13 +164,9 @@ class OnnxFile:
         if length != wanted or not 0 <= offset <= file.stat().st_size - wanted:
             raise ConvertError(f"{self.path}: {name} is not as long in {location!r} as it says")
         self._budget += MAX_GROWTH * wanted
-        try:
-            with file.open("rb") as opened:
-                opened.seek(offset)
-                data: bytes = opened.read(wanted)
-                return data
-        except OSError as error:
-            raise ConvertError(f"{file} can't be read: {error.strerror or error}") from None
+        with open_file(file) as opened:
+            opened.seek(offset)
+            return opened.read(wanted)
 
 
 def attributes(node: Any) -> dict[str, Any]:
@@ -237,12 +234,7 @@ def _parse(path: Path) -> Any:
     """The file's message, after its outline has been checked."""
     import onnx
 
-    if not path.is_file():
-        raise ConvertError(f"{path} is not there: no such file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
+    data = read_file(path)
     outline = _Outline()
     try:
         outline.scan(memoryview(data), "model")

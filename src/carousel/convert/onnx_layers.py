@@ -11,6 +11,9 @@ from carousel.convert.gate_order import ONNX, restack
 from carousel.convert.onnx_graph import GraphBuilder, value
 from carousel.storage.config import Config
 
+CARRIED = "carried"
+"""``[T, B, 1]``: 0 where the state is set to zero before a token is read, and 1 elsewhere."""
+
 
 def add_fused_layer(
     graph: GraphBuilder,
@@ -91,7 +94,8 @@ def add_open_layer(
     """Add a layer as a Scan over plain operators: the lines of ``cells.py``, one word at a time.
 
     Arguments and result are those of ``add_fused_layer``. Beside them, every gate and state is a
-    value of the graph, ``[T, B, H]``, by its name in traces, such as ``layers.0.f``.
+    value of the graph, ``[T, B, H]``, by its name in traces, such as ``layers.0.f``. A model that
+    does not carry its state over the end of a line needs a value ``CARRIED`` in the graph.
     """
     cell, size = CELLS[config.cell], config.hidden_size
     rows = len(cell.stacked) * size
@@ -105,6 +109,14 @@ def add_open_layer(
     bias_ih = graph.constant(f"{prefix}.bias_ih", own["bias_ih"]) if "bias_ih" in own else None
     read = graph.linear(x, weight_ih, bias_ih, f"{prefix}.read")
     body = GraphBuilder()
+    scanned_inputs, given = [read], {f"{prefix}.step.x": rows}
+    if not config.carry_state:
+        scanned_inputs.append(CARRIED)
+        given[f"{prefix}.step.carried"] = 1
+        for name in cell.states:
+            inputs = [f"{prefix}.step.{name}.given", f"{prefix}.step.carried"]
+            body.add("Mul", inputs, [f"{prefix}.step.{name}.before"])
+    before_step = "before" if config.carry_state else "given"
     step = _Step(body, f"{prefix}.step.", own, size)
     if isinstance(cell, LSTM):
         step.lstm(cell)
@@ -116,8 +128,8 @@ def add_open_layer(
     scanned = body.to_graph(
         f"{prefix}.step",
         [
-            *(value(f"{step.prefix}{name}.before", ["B", size]) for name in cell.states),
-            value(f"{step.prefix}x", ["B", rows]),
+            *(value(f"{step.prefix}{name}.{before_step}", ["B", size]) for name in cell.states),
+            *(value(name, ["B", width]) for name, width in given.items()),
         ],
         [
             *(value(f"{step.prefix}{name}.after", ["B", size]) for name in cell.states),
@@ -128,7 +140,8 @@ def add_open_layer(
     before = [graph.add("Squeeze", [name, one_layer], [f"{name}.flat"]) for name in states]
     after = [f"{name}_out.flat" for name in states]
     outputs = [*after, *(f"{prefix}.{name}" for name in points)]
-    graph.add("Scan", [*before, read], outputs, body=scanned, num_scan_inputs=1)
+    inputs = [*before, *scanned_inputs]
+    graph.add("Scan", inputs, outputs, body=scanned, num_scan_inputs=len(scanned_inputs))
     for name in states:
         graph.add("Unsqueeze", [f"{name}_out.flat", one_layer], [f"{name}_out"])
     return f"{prefix}.h"

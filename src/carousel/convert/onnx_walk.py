@@ -56,12 +56,16 @@ def find_path(file: OnnxFile) -> GraphPath:
     """
     kinds = {node.op_type for node in file.graph.node}
     if quantized := kinds & set(QUANTIZED):
-        raise ConvertError(f"the graph is quantized ({min(quantized)}): import it as it was before")
+        raise ConvertError(
+            f"the graph is quantized ({min(quantized)}): import the float32 graph that it was made "
+            f"of; carousel quantize then makes the model int8"
+        )
     if not kinds & RECURRENT.keys():
         written_out = ", ".join(sorted(kinds & {"Scan", "Loop", "Tanh", "Sigmoid"}))
         raise ConvertError(
             f"the graph has no RNN, GRU or LSTM operator (but {written_out or 'nothing alike'}): "
-            f"export it with them (Carousel: without gates; PyTorch's RNN: dynamo=False)"
+            f"export it with them (PyTorch's RNN: dynamo=False; Carousel: without gates, and with "
+            f"carry_state)"
         )
     problems = []
     for output in file.graph.output:

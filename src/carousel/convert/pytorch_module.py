@@ -11,9 +11,8 @@ MODULE = '''\
 
 from pathlib import Path
 
-import torch
-{import_line}from torch import nn
-{linear_line}
+{imports}
+
 
 class Model(nn.Module):
     def __init__(self):
@@ -33,6 +32,15 @@ def load_model(path=Path(__file__).with_name({file_name!r})):
     return model.eval()
 '''
 FUSED = "        x, state = self.rnn(self.embedding(tokens), state)"
+LINES = """\
+        outputs = []
+        for ids in tokens.unsqueeze(1):
+            if state is not None:  # at the end of a line, 1, it becomes zero
+                carried = (ids != 1)[..., None]
+                state = {carried}
+            x, state = self.rnn(self.embedding(ids), state)
+            outputs.append(x)
+        x = torch.cat(outputs)"""
 LOOP = """\
         x = self.embedding(tokens)
         zeros = x.new_zeros({layers}, x.shape[1], {hidden_size})
@@ -42,12 +50,13 @@ LOOP = """\
             b_w, b_r = biases or (None, None)
             {own}
             words = []
-            for x_t in linear(x, w, b_w):
-{step}
+            for {x_t}:
+{line_start}{step}
                 words.append(h_t)
             x = torch.stack(words)
             after.append({last})
         state = {state}"""
+SHARE = 'state_dict["decoder.weight"] = state_dict["embedding.weight"]'
 PEEPHOLES = """\
                 i, f, g, o = (x_t + linear(h_t, r, b_r)).chunk(4, -1)
                 i, f = torch.sigmoid(i + p_i * c_t), torch.sigmoid(f + p_f * c_t)
@@ -70,8 +79,8 @@ def module_source(config: Config, file_name: str) -> str:
     """
     cell = CELLS[config.cell]
     safe = file_name.endswith(".safetensors")
+    lstm = isinstance(cell, LSTM)
     parts = []
-    read = FUSED
     if isinstance(cell, LSTM) and cell.peephole:
         parts.append(
             f"for layer in range({config.layers}):\n"
@@ -81,37 +90,55 @@ def module_source(config: Config, file_name: str) -> str:
         read = _loop(config, PEEPHOLES)
     elif isinstance(cell, GRU) and not cell.reset_after:
         read = _loop(config, RESET_BEFORE)
-    width = config.hidden_size
+    elif not config.carry_state:
+        carried = "tuple(part * carried for part in state)" if lstm else "state * carried"
+        read = LINES.format(carried=carried)
+    else:
+        read = FUSED
+    hidden, width = "x", config.hidden_size
     if config.projection_size:
         parts.append(f"self.projection = nn.Linear({width}, {config.projection_size}, bias=False)")
-        read += "\n        x = self.projection(x)"
-        width = config.projection_size
+        hidden, width = "self.projection(x)", config.projection_size
+    logits = f"self.decoder({hidden})"
+    if config.cutoffs:
+        read += f"\n        log_probs = self.decoder.log_prob({hidden}.flatten(0, 1))"
+        logits = "log_probs.unflatten(0, tokens.shape)"
     parts += _decoder(config, width)
-    shared = 'state_dict["decoder.weight"] = state_dict["embedding.weight"]'
-    return MODULE.format(
-        import_line="from safetensors.torch import load_file\n" if safe else "",
-        linear_line="" if read.startswith(FUSED) else "from torch.nn.functional import linear\n",
+    source = MODULE.format(
+        imports="{imports}",
         vocab_size=config.vocab_size,
         embedding_size=config.embedding_size,
         hidden_size=config.hidden_size,
-        layer="LSTM" if isinstance(cell, LSTM) else "GRU" if isinstance(cell, GRU) else "RNN",
+        layer="LSTM" if lstm else "GRU" if isinstance(cell, GRU) else "RNN",
         layers=config.layers,
         bias="" if config.biases else ", bias=False",
         parts="\n".join(f"        {part}" for part in parts),
         read=read,
-        logits="self.decoder.log_prob(x.flatten(0, 1)).unflatten(0, x.shape[:2])"
-        if config.cutoffs
-        else "self.decoder(x)",
+        logits=logits,
         file_name=file_name,
         load="load_file(path)" if safe else "torch.load(path, weights_only=True)",
-        share=f"    {shared}\n" if config.tied and not config.cutoffs else "",
+        share=f"    {SHARE}\n" if config.tied and not config.cutoffs else "",
     )
+    imports = {
+        "import torch": "torch." in source,
+        "from safetensors.torch import load_file": safe,
+        "from torch import nn": True,
+        "from torch.nn.functional import linear": "linear(" in source,
+    }
+    return source.replace("{imports}", "\n".join(line for line in imports if imports[line]))
 
 
 def _loop(config: Config, step: str) -> str:
     """The layers word by word, for cells that PyTorch has no layer for."""
     lstm = step is PEEPHOLES
+    x_t, line_start = "x_t in linear(x, w, b_w)", ""
+    if not config.carry_state:
+        x_t = "x_t, carried in zip(linear(x, w, b_w), (tokens != 1)[..., None])"
+        kept = "h_t, c_t = h_t * carried, c_t * carried" if lstm else "h_t = h_t * carried"
+        line_start = f"                {kept}  # 0 at the end of a line\n"
     return LOOP.format(
+        x_t=x_t,
+        line_start=line_start,
         layers=config.layers,
         hidden_size=config.hidden_size,
         states="h, c" if lstm else "h",

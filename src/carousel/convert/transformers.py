@@ -24,7 +24,6 @@ from typing import Any, ClassVar, Self, cast
 import torch
 from tokenizers import Tokenizer as LibraryTokenizer
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -39,6 +38,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging
 
 from carousel.cells import State
+from carousel.convert.transformers_padding import read_layer, take
 from carousel.convert.transformers_tokenizer import (
     LINE_BREAK,
     from_transformers,
@@ -46,6 +46,7 @@ from carousel.convert.transformers_tokenizer import (
 )
 from carousel.storage.config import Config
 from carousel.text.tokenizer import Tokenizer
+from carousel.training.nn.lines import find_line_ends
 from carousel.training.nn.network import FusedLayer, Network, ReferenceLayer
 
 IGNORED = -100
@@ -64,6 +65,8 @@ class CarouselConfig(PreTrainedConfig):
         projection_size: the width of the projection before the decoder; 0 for none.
         cutoffs: the first id of each cluster of an adaptive softmax; empty for a plain softmax.
         tail_sizes: the width of each cluster.
+        carry_state: whether the state is carried over the end of a line. If not, each line is a
+            text of its own.
         tie_word_embeddings: whether the decoder uses the embedding's weights.
         dropout: the probability of dropout in training, after the embedding and every layer.
 
@@ -86,6 +89,7 @@ class CarouselConfig(PreTrainedConfig):
     projection_size: int = 0
     cutoffs: list[int] | tuple[int, ...] = ()
     tail_sizes: list[int] | tuple[int, ...] = ()
+    carry_state: bool = True
     tie_word_embeddings: bool = False
     dropout: float = 0.0
     use_cache: bool = True
@@ -109,6 +113,7 @@ class CarouselConfig(PreTrainedConfig):
             projection_size=self.projection_size,
             cutoffs=tuple(self.cutoffs),
             tail_sizes=tuple(self.tail_sizes),
+            carry_state=self.carry_state,
         )
 
     @classmethod
@@ -124,6 +129,7 @@ class CarouselConfig(PreTrainedConfig):
             projection_size=shape.projection_size,
             cutoffs=list(shape.cutoffs),
             tail_sizes=list(shape.tail_sizes),
+            carry_state=shape.carry_state,
             **more,
         )
 
@@ -139,6 +145,8 @@ class RecurrentCache:
     """
 
     is_compileable = False
+    is_linear = (False,)
+    """As transformers asks for each layer: whether it can't tell how many tokens were read."""
 
     def __init__(self, state: State, tokens: int) -> None:
         self.state = state
@@ -205,6 +213,7 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast | tuple[Any, ...]:
@@ -215,24 +224,31 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
             attention_mask: ``[B, T]``, or longer, of which the last ``T`` columns count: 1 for
                 tokens and 0 for padding, which is not read. None where there is no padding.
             cache: the state before, as an earlier call returned it; None for a new text.
-            inputs_embeds: vectors ``[B, T, E]`` to read instead of ``input_ids``.
+            inputs_embeds: vectors ``[B, T, E]`` to read instead of ``input_ids``; not for a model
+                that does not carry its state over the end of a line, as they don't show one.
             labels: ``[B, T]``, usually ``input_ids`` itself: they are shifted here. -100 is not
                 counted.
             use_cache: whether to return the state afterwards.
             logits_to_keep: for how many of the last tokens to compute logits; 0 for all of them. Or
                 the indices of those tokens.
+            output_hidden_states: whether to return what each layer reads, and what the last gives.
             return_dict: False for a tuple.
             **kwargs: ``num_items_in_batch``, by which ``Trainer`` divides the loss.
 
         Returns:
             ``logits [B, T, V]`` (log-probabilities where the softmax is adaptive), the ``loss`` in
-            nats per token if there are labels, and the ``cache``. Logits at padding mean nothing.
+            nats per token if there are labels, the ``cache``, and the ``hidden_states``, if they
+            are asked for: the embedding's ``[B, T, E]`` and each layer's ``[B, T, H]``. Logits and
+            hidden states at padding mean nothing.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give input_ids or inputs_embeds, and not both")
+        if input_ids is None and not self.config.carry_state:
+            raise ValueError("where each line is a text of its own, input_ids tell where lines end")
         x = self.network.embedding(input_ids) if inputs_embeds is None else inputs_embeds
         T = x.shape[1]
-        hidden, state = self._read(x.transpose(0, 1), cache, attention_mask)
+        ids = None if self.config.carry_state or input_ids is None else input_ids.T
+        hidden, state, read = self._read(x.transpose(0, 1), cache, attention_mask, ids)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.network.decoder.logits(hidden.transpose(0, 1)[:, kept])
         loss = None
@@ -246,80 +262,54 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         use_cache = self.config.use_cache if use_cache is None else use_cache
         tokens = T + (0 if cache is None else cache.tokens)
         after: Any = RecurrentCache(state, tokens) if use_cache else None
-        output = CausalLMOutputWithPast(loss=loss, logits=logits, cache=after)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        layers = tuple(x.transpose(0, 1) for x in read) if output_hidden_states else None
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, cache=after, hidden_states=layers)
         as_tuple = not (self.config.return_dict if return_dict is None else return_dict)
         return output.to_tuple() if as_tuple else output
 
     def _read(
-        self, x: Tensor, cache: RecurrentCache | None, mask: Tensor | None
-    ) -> tuple[Tensor, State]:
-        """Read ``x [T, B, E]``: what the decoder gets, ``[T, B, P]``, and the state afterwards."""
+        self, x: Tensor, cache: RecurrentCache | None, mask: Tensor | None, ids: Tensor | None
+    ) -> tuple[Tensor, State, list[Tensor]]:
+        """Read ``x [T, B, E]``.
+
+        Returns:
+            What the decoder gets, ``[T, B, P]``, the state afterwards, and what each layer reads
+            and the last one gives.
+
+        With ``ids [T, B]`` the state starts anew at the end of each line.
+        """
         network = self.network
         T, B = x.shape[:2]
         state = network.initial_state(B) if cache is None else cache.state
         order = lengths = None
+        line_ends = {} if ids is None else find_line_ends(ids)
         if mask is not None:
             present = mask[:, -T:].T.bool()
             if not bool(present.all()):
                 # Tokens first and padding after them, wherever it was.
                 order = torch.argsort(~present, dim=0, stable=True)
                 lengths = present.sum(0)
-                x = _take(x, order)
+                x = take(x, order)
+                if ids is not None:  # those of padding are no ends of lines
+                    line_ends = find_line_ends(ids.masked_fill(~present, -1).gather(0, order))
         x = self.dropout(x)
+        hidden = [x]
         after: list[State] = []
         layers = cast("Sequence[FusedLayer | ReferenceLayer]", network.layers)
         for number, layer in enumerate(layers):
             before = type(state)(*(part[number : number + 1] for part in state))
-            x, layer_state = (
-                layer(x, before) if lengths is None else read_padded(layer, x, before, lengths)
-            )
+            x, layer_state = read_layer(layer, x, before, lengths, line_ends)
             x = self.dropout(x)
+            hidden.append(x)
             after.append(layer_state)
         if network.projection is not None:
             x = network.projection(x)
         if order is not None:
-            x = _take(x, torch.argsort(order, dim=0))
-        return x, type(state)(*(torch.cat(parts) for parts in zip(*after, strict=True)))
-
-
-def read_padded(
-    layer: FusedLayer | ReferenceLayer, x: Tensor, state: State, lengths: Tensor
-) -> tuple[Tensor, State]:
-    """Read sequences of several lengths, with padding behind each.
-
-    Args:
-        layer: a recurrent layer.
-        x: ``[T, B, E]``.
-        state: the state before, ``[1, B, H]`` each.
-        lengths: how many vectors of each sequence to read, ``[B]``; 0 is allowed.
-
-    Returns:
-        The outputs ``[T, B, H]``, and the state after the last vector of each sequence.
-    """
-    if isinstance(layer, FusedLayer):
-        # Of an empty sequence, which can't be packed, one vector is read and then forgotten.
-        packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), enforce_sorted=False)
-        y, after = layer.fused(packed, tuple(state) if len(state) == 2 else state[0])
-        parts = after if len(state) == 2 else (after,)
-        read = (lengths > 0)[:, None]
-        after = type(state)(
-            *(torch.where(read, new, old) for new, old in zip(parts, state, strict=True))
-        )
-        return pad_packed_sequence(y, total_length=len(x))[0], after
-    outputs = []
-    for t in range(len(x)):
-        y, after = layer(x[t : t + 1], state)
-        read = (t < lengths)[:, None]
-        state = type(state)(
-            *(torch.where(read, new, old) for new, old in zip(after, state, strict=True))
-        )
-        outputs.append(y)
-    return torch.cat(outputs), state
-
-
-def _take(x: Tensor, order: Tensor) -> Tensor:
-    """The vectors of ``x [T, B, E]`` in the order ``[T, B]`` of their times."""
-    return x.gather(0, order[:, :, None].expand_as(x))
+            back = torch.argsort(order, dim=0)
+            x, hidden = take(x, back), [take(read, back) for read in hidden]
+        return x, type(state)(*(torch.cat(parts) for parts in zip(*after, strict=True))), hidden
 
 
 class CarouselTokenizer(PreTrainedTokenizerFast):

@@ -15,6 +15,7 @@ import numpy as np
 
 from carousel.convert.assemble import Imported
 from carousel.convert.checkpoint import read_checkpoint
+from carousel.convert.foreign_file import read_text
 from carousel.convert.transformers_tokenizer import from_transformers
 from carousel.errors import ConvertError, FolderError
 from carousel.model import LanguageModel
@@ -38,8 +39,7 @@ def load_transformers(folder: str | Path) -> CarouselForCausalLM:
         folder: the model folder; matrices in fewer bits are widened.
 
     Raises:
-        ConvertError: the package ``transformers`` is not installed, or the model does not carry its
-            state over the end of a line.
+        ConvertError: the package ``transformers`` is not installed.
         FolderError: the folder can't be read.
     """
     _check_installed()
@@ -47,11 +47,6 @@ def load_transformers(folder: str | Path) -> CarouselForCausalLM:
     from carousel.training.nn.network import Network
 
     config, weights = read_folder(folder)[1:3]
-    if not config.carry_state:
-        raise ConvertError(
-            f"{folder} forgets its state at the end of each line, which transformers can't do: "
-            f"train it with carry_state, or give it single lines by Carousel"
-        )
     model = CarouselForCausalLM(CarouselConfig.from_shape(config))
     model.network.load_state_dict(Network.from_model(config, weights).state_dict())
     model.eval()
@@ -70,8 +65,7 @@ def export_transformers(folder: str | Path, out: str | Path, *, force: bool = Fa
         force: replace a model that is there.
 
     Raises:
-        ConvertError: the package ``transformers`` is not installed, or the model does not carry its
-            state over the end of a line.
+        ConvertError: the package ``transformers`` is not installed.
         FolderError: the folder can't be read, or ``out`` can't be written or is there.
     """
     out = Path(out)
@@ -118,7 +112,7 @@ def import_transformers(
     check_replaceable(Path(out), force=force)
     config = _read_config(source)
     tokenizer = from_transformers(
-        _read_text(source / "tokenizer.json"), str(source / "tokenizer.json")
+        read_text(source / "tokenizer.json", MAX_JSON_BYTES), str(source / "tokenizer.json")
     )
     if tokenizer.vocab_size != config.vocab_size:
         raise ConvertError(
@@ -134,7 +128,7 @@ def _read_config(source: Path) -> Config:
     from carousel.convert.transformers import CarouselConfig
 
     path = source / "config.json"
-    table = parse_json(_read_text(path), str(path))
+    table = parse_json(read_text(path, MAX_JSON_BYTES), str(path))
     if not isinstance(table, dict) or table.get("model_type") != CarouselConfig.model_type:
         raise ConvertError(f"{path} is not of a Carousel model in transformers' format")
     try:
@@ -153,7 +147,7 @@ def _read_weights(path: Path, config: Config) -> dict[str, np.ndarray]:
 
     from carousel.training.nn.network import Network
 
-    if not path.is_file():
+    if not path.exists():
         raise ConvertError(f"{path} is missing: weights in several files can't be imported")
     with torch.device("meta"):  # without memory: sizes are not yet to be believed
         network = Network(config)
@@ -172,17 +166,6 @@ def _read_weights(path: Path, config: Config) -> dict[str, np.ndarray]:
     if saved:
         raise ConvertError(f"{path} holds {min(saved)}, which no Carousel model has")
     return weights
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ConvertError(f"{path} is too large to be true")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConvertError(f"{path} is not UTF-8 text") from None
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
 
 
 def _check_installed() -> None:

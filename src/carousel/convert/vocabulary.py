@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from carousel.convert.foreign_file import read_text
 from carousel.errors import ConvertError, FolderError
 from carousel.storage.model_folder import MAX_JSON_BYTES
 from carousel.storage.strict_json import parse_json
@@ -128,7 +129,7 @@ def read_table(path: Path) -> Any:
     Raises:
         ConvertError, FolderError: the file can't be read.
     """
-    text = _read_text(path)
+    text = read_text(path, MAX_JSON_BYTES)
     if path.suffix.lower() == ".json":
         return parse_json(text, str(path))
     return _lines(text)
@@ -152,19 +153,6 @@ def _read(path: Path) -> tuple[Any, bool]:
 
 def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ConvertError(f"{path} is too large to be a vocabulary")
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConvertError(f"{path} is not there: no such file") from None
-    except UnicodeDecodeError as error:
-        raise ConvertError(f"{path} is not UTF-8 text: byte {error.start} can't be read") from None
-    except OSError as error:
-        raise ConvertError(f"{path} can't be read: {error.strerror or error}") from None
 
 
 def _unwrap(table: Any) -> Any:

@@ -60,12 +60,12 @@ class Decoder:
     """A model's weights, ready to be run by the kernels in C++.
 
     The caller owns the state: an array of float32 ``[B, S]``, one row a session, with every layer's
-    ``h`` and after them every layer's ``c``. Methods never change the state they are given, unless
-    it is also ``out``. They release the GIL, and several threads may use one decoder at once, also
-    while its number of threads is changed.
+    ``h`` and after them every layer's ``c``. Where the configuration's ``carry_state`` is off, it
+    becomes zero before an end of a line is read. Methods never change the state they are given,
+    unless it is also ``out``. They release the GIL, and several threads may use one decoder at
+    once, also while its number of threads is changed.
 
-    Weights stay where they lie, shared with whoever else maps their file; int8 rows are copied into
-    tiles.
+    Weights stay where they lie, shared with whoever maps their file; int8 rows are put into tiles.
 
     Args:
         config: the shape of the model.
@@ -78,8 +78,8 @@ class Decoder:
 
     Raises:
         EngineError: the extension is missing, or the processor lacks the instruction set.
-        ValueError: weights of other shapes than the configuration's, or not finite; a wrong number
-            of threads.
+        ValueError: weights of other shapes than the configuration's, not finite, or beyond 1e15,
+            where sums would overflow; a wrong number of threads.
         TypeError: weights of other types.
 
     All methods that take arrays raise ``TypeError`` for another type, ``ValueError`` for another

@@ -94,4 +94,5 @@ def load_weights(config: Config, weights: Mapping[str, StoredWeight], isa: str |
         None if config.tied and not clusters else argument(f"{head}.weight"),
         argument(f"{head}.bias"),
         clusters,
+        config.carry_state,
     )

@@ -24,6 +24,7 @@ from carousel.draw.terminal.trace import effect_lines, trace_lines
 from carousel.draw.terminal.word_rows import wrapped
 from carousel.errors import LensError
 from carousel.explain.explanation_page import TOO_LONG, render_explanation
+from carousel.explain.html_report import notebook_figure
 from carousel.explain.visualization import MAX_NOTEBOOK_WORDS, Visualization, check_length
 from carousel.explain.wording import explain_contradiction, only_first_words
 from carousel.inference.model import RecurrentLM
@@ -253,7 +254,7 @@ class Explanation(Visualization):
             pictures.append(draw_decision(last, heading=self._for_whom(name, decision)))
         longest = max(map(len, self.traces))
         note = only_first_words(MAX_NOTEBOOK_WORDS, longest)
-        return f"<div>{stack(pictures, title=self.title).to_string()}{note}</div>"
+        return notebook_figure(stack(pictures, title=self.title), note)
 
     def _draw_belts(self, traces: Sequence[Trace]) -> list[Draw]:
         if not self.has_belt:

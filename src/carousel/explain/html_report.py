@@ -16,6 +16,8 @@ from carousel.text.printable import printable_text
 
 WIDTHS = {358: (0, 767), 736: (768, 1023), 992: (1024, 1239), 1180: (1240, None)}
 """The widths in pixels for which a drawing is made, and the windows that show it (from, to)."""
+NOTEBOOK_WIDTH = 800
+"""The width in pixels below which the text of a drawing would be too small to read."""
 STYLE = """
 :root{color-scheme:light dark;LIGHT}
 @media(prefers-color-scheme:dark){:root{DARK}}
@@ -105,6 +107,18 @@ def figure(draw: Callable[[float], Canvas]) -> str:
         for svg, widths in shown.items()
     )
     return f"<figure>{''.join(parts)}</figure>"
+
+
+def notebook_figure(canvas: Canvas, note: str = "") -> str:
+    """A drawing in a notebook: in one that is too narrow for its text, it scrolls.
+
+    Args:
+        canvas: the drawing.
+        note: HTML that stands below it.
+    """
+    narrowest = min(NOTEBOOK_WIDTH, round(canvas.width))
+    svg = canvas.to_string().replace("<svg ", f'<svg style="min-width:{narrowest}px" ', 1)
+    return f'<div style="overflow-x:auto">{svg}</div>{note}'
 
 
 def steps(canvases: Sequence[tuple[str, Canvas, str]]) -> str:

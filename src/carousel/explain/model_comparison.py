@@ -15,7 +15,13 @@ from carousel.draw.svg.curves import draw_curves
 from carousel.draw.terminal.curves import curve_lines
 from carousel.errors import LensError
 from carousel.explain.explanation_page import MAX_CELLS, cell_steps
-from carousel.explain.html_report import definitions, figure, page, section
+from carousel.explain.html_report import (
+    definitions,
+    figure,
+    notebook_figure,
+    page,
+    section,
+)
 from carousel.explain.visualization import MAX_NOTEBOOK_WORDS, Visualization, check_length
 from carousel.explain.wording import describe_model, legend, only_first_words
 from carousel.inference.model import RecurrentLM
@@ -182,7 +188,7 @@ class ModelComparison(Visualization):
         traces = {name: first_words(t, MAX_NOTEBOOK_WORDS) for name, t in self.traces.items()}
         drawing = ModelComparison(self.title, traces, self.compare).draw()
         note = only_first_words(MAX_NOTEBOOK_WORDS, len(self.words))
-        return f"<div>{drawing.to_string()}{note}</div>"
+        return notebook_figure(drawing, note)
 
     def table(self) -> dict[str, Any]:
         """The numbers as plain data, for JSON."""

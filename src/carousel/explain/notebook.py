@@ -11,7 +11,7 @@ from carousel.draw.svg.canvas import stack
 from carousel.draw.svg.comparison import draw_comparison
 from carousel.draw.svg.gates import draw_gates
 from carousel.explain.explanation import cut_comparison
-from carousel.explain.html_report import escape, rows
+from carousel.explain.html_report import escape, notebook_figure, rows
 from carousel.explain.visualization import MAX_NOTEBOOK_WORDS
 from carousel.explain.wording import only_first_words
 from carousel.lens.belt import Belt
@@ -42,7 +42,7 @@ def render_trace(trace: Trace) -> str:
     focus = words_to_compare([trace]) or ()
     belts = [draw_belt(short, focus=focus)] if cell_of(trace.config).has_belt else []
     drawing = stack([*belts, draw_gates(short, units=3)], title=" ".join(short.words))
-    return f"<div>{drawing.to_string()}{_note(trace)}</div>"
+    return notebook_figure(drawing, _note(trace))
 
 
 def render_belt(belt: Belt) -> str:
@@ -50,7 +50,7 @@ def render_belt(belt: Belt) -> str:
     focus = words_to_compare([belt.trace]) or ()
     short = first_words(belt.trace, MAX_NOTEBOOK_WORDS)
     drawing = draw_belt(short, belt.layer, focus=focus)
-    return f"<div>{drawing.to_string()}{_note(belt.trace)}</div>"
+    return notebook_figure(drawing, _note(belt.trace))
 
 
 def render_effect(effect: Effect) -> str:
@@ -64,21 +64,24 @@ def render_effect(effect: Effect) -> str:
         "after": first_words(effect.after, MAX_NOTEBOOK_WORDS),
     }
     full = full_belt(list(traces.values()))
-    focus = effect.compared or words_to_compare([effect.before]) or ()
-    colours = word_colours(display_words(effect.before), focus)
+    words = display_words(effect.before)
+    # In the text's order, so that words have the colours that they have in the belt's picture.
+    compared = sorted(effect.compared or (), key=lambda word: [*words, word].index(word))
+    focus = compared or words_to_compare([effect.before]) or ()
+    colours = word_colours(words, focus)
     belts = [
         draw_belt(trace, focus=focus, colours=colours, heading=name, full=full)
         for name, trace in traces.items()
     ]
     drawing = stack(belts, title="before and after")
-    return f"{table}<div>{drawing.to_string()}{_note(effect.before)}</div>"
+    return table + notebook_figure(drawing, _note(effect.before))
 
 
 def render_comparison(comparison: Comparison) -> str:
     """The heat map of two texts."""
     short, _ = cut_comparison(comparison, None, slice(MAX_NOTEBOOK_WORDS))
     note = only_first_words(MAX_NOTEBOOK_WORDS, len(comparison.pairs))
-    return f"<div>{draw_comparison(short).to_string()}{note}</div>"
+    return notebook_figure(draw_comparison(short), note)
 
 
 def _note(trace: Trace) -> str:

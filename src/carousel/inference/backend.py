@@ -244,8 +244,16 @@ class EngineBackend:
 
 
 def best_of(log_probs: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ids and values ``[N, k]`` of the ``k`` largest of ``log_probs [N, V]``, best first."""
-    ids = np.argsort(-log_probs, axis=-1, kind="stable")[:, :k]
+    """The ids and values ``[N, k]`` of the ``k`` largest of ``log_probs [N, V]``, best first.
+
+    Of equals the lower id comes first.
+    """
+    ids = np.empty((len(log_probs), min(k, log_probs.shape[-1])), dtype=np.int64)
+    for row, losses in enumerate(-log_probs):
+        among = np.arange(len(losses))
+        if k < len(losses):  # to sort a whole vocabulary takes much longer
+            among = np.flatnonzero(~(losses > np.partition(losses, k - 1)[k - 1]))
+        ids[row] = among[np.argsort(losses[among], kind="stable")[:k]]
     return ids, np.take_along_axis(log_probs, ids, axis=-1)
 
 

@@ -30,6 +30,9 @@ class Prediction(NamedTuple):
     word: str
     probability: float
 
+    def __repr__(self) -> str:
+        return f"Prediction(word={self.word!r}, probability={self.probability:.4g})"
+
 
 def predict_next(
     model: RecurrentLM,
@@ -227,7 +230,10 @@ def encode_known(tokenizer: Tokenizer, text: str) -> list[int]:
     if words and all(i == tokenizer.unknown_id for i in words):
         shown = text.strip()
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
-        raise PredictionError(f"none of the words of {shown!r} is known to this model")
+        raise PredictionError(
+            f"none of the words of {shown!r} is known to this model: "
+            "`carousel info MODEL --words` lists those that it knows"
+        )
     return ids
 
 

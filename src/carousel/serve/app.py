@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -18,16 +18,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from carousel import __version__
-from carousel.errors import CarouselError
+from carousel.errors import CarouselError, SettingsError
 from carousel.serve import limits
-from carousel.serve.contexts import open_contexts
+from carousel.serve.contexts import Context, open_contexts
 from carousel.serve.errors import ApiError
 from carousel.serve.gate import App, Gate
 from carousel.serve.metrics import Metrics
 from carousel.serve.openapi import describe
 from carousel.serve.routes import completions, explain, health, next_words, page, tokens
 from carousel.serve.service import Service
-from carousel.serve.sessions import SessionSigner, SessionStore, new_key, read_keys
+from carousel.serve.sessions import SessionSigner, SessionStore, fits_token, new_key, read_keys
 
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
@@ -40,6 +40,8 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    adapt: Literal["cache"] | None = None
+    """Whether sessions and requests have a neural cache of their own."""
     api_key_file: Path | None = None
     """The keys that clients send, one a line; without it no key is asked for."""
     session_key_file: Path | None = None
@@ -50,6 +52,24 @@ class ServerSettings:
     session_seconds: float = limits.SESSION_SECONDS
     cors_origins: tuple[str, ...] = ()
     access_log: bool = True
+
+
+def open_models(settings: ServerSettings) -> dict[str, Context]:
+    """The models of a server.
+
+    Raises:
+        FolderError: a model can't be opened.
+        SettingsError: a model was given twice, or several workers can't serve it.
+    """
+    contexts = open_contexts(settings.models, settings.adapt)
+    for context in contexts.values():
+        if settings.workers > 1 and not fits_token(context):
+            raise SettingsError(
+                f"{context.name}: a session with its cache may take {context.session_bytes:,} "
+                "bytes, too much for a client to keep, as it must with several workers: serve it "
+                "with one worker, or choose a smaller cache (carousel tune)"
+            )
+    return contexts
 
 
 def make_service(settings: ServerSettings) -> Service:
@@ -64,7 +84,7 @@ def make_service(settings: ServerSettings) -> Service:
     else:
         keys = [settings.session_key or new_key()]
     return Service(
-        open_contexts(settings.models),
+        open_models(settings),
         SessionStore(settings.max_sessions, settings.session_seconds),
         SessionSigner(keys, settings.session_seconds),
         Metrics(),

@@ -6,14 +6,13 @@ import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Literal
 
 from carousel.errors import PredictionError, SettingsError
-from carousel.inference.state import State, plain_state
 from carousel.model import LanguageModel
 from carousel.predict.session import Session
 from carousel.pretrained import pretrained_models
+from carousel.serve.packing import most_bytes, pack, unpack
 from carousel.web.one_file import MODEL_FILES
 
 FINGERPRINT_BYTES = 16
@@ -25,6 +24,7 @@ class Context:
     Args:
         name: what requests call it.
         lm: the model.
+        adapt: ``"cache"`` for a neural cache in each session and request; None for none.
 
     >>> context = open_contexts(["stories-lstm"])["stories-lstm"]
     >>> session = context.session()
@@ -33,63 +33,45 @@ class Context:
     'pizza'
     """
 
-    def __init__(self, name: str, lm: LanguageModel) -> None:
+    def __init__(self, name: str, lm: LanguageModel, adapt: Literal["cache"] | None = None) -> None:
         assert lm.path is not None  # it was loaded from a folder
         self.name, self.folder = name, lm.path
-        self.model, self.tokenizer = lm.model, lm.tokenizer
+        self.plain, self.tokenizer = lm.model, lm.tokenizer
+        """The model without a cache, which explanations are of."""
+        self.model = lm.adapt(adapt).model
         self.created = int(time.time())
-        self.fingerprint = fingerprint(lm.path)
+        self.fingerprint = fingerprint(lm.path, self.model.backend.description)
         """Tells this model from any other, so that a session's state is not read by another one."""
-        self._fresh = self._new_session()
-
-    def _new_session(self) -> Session:
-        """A session at the start of a line: the one place where sessions of the server are made."""
-        return Session(self.model, self.tokenizer)
+        self._fresh = Session(self.model, self.tokenizer)
+        self.session_bytes = most_bytes(self._fresh)
+        """What the state of one session may take."""
 
     def session(self) -> Session:
         """A session at the start of a line, which has read nothing yet."""
         return self._fresh.copy()
 
-    # -- a session's state as bytes -----------------------------------------------------------
-
     def pack(self, session: Session) -> bytes:
-        """The state of a session as bytes: a byte, then float32 after float32."""
-        state = plain_state(session.state)
-        parts = [np.ascontiguousarray(part, dtype="<f4").tobytes() for part in state]
-        if self.model.config.projection_size:
-            parts.append(np.ascontiguousarray(session.hidden, dtype="<f4").tobytes())
-        return bytes([session.attached + 2 * bool(session.space)]) + b"".join(parts)
+        """The state of a session as bytes."""
+        return pack(session)
 
     def unpack(self, data: bytes) -> Session:
         """The session of a state that ``pack`` made of this model.
 
         Raises:
-            ValueError: the bytes are not of this model's size.
+            ValueError: the bytes are not a state of this model.
         """
-        session = self.session()
-        like = plain_state(session.state)
-        projected = self.model.config.projection_size
-        floats = sum(part.size for part in like) + projected
-        if len(data) != 1 + 4 * floats:
-            raise ValueError(f"a state of {self.name} has {1 + 4 * floats} bytes, not {len(data)}")
-        numbers = np.frombuffer(data, dtype="<f4", offset=1).astype(np.float32)
-        parts = []
-        for part in like:
-            parts.append(numbers[: part.size].reshape(part.shape))
-            numbers = numbers[part.size :]
-        state: State = type(like)(*parts)
-        session.state, session.attached = state, bool(data[0] & 1)
-        session.space = " " if data[0] & 2 else ""
-        session.hidden = numbers if projected else state.h[-1, 0].copy()
-        return session
+        return unpack(data, self._fresh)
 
 
-def open_contexts(names: Sequence[str]) -> dict[str, Context]:
+def open_contexts(
+    names: Sequence[str], adapt: Literal["cache"] | None = None
+) -> dict[str, Context]:
     """Open models by folder or by the name of one that comes with the package.
 
     Args:
         names: at least one. A folder is served under its own name; of two folders with one name the
             second is served under its whole path.
+        adapt: as of ``Context``.
 
     Raises:
         FolderError: no model there, or a damaged one.
@@ -103,13 +85,18 @@ def open_contexts(names: Sequence[str]) -> dict[str, Context]:
         shown = str(name) if own in contexts else own
         if shown in contexts:
             raise SettingsError(f"{name} is given twice: name each model once")
-        contexts[shown] = Context(shown, lm)
+        contexts[shown] = Context(shown, lm, adapt)
     return contexts
 
 
-def fingerprint(folder: Path) -> bytes:
-    """A hash of all that makes a model: two folders have the same one if they are the same."""
-    whole = hashlib.sha256()
+def fingerprint(folder: Path, adaptation: str = "") -> bytes:
+    """A hash of all that makes a model: two folders have the same one if they are the same.
+
+    Args:
+        folder: the model's folder.
+        adaptation: what describes its cache; empty where there is none.
+    """
+    whole = hashlib.sha256(adaptation.encode())
     for name in MODEL_FILES:
         with (folder / name).open("rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())

@@ -78,7 +78,7 @@ def read_prompt(context: Context, ids: Sequence[int], logprobs: int | None) -> W
     for first in range(0, len(read), step):
         reading = yield Read(read[first : first + step], state)
         rows, state = reading.hidden[:, 0], reading.state
-        hidden = rows[-1]
+        hidden = rows[-1].copy()
         if logprobs is None:
             continue
         # The row after the token at position p predicts the token at p + 1.

@@ -26,6 +26,8 @@ MAX_EXPLAINED_LENGTH = 4000
 MAX_EXPLAINED_TOKENS = 200
 """Tokens of a text that is explained: the numbers of each gate at each token go out."""
 MAX_CLAMPS = 16
+MAX_STATE_BYTES = 2**23
+"""Of the states after all prompts of one request, which are kept until they are continued."""
 MAX_SESSION_TOKEN_LENGTH = 2**19
 """Characters of a session that the client keeps."""
 
@@ -37,6 +39,8 @@ MAX_CONNECTIONS = 900
 """Connections of one worker; below the 1024 open files that many systems allow a process."""
 MAX_SESSIONS = 10_000
 """Sessions that a server keeps, unless told otherwise; then the oldest go."""
+MAX_SESSION_BYTES = 2**29
+"""What the states of these sessions may take together; with a neural cache each has many."""
 SESSION_SECONDS = 3600.0
 """How long a session is kept without being used, unless told otherwise."""
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from carousel.inference.backend import Reading
 from carousel.inference.model import RecurrentLM
-from carousel.inference.state import State, take_sequences
+from carousel.inference.state import State, join_sequences, take_sequences
 from carousel.predict.next_words import Prediction, best_words
 from carousel.serve.errors import ApiError
 from carousel.serve.limits import MAX_WAITING
@@ -221,7 +221,7 @@ class Scheduler:
         ids = np.array([[operation.ids[0] for operation in operations]])  # type: ignore[union-attr]
         states = [operation.state for operation in operations]  # type: ignore[union-attr]
         try:
-            reading = self.model.read(ids, stack_states(states))
+            reading = self.model.read(ids, join_sequences(states))
         except Exception:
             # One of them is at fault: it alone is told so.
             for job in jobs:
@@ -273,14 +273,6 @@ def _finish(future: asyncio.Future[Any], result: Any, error: Exception | None) -
         future.set_result(result)
     else:
         future.set_exception(error)
-
-
-def stack_states(states: Sequence[State]) -> State:
-    """States of one sequence each, side by side: ``[L, 1, H]`` to ``[L, B, H]``."""
-    parts = [np.concatenate(part, axis=1) for part in zip(*states, strict=True)]
-    kind: Any = type(states[0])
-    stacked: State = kind(*parts)
-    return stacked
 
 
 def find_batch(model: RecurrentLM) -> int:

@@ -18,12 +18,14 @@ from carousel.errors import SettingsError
 from carousel.predict.session import Session
 from carousel.serve.contexts import FINGERPRINT_BYTES, Context
 from carousel.serve.errors import ApiError
-from carousel.serve.limits import MAX_SESSION_TOKEN_LENGTH
+from carousel.serve.limits import MAX_SESSION_BYTES, MAX_SESSION_TOKEN_LENGTH
 
 ID_PREFIX, TOKEN_PREFIX = "sess-", "state-"
 SHORTEST_KEY = 16
 """Bytes of a key that signs sessions."""
 MAX_KEY_FILE = 2**16
+ROOM_FOR_SIGNATURE = 100
+"""Characters of a token beside the state: its prefix, its time and its signature."""
 
 
 class OpenSession(NamedTuple):
@@ -38,16 +40,25 @@ class OpenSession(NamedTuple):
 class SessionStore:
     """The sessions that the server keeps: at most ``limit``, each for ``ttl`` seconds unused.
 
-    Where there is no room for another one, the one goes that was not used for the longest time.
+    Their states may grow to ``max_bytes`` together. Where there is no room for another session, the
+    one goes that was not used for the longest time.
 
     Args:
         limit: the most sessions.
         ttl: for how many seconds a session lives without being used.
         clock: gives the time in seconds.
+        max_bytes: the most bytes; each session counts as large as it may become.
     """
 
-    def __init__(self, limit: int, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit, self.ttl, self.clock = limit, ttl, clock
+    def __init__(
+        self,
+        limit: int,
+        ttl: float,
+        clock: Callable[[], float] = time.monotonic,
+        max_bytes: int = MAX_SESSION_BYTES,
+    ) -> None:
+        self.limit, self.ttl, self.clock, self.max_bytes = limit, ttl, clock, max_bytes
+        self._bytes = 0
         # By id, the one that was used last at the end, and when that was.
         self._sessions: OrderedDict[str, tuple[float, OpenSession]] = OrderedDict()
 
@@ -57,8 +68,12 @@ class SessionStore:
     def add(self, context: Context, session: Session) -> str:
         """Keep a session and return its id, which nobody can guess."""
         self._drop_old()
-        while len(self._sessions) >= self.limit:
-            self._sessions.popitem(last=False)
+        size = context.session_bytes
+        while self._sessions and (
+            len(self._sessions) >= self.limit or self._bytes + size > self.max_bytes
+        ):
+            self.remove(next(iter(self._sessions)))
+        self._bytes += size
         id = ID_PREFIX + secrets.token_urlsafe(18)
         self._sessions[id] = self.clock(), OpenSession(context, session, asyncio.Lock())
         return id
@@ -75,7 +90,10 @@ class SessionStore:
 
     def remove(self, id: str) -> bool:
         """Forget a session; False where there is none."""
-        return self._sessions.pop(id, None) is not None
+        removed = self._sessions.pop(id, None)
+        if removed is not None:
+            self._bytes -= removed[1].context.session_bytes
+        return removed is not None
 
     def _drop_old(self) -> None:
         oldest = self.clock() - self.ttl
@@ -83,7 +101,7 @@ class SessionStore:
             id, (used, _) = next(iter(self._sessions.items()))
             if used > oldest:
                 return
-            del self._sessions[id]
+            self.remove(id)
 
 
 class SessionSigner:
@@ -104,7 +122,18 @@ class SessionSigner:
         )
 
     def sign(self, context: Context, session: Session) -> str:
-        """The token of a session."""
+        """The token of a session.
+
+        Raises:
+            ApiError: it could become longer than a token may be.
+        """
+        if not fits_token(context):
+            raise ApiError(
+                400,
+                f"a session of {context.name} may take {context.session_bytes} bytes, which is too "
+                "much for a client to keep: open it with kept_by server",
+                param="kept_by",
+            )
         state = base64_encode(context.fingerprint + context.pack(session))
         return TOKEN_PREFIX + self._signer.sign(state).decode()
 
@@ -136,8 +165,17 @@ class SessionSigner:
         context = contexts.get(data[:FINGERPRINT_BYTES])
         if context is None:
             raise no_session("it is of a model that is not served here")
-        session = context.unpack(data[FINGERPRINT_BYTES:])
+        try:
+            session = context.unpack(data[FINGERPRINT_BYTES:])
+        except ValueError as error:
+            raise no_session(str(error)) from None
         return OpenSession(context, session, asyncio.Lock())
+
+
+def fits_token(context: Context) -> bool:
+    """Whether clients can keep sessions of a model, however long their texts become."""
+    length = 4 * (FINGERPRINT_BYTES + context.session_bytes) // 3
+    return length + ROOM_FOR_SIGNATURE <= MAX_SESSION_TOKEN_LENGTH
 
 
 def no_session(reason: str) -> ApiError:

@@ -31,7 +31,8 @@ def feed(session: Session, text: str | Sequence[int]) -> Work[None]:
     ids, state, hidden = ahead.encode_next(text), session.state, session.hidden
     for first in range(0, len(ids), READ_TOKENS):
         reading = yield Read(ids[first : first + READ_TOKENS], state)
-        state, hidden = reading.state, reading.hidden[-1, 0]
+        # A copy, so that a session does not keep all the vectors of its text.
+        state, hidden = reading.state, reading.hidden[-1, 0].copy()
     session.state, session.hidden = state, hidden
     session.attached, session.space = ahead.attached, ahead.space
 

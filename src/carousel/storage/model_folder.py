@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,9 +48,11 @@ class ModelFolder(NamedTuple):
     config: Config
     weights: dict[str, StoredWeight]
     tokenizer: Tokenizer
+    extra: dict[str, bytes]
+    """The content of the further files that were asked for and are there, by name."""
 
 
-def read_folder(path: str | Path, *, mmap: bool = True) -> ModelFolder:
+def read_folder(path: str | Path, *, mmap: bool = True, extra: Sequence[str] = ()) -> ModelFolder:
     """Open a model folder: every name, type, shape and size is checked before it is used.
 
     All files are of one moment, also where the folder is replaced meanwhile.
@@ -60,12 +62,14 @@ def read_folder(path: str | Path, *, mmap: bool = True) -> ModelFolder:
         mmap: map the weights' file, whose bytes are then shared with other processes and read when
             they are used; a program that cuts the file short meanwhile ends this process by SIGBUS.
             False copies the weights into memory.
+        extra: names of further files to read, such as ``recipe.toml``, where they are there. None
+            may be larger than the weights' file, or 64 MiB.
 
     Raises:
         FolderError: missing, truncated, oversized, foreign or mixed files, in one line.
     """
     path = Path(path)
-    return read_directory(path, lambda directory: _read(directory, mmap=mmap)[0])
+    return read_directory(path, lambda directory: _read(directory, mmap=mmap, extra=extra)[0])
 
 
 def check_folder(path: str | Path) -> dict[str, str | None]:
@@ -192,7 +196,9 @@ def check_replaceable(path: Path, *, force: bool = False, in_run: bool = False) 
         raise FolderError(f"{path} exists and is kept: choose another name, or use --force")
 
 
-def _read(directory: Directory, *, mmap: bool) -> tuple[ModelFolder, dict[str, str] | None]:
+def _read(
+    directory: Directory, *, mmap: bool, extra: Sequence[str] = ()
+) -> tuple[ModelFolder, dict[str, str] | None]:
     """What the folder holds, and the hashes that its files have been found to have."""
     path = directory.path
     where = str(path / "config.json")
@@ -217,6 +223,7 @@ def _read(directory: Directory, *, mmap: bool) -> tuple[ModelFolder, dict[str, s
                 config.tiled_matrices(),
                 mmap=mmap,
             )
+            max_bytes = max(MAX_JSON_BYTES, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise _reading_error(path, name, error) from None
     hashes = _parse_hashes(_decode(config_text, where), str(path / "config.json"))
@@ -227,7 +234,21 @@ def _read(directory: Directory, *, mmap: bool) -> tuple[ModelFolder, dict[str, s
                 f"{path}: {file_name} is not the one that config.json was written with: the folder "
                 f"is mixed or damaged; write it again, or remove {HASHES} from config.json"
             )
-    return ModelFolder(path, config, weights, tokenizer), hashes
+    further = _read_extra(directory, extra, max_bytes)
+    return ModelFolder(path, config, weights, tokenizer, further), hashes
+
+
+def _read_extra(directory: Directory, names: Sequence[str], max_bytes: int) -> dict[str, bytes]:
+    content = {}
+    for name in names:
+        try:
+            with directory.open_file(name) as file:
+                content[name] = read_all(file, str(directory.path / name), max_bytes)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _reading_error(directory.path, name, error) from None
+    return content
 
 
 def _read_file(directory: Directory, name: str, max_bytes: int) -> bytes:

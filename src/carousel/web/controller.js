@@ -261,7 +261,7 @@ export class App {
   onFieldKey(event, frame) {
     const field = /** @type {HTMLTextAreaElement} */ (event.target);
     const atEnd = field.selectionStart === field.value.length && field.selectionEnd === field.value.length;
-    const [first] = frame.suggestions;
+    const [first] = frame.now.suggestions;
     if (event.key === 'Enter') event.preventDefault();
     if (event.key === 'Escape') this.setUi({ offered: false });
     // Tab takes a word only right after typing: else nobody without a pointer could leave the field.
@@ -337,9 +337,9 @@ function showLink(hash) {
   }
 }
 
-/** The width inside an element's padding. @param {string} selector */
+/** The width inside an element's padding; of one that is not shown, a width that can be drawn. @param {string} selector */
 function innerWidthOf(selector) {
   const element = /** @type {Element} */ (document.querySelector(selector));
   const { paddingLeft, paddingRight } = getComputedStyle(element);
-  return element.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
+  return Math.max(240, element.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight));
 }

@@ -5,10 +5,10 @@
 
 import { Belt } from './lens/belt.js';
 import { align, distances } from './lens/align.js';
-import { atStrength, interpolate } from './lens/sweep.js';
+import { atStrength, COARSE, FINE, interpolate } from './lens/sweep.js';
 import { gatesOf, hasBelt, keepGateOf, namesOf } from './lens/points.js';
-import { wordIds } from './model/next_words.js';
-import { softmax, topK } from './model/softmax.js';
+import { likeliest, wordIds } from './model/next_words.js';
+import { softmax } from './model/softmax.js';
 import { MOST_POSITIONS } from './state.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -27,14 +27,15 @@ import { MOST_POSITIONS } from './state.js';
  * @property {Record<string, Float64Array>} means by gate, `[T]`
  * @property {Float64Array} changed `[T]`: the share of the state that each word made anew
  * @property {Prediction[]} next the likeliest words after the cursor
+ * @property {Prediction[]} last those after the text's end
+ * @property {Suggestion[]} suggestions
  * @property {number} difference `logit(first) - logit(second)` after the cursor; NaN without a pair
  * @property {Prediction[]} likeliest by position, where it was asked for
  */
 
+/** What may come next; the text with it, and what of it is not typed yet. @typedef {Prediction & {text: string, rest: string}} Suggestion */
+
 const MANY = 8;
-/** The strengths of a response curve: every 5%. @param {number} steps from 0 to 1 */
-const strengthsOf = (steps) => Float64Array.from({ length: 2 * steps + 1 }, (_, index) => index / steps - 1);
-const FINE = strengthsOf(20), COARSE = strengthsOf(2);
 /** Milliseconds for one reading above which a drag follows the curve instead. */
 const SLOW = 50;
 
@@ -73,6 +74,8 @@ function lensHold({ gate, layer, units, from, to, amount }) {
   return atStrength({ gate, layer, units: units && [...units], from, to, kind: 'toward', value: 1, strength: 0 }, amount);
 }
 
+/** A text and where it is looked at. @typedef {{state: State, tokens: Token[], layer: number, cursor: number, T: number}} Text */
+
 /** What a response curve is of. @typedef {{gate: string, layer: number, cursor: number, pair: readonly [string, string] | null, tokens: Token[]}} Curved */
 
 /** Whether a hold is the one that a curve is of. @param {import('./state.js').Hold} hold @param {State} state @param {string} gate @param {number} layer */
@@ -94,7 +97,7 @@ export class Readings {
     this.curve = null;
     /** The one that is being read. @type {{key: string, count: number, reading: Promise<Sweep | null>} | null} */
     this.coming = null;
-    /** The text as it is, while only holds change. @type {{key: string, side: Side, pair: readonly [string, string] | null, suggestions: any[]} | null} */
+    /** The text as it is, while only holds change. @type {{key: string, side: Side, pair: readonly [string, string] | null} | null} */
     this.plain = null;
     /** Milliseconds that the model takes for a word; 0 before its first text. */
     this.pace = 0;
@@ -113,17 +116,18 @@ export class Readings {
     const layer = state.layer < 0 || state.layer >= config.layers ? config.layers - 1 : state.layer;
     const T = ids.length && tokens.some((token, t) => t && token.known) ? tokens.length : 0;
     const cursor = Math.max(0, Math.min(state.cursor ?? tokens.length - 1, tokens.length - 1));
-    const { side: before, pair, suggestions } = await this.#asItIs(state, model, { tokens, ids, layer, cursor, T });
+    const text = { state, tokens, layer, cursor, T };
+    const { side: before, pair } = await this.#asItIs(model, text, ids);
     const gates = gatesOf(config);
     const gate = gates.includes(state.gate) ? state.gate : keepGateOf(config) ?? '';
     const holds = holdsFor(state, model, tokens.length);
     const words = tokens.map((token) => (token.known ? reader.tokenizer.show(token.id) : state.text.slice(token.start, token.end)));
-    const base = { tokens, count, layer, T, cursor, before, pair, suggestions, gates, gate, holds, words, belted: hasBelt(config), keeper: keepGateOf(config) };
+    const base = { tokens, count, layer, T, cursor, before, pair, gates, gate, holds, words, belted: hasBelt(config), keeper: keepGateOf(config) };
     if (everyWord) await allLikeliest(reader, before);
     if (!holds.length) return { ...base, now: before, following: false };
     const sweep = this.curveOf(state, model, base);
-    if (dragging && sweep && this.#cost(state, tokens) > SLOW) return { ...base, now: await this.#follow(reader, base, state, sweep), following: true };
-    const now = await this.#side(reader, await reader.trace(ids, holds.map(lensHold)), layer, cursor, T);
+    if (dragging && sweep && this.#cost(state, tokens) > SLOW) return { ...base, now: await this.#follow(reader, base, text, sweep), following: true };
+    const now = await this.#side(reader, await reader.trace(ids, holds.map(lensHold)), text);
     await this.#compare(reader, now, pair, cursor);
     if (everyWord) await allLikeliest(reader, now);
     return { ...base, now, following: false };
@@ -131,21 +135,21 @@ export class Readings {
 
   /**
    * The text without holds: read once for as long as it stays the same.
-   * @param {State} state @param {Model} model
-   * @param {{tokens: Token[], ids: number[], layer: number, cursor: number, T: number}} text
+   * @param {Model} model @param {Text} text @param {number[]} ids
    */
-  async #asItIs(state, model, { tokens, ids, layer, cursor, T }) {
-    const { reader } = model;
-    const key = JSON.stringify([model.name, state.text, ids, layer, cursor, state.compare]);
+  async #asItIs({ name, reader }, text, ids) {
+    const { state, tokens, layer, cursor } = text;
+    const key = JSON.stringify([name, state.text, ids, layer, cursor, state.compare]);
     if (this.plain?.key !== key) {
+      this.coming = null;
+      reader.stop();
       const start = performance.now();
       const trace = await reader.trace(ids);
       this.pace ||= (performance.now() - start) / tokens.length;
-      const side = await this.#side(reader, trace, layer, cursor, T);
-      const last = cursor === tokens.length - 1 ? side.next : await reader.nextWords(trace, tokens.length - 1, { k: MANY });
-      const pair = side.next.length ? pairOf(reader, state, last, tokens) : null;
+      const side = await this.#side(reader, trace, text);
+      const pair = side.next.length ? pairOf(reader, state, side.last, tokens) : null;
       await this.#compare(reader, side, pair, cursor);
-      this.plain = { key, side, pair, suggestions: await suggestions(model, state, tokens, trace, last) };
+      this.plain = { key, side, pair };
     }
     return this.plain;
   }
@@ -192,8 +196,9 @@ export class Readings {
     return sweep;
   }
 
-  /** @param {Reader} reader @param {Trace} trace @param {number} layer @param {number} cursor @param {number} T @returns {Promise<Side>} */
-  async #side(reader, trace, layer, cursor, T) {
+  /** @param {Reader} reader @param {Trace} trace @param {Text} text @returns {Promise<Side>} */
+  async #side(reader, trace, text) {
+    const { layer, cursor, T } = text;
     const { config } = trace;
     const belt = hasBelt(config) && T ? new Belt(trace, layer) : null;
     /** @type {Map<number, Float64Array>} */
@@ -204,27 +209,25 @@ export class Readings {
       return row;
     };
     const means = Object.fromEntries(gatesOf(config).map((gate) => [gate, trace.means(gate, layer)]));
-    const next = T ? await reader.nextWords(trace, cursor, { k: MANY }) : [];
-    return { trace, belt, amounts, means, changed: changedShares(trace, layer), next, difference: NaN, likeliest: [] };
+    const words = await nextOf(reader, text, (t, k, prefix) => reader.nextWords(trace, t, { k, prefix }));
+    return { trace, belt, amounts, means, changed: changedShares(trace, layer), ...words, difference: NaN, likeliest: [] };
   }
 
   /** @param {Reader} reader @param {Side} side @param {readonly [string, string] | null} pair @param {number} cursor */
   async #compare(reader, side, pair, cursor) {
-    const [first, second] = pair?.map((word) => idOf(reader, word)) ?? [];
-    if (first === undefined || first === null || second === null) return;
-    const logits = await reader.logits(side.trace.hiddenAt(cursor));
-    side.difference = logits[first] - logits[second];
+    if (pair) side.difference = differenceOf(reader, pair, await reader.logits(side.trace.hiddenAt(cursor)));
   }
 
-  /** What a large model would say, along the curve. @param {Reader} reader @param {Curved & {before: Side}} frame @param {State} state @param {Sweep} sweep */
-  async #follow(reader, { before, gate, layer }, state, sweep) {
-    const hold = state.holds.find((one) => isCurved(one, state, gate, layer));
-    const { difference, hidden } = interpolate(sweep, hold?.amount ?? 0);
-    const logits = await reader.logits(hidden);
-    const shares = softmax(logits);
-    const ids = wordIds(reader.tokenizer);
-    const best = topK(ids.map((id) => logits[id]), MANY).map((at) => ids[at]);
-    return { ...before, difference, next: best.map((id) => ({ word: reader.tokenizer.show(id), probability: shares[id] })) };
+  /**
+   * What a large model would say after the cursor, along the curve.
+   * @param {Reader} reader @param {Curved & {before: Side}} frame @param {Text} text @param {Sweep} sweep @returns {Promise<Side>}
+   */
+  async #follow(reader, { before, gate, layer, pair, cursor }, text, sweep) {
+    const hold = text.state.holds.find((one) => isCurved(one, text.state, gate, layer));
+    const logits = interpolate(sweep, hold?.amount ?? 0);
+    const words = await nextOf(reader, text, async (t, k, prefix = '') =>
+      t === cursor ? likeliest(reader.tokenizer, logits, k, reader.tokenizer.normalize(prefix)) : []);
+    return { ...before, ...words, difference: differenceOf(reader, pair, logits) };
   }
 }
 
@@ -275,22 +278,30 @@ async function allLikeliest(reader, side) {
   for (let t = 0; t < side.trace.length; t++) side.likeliest.push((await reader.nextWords(side.trace, t, { k: 1 }))[0]);
 }
 
+/** @param {Reader} reader @param {readonly [string, string] | null} pair @param {Float32Array} logits */
+function differenceOf(reader, pair, logits) {
+  const [first, second] = pair?.map((word) => idOf(reader, word)) ?? [];
+  return logits[first ?? -1] - logits[second ?? -1];
+}
+
 /**
- * What may come next, and what the text would be with it.
- * @param {Model} model @param {State} state @param {Token[]} tokens @param {Trace} trace @param {Prediction[]} last after the text's end
+ * The likeliest words after the cursor and after the text's end, and what may be typed next.
+ * @param {Reader} reader @param {Text} text
+ * @param {(t: number, k: number, prefix?: string) => Promise<Prediction[]>} after
  */
-async function suggestions({ reader }, state, tokens, trace, last) {
-  const { tokenizer } = reader;
-  const typed = state.text;
+async function nextOf({ tokenizer }, { state, tokens, cursor, T }, after) {
+  const typed = state.text, end = tokens.length - 1;
+  const next = T ? await after(cursor, MANY) : [];
+  const last = !T || cursor === end ? next : await after(end, MANY);
   const [head, half] = tokenizer.splitPrefix(typed);
-  const ended = half === '' || !tokenizer.wholeWords || tokens.at(-1)?.end === typed.length;
-  const prefix = ended ? '' : half;
-  const next = prefix || !last.length ? await reader.nextWords(trace, trace.length - 1, { k: 5, prefix }) : last.slice(0, 5);
-  return next.map((one) => {
+  const prefix = !tokenizer.wholeWords || tokens[end].end === typed.length ? '' : half;
+  const likely = prefix || !last.length ? await after(end, 5, prefix) : last.slice(0, 5);
+  const suggestions = likely.map((one) => {
     const space = prefix || !typed || typed.endsWith(' ') || !tokenizer.wholeWords ? '' : ' ';
     const text = prefix ? head + one.word : typed + space + one.word;
     return { ...one, text, rest: text.startsWith(typed) ? text.slice(typed.length) : '' };
   });
+  return { next, last, suggestions };
 }
 
 /** @param {any} frame @param {Model} model @returns {Promise<Float64Array | null>} */

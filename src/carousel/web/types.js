@@ -101,11 +101,8 @@
  * One text under many strengths of one hold.
  * @typedef {object} Sweep
  * @property {Float64Array} strengths `[S]`, rising
- * @property {Float64Array} differences `[S]`: `logit(first) - logit(second)` after position `at`
- * @property {Float32Array} hidden `[S, P]`: what the decoder reads at `at`
- * @property {number} first the id of the first word
- * @property {number} second
- * @property {number} at
+ * @property {Float64Array} differences `[S]`: `logit(first) - logit(second)` after the position that was asked for
+ * @property {Float32Array} logits `[S, V]` after that position
  */
 
 /**
@@ -126,6 +123,7 @@
  *   first: number, second: number, at?: number) => Promise<Sweep | null>} sweep `hold` joins the holds of
  *   the trace, at each strength; `at` is the last position if left out; null where another sweep was
  *   asked for before this one was read
+ * @property {() => Promise<void>} stop the sweep that is being read is of no use any more
  * @property {(first: number, second: number) => Promise<Float64Array | null>} direction `[H]`: what
  *   the last layer's `h` is multiplied by in `logit(first) - logit(second)`; null where two words
  *   are in different clusters of an adaptive softmax

@@ -225,6 +225,7 @@ def test_a_record_that_can_not_be_is_one_line(run, record, damage):
         save(run)
     path = run.path / "run.json"
     table = json.loads(path.read_text())
+    del table["sha256"]  # as older runs, so that each value is looked at
     damage(table)
     path.write_text(json.dumps(table))
     with pytest.raises(CarouselError, match=r"run\.json") as told:
@@ -247,6 +248,35 @@ def test_a_damaged_file_is_one_line(run, record, name, data):
     with pytest.raises(FolderError, match=name.replace(".", r"\.")) as told:
         run.read()
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("run.json", '"layers": 2', '"layers": 3'), ("tokenizer.json", '"c"', '"k"')],
+)
+def test_a_file_that_is_not_what_was_written_is_not_believed(run, record, name, old, new):
+    """Each is well formed; the error says what is left to do."""
+    with run:
+        run.begin(record, TOKENIZER)
+        save(run)
+    path = run.path / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(FolderError, match=r"can't go on: begin anew with --force"):
+        run.read()
+
+
+def test_a_damaged_tokenizer_is_taken_from_the_model(run, record, make_model):
+    model = make_model()
+    with run:
+        run.begin(record, model.tokenizer)
+        save(run)
+    model.save(run.model, force=True)
+    (run.path / "tokenizer.json").unlink()
+    assert run.read()[1].to_json() == model.tokenizer.to_json()
+    make_model(text="another vocabulary").save(run.model, force=True)
+    with pytest.raises(FolderError, match=r"the best model so far is in .*m; begin anew"):
+        run.read()
 
 
 def test_a_place_that_can_not_be_written_is_one_line(tmp_path, record):

@@ -56,7 +56,7 @@ def explanation_table(context: Context, asked: schemas.ExplainRequest) -> dict[s
         warnings.simplefilter("error", UntouchedWarning)
         try:
             explanation = Explanation.of(
-                context.model, context.tokenizer, asked.texts,
+                context.plain, context.tokenizer, asked.texts,
                 clamps=asked.clamps, compare=pair, name=context.name,
             )  # fmt: skip
         except UntouchedWarning as warning:

@@ -6,6 +6,7 @@ It holds ``run.json``, ``tokenizer.json`` and the checkpoints, and is removed wh
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import IO, Self
 
 from carousel.errors import FolderError, SettingsError
 from carousel.storage.atomic import remove_leftovers, write_file
-from carousel.storage.model_folder import resolve_link
+from carousel.storage.model_folder import is_model, resolve_link
 from carousel.storage.regular_file import read_text
 from carousel.storage.run_lock import lock, run_path
 from carousel.storage.strict_json import parse_json
@@ -29,6 +30,8 @@ from carousel.training.run.checkpoint import find_checkpoints, remove_partial_fi
 from carousel.training.settings import Settings
 
 FORMAT = 1
+HASHES = "sha256"
+"""The key of the hashes in ``run.json``: of ``tokenizer.json``, and of all else in ``run.json``."""
 MAX_JSON_BYTES = 2**26
 MAX_TOKENS = 2**48
 EARLY_FILES = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.[0-9a-f]+\.part")
@@ -182,19 +185,36 @@ class RunFolder:
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
-        write_file(self.path / "tokenizer.json", tokenizer.to_json())
-        write_file(self.path / "run.json", record.to_json())
+        files = {"tokenizer.json": tokenizer.to_json(), "run.json": record.to_json()}
+        write_file(self.path / "tokenizer.json", files["tokenizer.json"])
+        hashes = {name: _hash(text) for name, text in files.items()}
+        sealed = {**json.loads(files["run.json"]), HASHES: hashes}
+        write_file(self.path / "run.json", json.dumps(sealed, indent=1) + "\n")
 
     def read(self) -> tuple[RunRecord, Tokenizer]:
         """Read what the run was started with.
 
+        Where ``tokenizer.json`` is damaged, that of the model folder is read, if it is the same.
+
         Raises:
-            FolderError: a file is missing or damaged.
+            FolderError: a file is missing or damaged; it says what is left to do.
         """
-        path, tokenizer_path = self.path / "run.json", self.path / "tokenizer.json"
-        record = RunRecord.from_json(read_text(path, MAX_JSON_BYTES), str(path))
-        tokenizer_text = read_text(tokenizer_path, MAX_JSON_BYTES)
-        return record, Tokenizer.from_json(tokenizer_text, str(tokenizer_path))
+        path = self.path / "run.json"
+        try:
+            record_text, hashes = _unseal(read_text(path, MAX_JSON_BYTES), str(path))
+            record = RunRecord.from_json(record_text, str(path))
+            try:
+                tokenizer = _read_tokenizer(self.path, hashes)
+            except FolderError:
+                if "tokenizer.json" not in hashes or not is_model(self.model):
+                    raise
+                tokenizer = _read_tokenizer(self.model, hashes)
+        except FolderError as error:
+            best = f"the best model so far is in {self.model}; " if is_model(self.model) else ""
+            raise FolderError(
+                f"{error}; this run can't go on: {best}begin anew with --force"
+            ) from None
+        return record, tokenizer
 
     def check_resumable(self) -> None:
         """Refuse if there is nothing to resume.
@@ -223,6 +243,30 @@ class RunFolder:
         for beside in self.path.parent.iterdir():
             if leftover.fullmatch(beside.name):
                 shutil.rmtree(beside, ignore_errors=True)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unseal(text: str, where: str) -> tuple[str, dict[str, str]]:
+    """The record in a ``run.json``, and the hashes of the run's files; older runs have none."""
+    table = parse_json(text, where)
+    hashes = table.pop(HASHES, {}) if isinstance(table, dict) else {}
+    record_text = json.dumps(table, indent=1) + "\n"
+    if not isinstance(hashes, dict) or hashes.get("run.json", _hash(record_text)) != _hash(
+        record_text
+    ):
+        raise FolderError(f"{where} is damaged: it is not what was written")
+    return record_text, hashes
+
+
+def _read_tokenizer(folder: Path, hashes: Mapping[str, str]) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    text = read_text(path, MAX_JSON_BYTES)
+    if hashes.get("tokenizer.json", _hash(text)) != _hash(text):
+        raise FolderError(f"{path} is damaged: it is not what was written")
+    return Tokenizer.from_json(text, str(path))
 
 
 def _parse_base_model(table: Mapping[str, str]) -> BaseModel:

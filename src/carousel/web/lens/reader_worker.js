@@ -28,6 +28,7 @@ const METHODS = {
    * @param {[Hold, Float64Array, number, number, number | undefined]} given
    */
   sweep: async (key, ...given) => reader.sweep(await reader.trace(key.ids, key.holds), ...given),
+  stop: () => reader.stop(),
   /** @param {number} first @param {number} second */
   direction: (first, second) => reader.direction(first, second),
 };

@@ -1,6 +1,5 @@
 /** One text under many strengths of one hold: the response curve of a gate. */
 
-import { decoderWidth } from '../model/config.js';
 import { withHold } from './hold.js';
 import { readTrace } from './trace.js';
 
@@ -8,6 +7,16 @@ import { readTrace } from './trace.js';
 /** @typedef {import('../types.js').Sweep} Sweep */
 /** @typedef {import('../model/recurrent_lm.js').RecurrentLM} RecurrentLM */
 /** @typedef {import('./trace.js').Trace} Trace */
+
+/** @param {number} steps from 0 to 1 */
+const strengthsOf = (steps) => Float64Array.from({ length: 2 * steps + 1 }, (_, index) => index / steps - 1);
+/** The strengths of a response curve: every 5%. */
+export const FINE = strengthsOf(20);
+/** Those of its first picture, where reading takes long. */
+export const COARSE = strengthsOf(2);
+
+/** A text is read in so many parts, so that a thread that reads a large model can answer in between. */
+const PARTS = 8;
 
 /**
  * A hold at a strength of a centred slider: below 0 it goes toward 0 instead of its value.
@@ -21,9 +30,7 @@ export function atStrength(hold, strength) {
 }
 
 /**
- * The difference of two words' logits at each strength of a hold, one strength a `next()`.
- *
- * Only two words are decoded, and only what the hold changes is read again.
+ * The logits at each strength of a hold, part by part; only what the hold changes is read again.
  *
  * @param {RecurrentLM} model
  * @param {Trace} trace the text; its holds stay, but for one at the same place
@@ -35,26 +42,23 @@ export function atStrength(hold, strength) {
  * @returns {Generator<undefined, Sweep, undefined>}
  */
 export function* sweepSteps(model, trace, hold, strengths, first, second, at = trace.length - 1) {
-  const P = decoderWidth(model.config);
-  const ids = trace.ids.subarray(1, at + 1);
-  const hidden = new Float32Array(strengths.length * P);
+  const V = model.config.vocab_size;
+  const logits = new Float32Array(strengths.length * V);
   const differences = new Float64Array(strengths.length);
-  const exact = model.decoder.difference(first, second);
+  const part = Math.ceil((at - hold.from + 1) / PARTS);
   for (let n = 0; n < strengths.length; n++) {
     const holds = withHold(trace.holds, atStrength(hold, strengths[n]));
-    const row = hidden.subarray(n * P, (n + 1) * P);
-    row.set(readTrace(model, ids, holds, trace).hiddenAt(at));
-    if (exact) {
-      differences[n] = exact.bias;
-      for (let k = 0; k < P; k++) differences[n] += exact.direction[k] * row[k];
-    } else {
-      // Two words in different clusters of an adaptive softmax need the whole of it.
-      const logits = model.logits(row);
-      differences[n] = logits[first] - logits[second];
-    }
-    yield;
+    let [read, end] = [trace, Math.min(hold.from, at)];
+    do {
+      end = Math.min(end + part, at);
+      read = readTrace(model, trace.ids.subarray(1, end + 1), holds, read);
+      yield;
+    } while (end < at);
+    const row = logits.subarray(n * V, (n + 1) * V);
+    row.set(model.logits(read.hiddenAt(at)));
+    differences[n] = row[first] - row[second];
   }
-  return { strengths: Float64Array.from(strengths), differences, hidden, first, second, at };
+  return { strengths: Float64Array.from(strengths), differences, logits };
 }
 
 /**
@@ -71,25 +75,23 @@ export function sweep(...given) {
 }
 
 /**
- * The difference, and what the decoder reads, at a strength between those of a sweep: on a straight
- * line between its two neighbours.
+ * The logits `[V]` at a strength between those of a sweep: on a straight line between its two
+ * neighbours, as what the decoder reads would be.
  * @param {Sweep} curve
  * @param {number} strength
- * @returns {{difference: number, hidden: Float32Array}}
  */
-export function interpolate({ strengths, differences, hidden }, strength) {
-  const P = hidden.length / strengths.length;
+export function interpolate({ strengths, logits }, strength) {
+  const V = logits.length / strengths.length;
   let right = strengths.findIndex((s) => s >= strength);
   if (right < 0) right = strengths.length - 1;
   const left = Math.max(0, right - 1);
   const gap = strengths[right] - strengths[left];
   const part = gap ? Math.min(1, Math.max(0, (strength - strengths[left]) / gap)) : 1;
-  const difference = (1 - part) * differences[left] + part * differences[right];
-  const between = new Float32Array(P);
-  for (let k = 0; k < P; k++) {
-    between[k] = (1 - part) * hidden[left * P + k] + part * hidden[right * P + k];
+  const between = new Float32Array(V);
+  for (let k = 0; k < V; k++) {
+    between[k] = (1 - part) * logits[left * V + k] + part * logits[right * V + k];
   }
-  return { difference, hidden: between };
+  return between;
 }
 
 /**

@@ -21,15 +21,27 @@ import { logSoftmax, topK } from './softmax.js';
  * @returns {Prediction[]}
  */
 export function nextWords(model, logits, state, { k = 5, prefix = '', lineStart = false } = {}) {
-  const { tokenizer } = model;
-  const start = tokenizer.normalize(prefix);
-  if (!tokenizer.wholeWords) return searchWords(model, logits, state, k, start, lineStart);
+  const start = model.tokenizer.normalize(prefix);
+  if (model.tokenizer.wholeWords) return likeliest(model.tokenizer, logits, k, start);
+  return searchWords(model, logits, state, k, start, lineStart);
+}
+
+/**
+ * The `k` likeliest tokens that are words and start with `start`.
+ *
+ * @param {Tokenizer} tokenizer
+ * @param {Float32Array} logits `[V]`
+ * @param {number} [k]
+ * @param {string} [start] normalized
+ * @returns {Prediction[]}
+ */
+export function likeliest(tokenizer, logits, k = 5, start = '') {
   const words = wordIds(tokenizer);
   const candidates = start ? words.filter((id) => tokenizer.tokens[id].startsWith(start)) : words;
   const logP = logSoftmax(start ? Array.from(candidates, (id) => logits[id]) : logits);
   const scores = start ? logP : candidates.map((id) => logP[id]);
   return topK(scores, k).map((at) => ({
-    word: tokenizer.tokens[candidates[at]],
+    word: tokenizer.show(candidates[at]),
     probability: Math.exp(scores[at]),
   }));
 }

@@ -1,7 +1,7 @@
 /** Holding the chosen gate over the chosen stretch: a centred slider under the response curve. */
 
 import { across, along, curvePath, reachOf } from '../geometry/curve.js';
-import { crossing } from '../lens/sweep.js';
+import { crossing, FINE } from '../lens/sweep.js';
 import { h, show, View } from '../dom.js';
 import { fill, whole } from '../phrasing.js';
 import { spokenAmount } from './parts.js';
@@ -86,7 +86,8 @@ function curve(r) {
   const zero = (box.top + box.bottom) / 2;
   const x = along(r.amount, box);
   const y = across(r.now.difference, box);
-  const turn = r.sweep ? crossing(r.sweep) : null;
+  // Straight lines between a few points only would cross elsewhere.
+  const turn = r.sweep?.strengths.length === FINE.length ? crossing(r.sweep) : null;
   const turns = turn === null ? [] : [turn];
   // The two words stand where the sign of the turn does not.
   const away = turn !== null && turn < -0.5;

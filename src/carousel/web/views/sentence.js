@@ -7,7 +7,8 @@ export class SentenceView extends View {
   /** @param {any} r */
   render(r) {
     const { text } = r;
-    const ghost = r.suggestions[0] ? r.suggestions[0].rest : '';
+    const { suggestions } = r.now;
+    const ghost = suggestions[0] ? suggestions[0].rest : '';
     show(this,
       h('h1', null, r.question),
       h('div', { class: 'field' },
@@ -20,7 +21,7 @@ export class SentenceView extends View {
       h('div', { class: 'under-field' },
         h('p', { id: 'suggestions', class: 'suggestions' },
           h('span', { class: 'dim' }, text.suggest),
-          r.suggestions.slice(0, 4).map((/** @type {any} */ one) => h('button', { type: 'button', class: 'chip', key: one.word, onpointerdown: (/** @type {Event} */ event) => event.preventDefault(), onclick: () => r.take(one) },
+          suggestions.slice(0, 4).map((/** @type {any} */ one) => h('button', { type: 'button', class: 'chip', key: one.word, onpointerdown: (/** @type {Event} */ event) => event.preventDefault(), onclick: () => r.take(one) },
             one.word, h('span', { class: 'dim' }, ` ${percent(one.probability)}`))),
           r.ui.offered && ghost ? h('span', { class: 'dim hint' }, text.take) : null),
         h('div', { class: 'player', role: 'group', 'aria-label': text.position },
