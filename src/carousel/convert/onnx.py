@@ -73,7 +73,7 @@ def export_onnx(
     out = Path(out)
     if out.exists() and not force:
         raise FolderError(f"{out} exists and is kept: choose another name, or use --force")
-    _, config, stored, tokenizer = read_folder(folder)
+    _, config, stored, tokenizer, _ = read_folder(folder)
     if 4 * config.parameters > MAX_BYTES:
         raise ConvertError(f"{folder} has {config.parameters:,} parameters: more than ONNX holds")
     weights = {name: to_float32(weight) for name, weight in untie(stored, config.cutoffs).items()}

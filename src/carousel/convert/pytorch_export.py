@@ -49,7 +49,7 @@ def export_pytorch(folder: str | Path, out: str | Path, *, force: bool = False) 
     for path in (out, *beside):
         if path.exists() and not force:
             raise FolderError(f"{path} exists and is kept: choose another name, or use --force")
-    _, config, stored, tokenizer = read_folder(folder)
+    _, config, stored, tokenizer, _ = read_folder(folder)
     weights = {name: to_float32(weight) for name, weight in untie(stored, config.cutoffs).items()}
     state_dict = _state_dict(config, weights)
     write_file(out, _to_bytes(state_dict, out))
