@@ -148,10 +148,8 @@ def choose_settings(
                 break
     if passes is None:
         passes = min(max(TOKENS_TO_READ / tokens, PASSES[0]), PASSES[1])
-    # Batches are as large as the text allows, whatever the time.
     chosen = size._asdict() | {
-        "batch_size": sizes[-1].batch_size,
-        "bptt": sizes[-1].bptt,
+        **choose_batch(tokens, tokenizer),
         "embedding_std": EMBEDDING_STD[kind],
         "dropout": next(p for most_passes, p in DROPOUTS if passes <= most_passes),
         "tie_embeddings": kind == "words",
@@ -162,6 +160,17 @@ def choose_settings(
     if budget.max_minutes is None and budget.epochs is None:
         chosen["epochs"] = round(passes, 1)
     return chosen
+
+
+def choose_batch(tokens: int, tokenizer: str) -> dict[str, int]:
+    """The ``batch_size`` and ``bptt`` for a text: as large as it allows, whatever the time.
+
+    >>> choose_batch(200_000, "words")
+    {'batch_size': 16, 'bptt': 48}
+    """
+    table = CHARACTERS if tokenizer == "chars" else WORDS
+    size = [size for size in table if size.min_tokens <= tokens][-1]
+    return {"batch_size": size.batch_size, "bptt": size.bptt}
 
 
 def operations_per_token(size: Size, vocab_size: int) -> float:
