@@ -37,7 +37,7 @@ CHARACTERS = (
     Size(700_000, 1, 512, 64, 32, 64, 0.004),
 )
 """Sizes of models of characters."""
-EMBEDDING_STD = {"words": 0.1, "chars": 1.0}
+EMBEDDING_STD = {"words": 0.3, "chars": 1.0}
 """Tied rows of rare words hardly move in a short run: they must be small to begin with."""
 MIN_COUNTS = ((5_000_000, 3), (500_000, 2))
 """From how many bytes of text on a word must occur how often to be known."""
