@@ -86,6 +86,7 @@ def build_corpus(
     corpus = _open(path, dtype)
     if corpus is not None:
         return corpus
+    ids = None
     for _ in range(MAX_ATTEMPTS):
         pieces = read_pieces(
             files, encoding=encoding, encoding_errors=encoding_errors, on_progress=on_progress
@@ -97,22 +98,23 @@ def build_corpus(
                 table, ids = _write_ids(temporary, dtype, encode_pieces(pieces, tokenizer))
                 if _stamps(files) != before:
                     raise TextError("the text changed while it was read: try again")
-                corpus = None if ids is None else _check_ids(ids, table)
                 os.replace(temporary, path)
                 temporary.write_text(json.dumps(table))
                 os.replace(temporary, path.with_suffix(".json"))
             finally:
                 temporary.unlink(missing_ok=True)
         except FileNotFoundError:
-            # Another process has cleared the cache. What was mapped before stays.
-            if corpus is None:
+            # Another process has cleared the cache. What is mapped stays.
+            if ids is None:
                 continue
         except OSError as error:
             raise TextError(
                 f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
                 f"CAROUSEL_CACHE names another folder"
             ) from None
-        corpus = corpus or _open(path, dtype)
+        corpus = _open(path, dtype)
+        if corpus is None and ids is not None:
+            corpus = _check_ids(ids, table)
         if corpus is not None:
             return corpus
         if path.exists() and path.with_suffix(".json").exists():
