@@ -29,6 +29,7 @@ FLOORS = [
     "explain",
     "pretrained",
     "training.settings",
+    "training.defaults",
     "training.nn",
     "adaptation",
     "model",

@@ -20,7 +20,7 @@ def test_listed_and_cleared(tmp_path, monkeypatch, capsys, make_model):
     assert listed["folder"] == str(tmp_path / "cache")
     assert len(listed["entries"]) == 1
     assert run(["cache", "--clear"]) == 0
-    assert "Deleted: 1 texts" in capsys.readouterr().out
+    assert "Deleted: 1 text," in capsys.readouterr().out
     assert run(["cache", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["entries"] == []
     assert run(["evaluate", "model", "text.txt"]) == 0

@@ -26,7 +26,9 @@ def served(monkeypatch):
 
 def test_a_script_is_shown_the_command(served, capsys):
     demo.offer_page(FOLDERS)
-    assert capsys.readouterr().out.split()[-5:] == ["carousel", "page", *FOLDERS]
+    said = capsys.readouterr().out
+    assert said.replace("\\", "").split()[-5:] == ["carousel", "page", *FOLDERS]
+    assert max(map(len, said.splitlines())) <= 60
     assert served == []
 
 

@@ -162,6 +162,35 @@ def test_the_state_is_carried_word_by_word(make_folder):
         model()
 
 
+def test_hidden_states_are_those_of_a_trace(make_folder):
+    folder = make_folder(layers=3)
+    ours, model = LanguageModel.load(folder, backend="numpy"), load_transformers(folder)
+    ids, mask = padded(SENTENCES)
+    with torch.no_grad():
+        hidden = model(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        assert model(ids).hidden_states is None
+    for row, sentence in enumerate(SENTENCES):
+        points = [f"layers.{layer}.h" for layer in range(3)]
+        column = np.array(sentence)[:, None]
+        values = ours.model.read(column, ours.model.initial_state(), points).values
+        expected = [ours.model.weights["embedding.weight"][column], *(values[p] for p in points)]
+        for found, right in zip(hidden, expected, strict=True):
+            np.testing.assert_allclose(found[row, -len(sentence) :], right[:, 0], atol=1e-5)
+
+
+def test_generation_goes_on_from_a_state(stories):
+    model = transformers.AutoModelForCausalLM.from_pretrained(stories)
+    start = torch.tensor([[1, 5, 9, 3]])
+    options = {"do_sample": False, "eos_token_id": []}
+    whole = model.generate(start, max_new_tokens=8, **options)
+    first = model.generate(start, max_new_tokens=3, return_dict_in_generate=True, **options)
+    mask = torch.ones_like(first.sequences)
+    rest = model.generate(
+        first.sequences, attention_mask=mask, cache=first.cache, max_new_tokens=5, **options
+    )
+    assert torch.equal(rest, whole)
+
+
 def test_gradients_pass_padding(make_folder):
     for cell in ("gru", "cifg"):
         model = load_transformers(make_folder(cell=cell))

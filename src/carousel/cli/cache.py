@@ -30,6 +30,5 @@ def cache(clear: bool, as_json: bool) -> None:
         return
     for entry in entries:
         print_line(f"{entry.name}  {entry.bytes:>15,} bytes  {entry.written}")
-    print_line(
-        f"{'Deleted' if clear else 'Kept'}: {len(entries)} texts, {total:,} bytes, in {folder}"
-    )
+    count = f"{len(entries)} text{'' if len(entries) == 1 else 's'}"
+    print_line(f"{'Deleted' if clear else 'Kept'}: {count}, {total:,} bytes, in {folder}")

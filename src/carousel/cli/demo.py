@@ -68,10 +68,12 @@ def demo(
 
 def offer_page(folders: Sequence[str]) -> None:
     """Ask whether to open the page on the models; where nobody can answer, show the command."""
-    from carousel.cli.output import print_next_step
+    from carousel.cli.output import program_name
     from carousel.cli.page import serve_page
+    from carousel.text.printable import printable_text
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print_next_step("page", *folders)
+        print("See all three on the page:")
+        print(printable_text(f"  {program_name()} page"), *folders, sep=" \\\n    ")
     elif click.confirm("Open the page on these three models?", default=True):
         serve_page(folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -74,3 +75,9 @@ def evaluate(
             shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
             rows.append((name.replace("_", " "), f"{value:.2%}" if name in RATES else shown))
     print_facts(rows)
+    if not baseline:
+        print(
+            "To compare the perplexity: --baseline FILE, the text that\n"
+            "the model was trained on, adds a unigram's and a 5-gram's",
+            file=sys.stderr,
+        )

@@ -145,6 +145,8 @@ class RecurrentCache:
     """
 
     is_compileable = False
+    is_linear = (False,)
+    """As transformers asks for each layer: whether it can't tell how many tokens were read."""
 
     def __init__(self, state: State, tokens: int) -> None:
         self.state = state
@@ -211,6 +213,7 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast | tuple[Any, ...]:
@@ -228,12 +231,15 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
             use_cache: whether to return the state afterwards.
             logits_to_keep: for how many of the last tokens to compute logits; 0 for all of them. Or
                 the indices of those tokens.
+            output_hidden_states: whether to return what each layer reads, and what the last gives.
             return_dict: False for a tuple.
             **kwargs: ``num_items_in_batch``, by which ``Trainer`` divides the loss.
 
         Returns:
             ``logits [B, T, V]`` (log-probabilities where the softmax is adaptive), the ``loss`` in
-            nats per token if there are labels, and the ``cache``. Logits at padding mean nothing.
+            nats per token if there are labels, the ``cache``, and the ``hidden_states``, if they
+            are asked for: the embedding's ``[B, T, E]`` and each layer's ``[B, T, H]``. Logits and
+            hidden states at padding mean nothing.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give input_ids or inputs_embeds, and not both")
@@ -242,7 +248,7 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         x = self.network.embedding(input_ids) if inputs_embeds is None else inputs_embeds
         T = x.shape[1]
         ids = None if self.config.carry_state or input_ids is None else input_ids.T
-        hidden, state = self._read(x.transpose(0, 1), cache, attention_mask, ids)
+        hidden, state, read = self._read(x.transpose(0, 1), cache, attention_mask, ids)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.network.decoder.logits(hidden.transpose(0, 1)[:, kept])
         loss = None
@@ -256,14 +262,21 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         use_cache = self.config.use_cache if use_cache is None else use_cache
         tokens = T + (0 if cache is None else cache.tokens)
         after: Any = RecurrentCache(state, tokens) if use_cache else None
-        output = CausalLMOutputWithPast(loss=loss, logits=logits, cache=after)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        layers = tuple(x.transpose(0, 1) for x in read) if output_hidden_states else None
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, cache=after, hidden_states=layers)
         as_tuple = not (self.config.return_dict if return_dict is None else return_dict)
         return output.to_tuple() if as_tuple else output
 
     def _read(
         self, x: Tensor, cache: RecurrentCache | None, mask: Tensor | None, ids: Tensor | None
-    ) -> tuple[Tensor, State]:
-        """Read ``x [T, B, E]``: what the decoder gets, ``[T, B, P]``, and the state afterwards.
+    ) -> tuple[Tensor, State, list[Tensor]]:
+        """Read ``x [T, B, E]``.
+
+        Returns:
+            What the decoder gets, ``[T, B, P]``, the state afterwards, and what each layer reads
+            and the last one gives.
 
         With ``ids [T, B]`` the state starts anew at the end of each line.
         """
@@ -282,18 +295,21 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
                 if ids is not None:  # those of padding are no ends of lines
                     line_ends = find_line_ends(ids.masked_fill(~present, -1).gather(0, order))
         x = self.dropout(x)
+        hidden = [x]
         after: list[State] = []
         layers = cast("Sequence[FusedLayer | ReferenceLayer]", network.layers)
         for number, layer in enumerate(layers):
             before = type(state)(*(part[number : number + 1] for part in state))
             x, layer_state = read_layer(layer, x, before, lengths, line_ends)
             x = self.dropout(x)
+            hidden.append(x)
             after.append(layer_state)
         if network.projection is not None:
             x = network.projection(x)
         if order is not None:
-            x = take(x, torch.argsort(order, dim=0))
-        return x, type(state)(*(torch.cat(parts) for parts in zip(*after, strict=True)))
+            back = torch.argsort(order, dim=0)
+            x, hidden = take(x, back), [take(read, back) for read in hidden]
+        return x, type(state)(*(torch.cat(parts) for parts in zip(*after, strict=True))), hidden
 
 
 class CarouselTokenizer(PreTrainedTokenizerFast):

@@ -230,7 +230,10 @@ def encode_known(tokenizer: Tokenizer, text: str) -> list[int]:
     if words and all(i == tokenizer.unknown_id for i in words):
         shown = text.strip()
         shown = shown if len(shown) <= 40 else shown[:40] + "…"
-        raise PredictionError(f"none of the words of {shown!r} is known to this model")
+        raise PredictionError(
+            f"none of the words of {shown!r} is known to this model: "
+            "`carousel info MODEL --words` lists those that it knows"
+        )
     return ids
 
 

@@ -20,6 +20,8 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from carousel.errors import SettingsError
 from carousel.serve import limits
 from carousel.serve.app import ServerSettings, make_app, open_models
+from carousel.serve.errors import ApiError
+from carousel.serve.gate import Receive, Scope, Send
 from carousel.serve.metrics import MULTIPROCESS
 from carousel.serve.sessions import read_keys
 
@@ -52,6 +54,8 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there; its body is the gate's affair."""
         self._head_came()
+        if len(self.connections) > limits.MAX_CONNECTIONS:
+            self.app = _refuse_connection
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
@@ -61,6 +65,12 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_due is not None:
             self._head_due.cancel()
             self._head_due = None
+
+
+async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
+    error = ApiError(503, "too many connections are open: try again in a moment").response()
+    error.headers["Connection"] = "close"
+    await error(scope, receive, send)
 
 
 def serve(settings: ServerSettings) -> None:
@@ -101,7 +111,6 @@ def _configure(settings: ServerSettings) -> uvicorn.Config:
         "http": PatientProtocol,
         "ws": "none",
         "workers": settings.workers,
-        "limit_concurrency": limits.MAX_CONNECTIONS,
         "timeout_keep_alive": limits.IDLE_SECONDS,
         "timeout_graceful_shutdown": limits.FINISH_SECONDS,
         "log_level": "error",

@@ -24,7 +24,7 @@ SENTENCES = (
     "krish likes pizza but he does not like burger so he orders",
     "krish likes pizza but his friend likes burger so his friend orders",
     "krish likes pizza but his friend likes burger so his friend orders burger and krish orders",
-    "on sunday i want to eat pizza on monday i want to eat",
+    "on sunday i want to eat pizza on monday i want to eat burger today is sunday so i want to eat",
 )
 
 

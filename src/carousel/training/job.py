@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,28 @@ from carousel.errors import FolderError, SettingsError
 from carousel.explain.history import History
 from carousel.model import LanguageModel
 from carousel.storage.model_folder import check_replaceable, is_model
+from carousel.text.files import read_pieces
 from carousel.text.tokenizer import Tokenizer
-from carousel.training.data.splits import Splits, find_sources, prepare_splits, reopen_splits
+from carousel.training.data.splits import (
+    Sources,
+    Splits,
+    find_sources,
+    prepare_splits,
+    reopen_splits,
+)
+from carousel.training.defaults import (
+    Budget,
+    choose_min_count,
+    choose_settings,
+    choose_tokenizer,
+    describe_choice,
+)
 from carousel.training.nn.network import Network
 from carousel.training.run.base_model import BaseModel, fine_tuning_settings, read_base_model
 from carousel.training.run.baselines import note_small_text, report_baselines
 from carousel.training.run.callbacks import Callback, LearningCurve, TensorBoardWriter
 from carousel.training.run.checkpoint import CheckpointSpec, FileStore, tensor_specs
-from carousel.training.run.device import prepare_device
+from carousel.training.run.device import choose_precision, prepare_device
 from carousel.training.run.distributed import Processes, SingleProcess, init_process_group
 from carousel.training.run.initial_network import make_network
 from carousel.training.run.loop import fit
@@ -116,7 +131,13 @@ def train_model(
             encoding=encoding,
             skip_bad_files=skip_bad_files,
         )
+        by_rule = base is None and recipe is None
+        if by_rule:
+            tables.insert(0, _choose_text_settings(files, *tables))
+            chosen = Settings.merged(*tables)
         splits = prepare_splits(files, chosen, reporter, base and base.tokenizer)
+        if by_rule:
+            chosen = _choose_model_settings(splits, chosen, tables, device, group, reporter)
         replaces = run is not None and is_model(run.model)
         record = RunRecord(chosen, files, splits.cached, replaces, tensorboard)
         if base is not None:
@@ -130,6 +151,55 @@ def train_model(
             check_replaceable(run.model, force=force, in_run=True)
             run.begin(record, splits.tokenizer)
             return train_on_splits(splits, record, device, reporter, run, group, callbacks)
+
+
+def _choose_text_settings(files: Sources, *given: Mapping[str, Any]) -> dict[str, Any]:
+    """How a text is tokenized, where that was not given."""
+    named = {name for table in given for name, value in table.items() if value is not None}
+    chosen: dict[str, Any] = {}
+    if not named & {"tokenizer", "lowercase", "vocab_size"}:
+        beginning = read_pieces(
+            files.train, encoding=files.encoding, encoding_errors=files.encoding_errors
+        )
+        chosen["tokenizer"] = choose_tokenizer(islice(beginning, 1))
+    if "vocab_size" not in named:
+        size = sum(path.stat().st_size for path in files.train)
+        tokenizer = Settings.merged(chosen, *given).tokenizer
+        chosen["min_count"] = choose_min_count(size, tokenizer)
+    return chosen
+
+
+def _choose_model_settings(
+    splits: Splits,
+    settings: Settings,
+    tables: Sequence[Mapping[str, Any]],
+    device: torch.device,
+    group: Processes,
+    reporter: ProgressReporter,
+) -> Settings:
+    """The settings with sizes, rate, dropout and length by ``training.defaults``, and a line of it.
+
+    Args:
+        splits: the text.
+        settings: what is settled by now.
+        tables: the tables of settings that they come from, which win.
+        device: where to compute.
+        group: the processes of the run.
+        reporter: shows the line to a person.
+    """
+    budget = Budget(
+        device.type,
+        choose_precision(settings.precision, device),
+        group.world_size * (torch.get_num_threads() if device.type == "cpu" else 1),
+        settings.max_minutes,
+        settings.epochs,
+    )
+    given = {name: value for table in tables for name, value in table.items()}
+    tokens, vocab_size = len(splits.train), splits.tokenizer.vocab_size
+    by_rule = choose_settings(tokens, vocab_size, settings.tokenizer, budget, given)
+    chosen = Settings.merged(by_rule, *tables)
+    reporter.print(describe_choice(tokens, asdict(chosen), budget))
+    return chosen
 
 
 def resume_training(

@@ -19,6 +19,13 @@ def test_words_and_probabilities_are_written_out():
     assert text.splitlines()[1].split() == ["burger", "10.0%", "▊"]
 
 
+def test_a_long_value_is_wrapped_and_never_cut():
+    path = "/a/long/folder" * 10
+    lines = shown(facts([("path", path)]), width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "".join(line[6:].strip() for line in lines) == path
+
+
 def test_markup_in_words_is_only_text():
     assert "[bold]" in shown(probability_bars([("[bold]", 0.5)]))
     assert "[red]" in shown(facts([("path", "[red]")]))

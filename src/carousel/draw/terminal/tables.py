@@ -31,7 +31,7 @@ def facts(rows: Sequence[tuple[str, str]]) -> Table:
     """Names and values, one pair a line."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, Text(value))
     return table

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from carousel.serve.generation import Piece, PromptReading, TokenScore, continue
 from carousel.serve.limits import MAX_PROMPT_TOKENS, MAX_PROMPTS, MAX_STATE_BYTES
 from carousel.serve.offsets import token_offsets
 from carousel.serve.openapi import documented
+from carousel.serve.scheduler import Job
 from carousel.serve.service import Service, answer, parse, unless_gone
 
 DEFAULT_MAX_TOKENS = 16
@@ -70,8 +72,10 @@ def make_router(service: Service) -> APIRouter:
         prompts = await read_prompts(service, context, asked.prompt)
         completion = CompletionTask(service, context, asked, prompts)
         if asked.stream:
-            await completion.read()
-            return StreamingResponse(completion.events(), media_type="text/event-stream")
+            events = completion.events()
+            # Where there is too much work, the first event is an error, and no stream begins.
+            first = await unless_gone(request, anext(events))
+            return StreamingResponse(_chained(first, events), media_type="text/event-stream")
         return answer(await unless_gone(request, completion.whole()))
 
     return router
@@ -172,33 +176,35 @@ class CompletionTask:
                 {"text": text, "index": index, "logprobs": logprobs, "finish_reason": "length"}
             )
             pieces.append([])
-        if self.max_tokens:
-            await asyncio.gather(
-                *(
-                    self.scheduler.run(self.work(index, pieces[index].append))
-                    for index in range(len(choices))
-                )
-            )
+        jobs: list[Job[None]] = []
+        try:
+            for index in range(len(choices) if self.max_tokens else 0):
+                jobs.append(self.scheduler.submit(self.work(index, pieces[index].append)))
+            await asyncio.gather(*(job.future for job in jobs))
+        finally:
+            # Also where one of them was refused or has failed: then the others stop.
+            for job in jobs:
+                job.cancel()
         for choice, parts in zip(choices, pieces, strict=True):
             for piece in parts:
                 self.add(choice, piece)
         return {**self.base, "choices": choices, "usage": self.usage()}
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
         """The answer as server-sent events."""
+        await self.read()
         queue: asyncio.Queue[tuple[int, Piece | BaseException | None]] = asyncio.Queue()
         count = self.n * len(self.prompts)
-        for index in range(count):
-            text, logprobs = self.echo(index)
-            if self.asked.echo or not self.max_tokens:
-                reason = None if self.max_tokens else "length"
-                yield self.chunk(index, text, logprobs, reason)
-        jobs = []
+        jobs: list[Job[None]] = []
         try:
             for index in range(count if self.max_tokens else 0):
-                job = self.scheduler.submit(self.work(index, self._poster(queue, index)))
-                job.future.add_done_callback(_end_of(queue, index))
-                jobs.append(job)
+                jobs.append(self.scheduler.submit(self.work(index, self._poster(queue, index))))
+                jobs[-1].future.add_done_callback(_end_of(queue, index))
+            for index in range(count):
+                text, logprobs = self.echo(index)
+                if self.asked.echo or not self.max_tokens:
+                    reason = None if self.max_tokens else "length"
+                    yield self.chunk(index, text, logprobs, reason)
             open_jobs = len(jobs)
             lengths = [len(self.echo(index)[0]) for index in range(count)]
             while open_jobs:
@@ -289,6 +295,14 @@ class CompletionTask:
             "completion_tokens": self.generated,
             "total_tokens": read + self.generated,
         }
+
+
+async def _chained(first: bytes, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """An event that was awaited, and those after it."""
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
 
 
 def _end_of(queue: asyncio.Queue[Any], index: int) -> Any:

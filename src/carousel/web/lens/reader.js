@@ -5,7 +5,7 @@
 
 import { parameterCount, parseConfig } from '../model/config.js';
 import { CarouselError } from '../model/errors.js';
-import { nextWords } from '../model/next_words.js';
+import { likeliest, nextWords } from '../model/next_words.js';
 import { readFile, RecurrentLM, toText } from '../model/recurrent_lm.js';
 import { Tokenizer } from '../model/tokenizer.js';
 import { decisionDirection } from './decision.js';
@@ -51,7 +51,7 @@ export class LocalReader {
     this.hash = model.hash;
     /** The last traces, the latest first. @type {Trace[]} */
     this.traces = [];
-    /** @type {{hidden: Float32Array, logits: Float32Array}[]} */
+    /** @type {Decoded<Float32Array>[]} */
     this.decoded = [];
     /** How many sweeps were asked for; only the last one is read to its end. */
     this.sweeps = 0;
@@ -89,9 +89,7 @@ export class LocalReader {
 
   /** @param {Float32Array} hidden */
   #decode(hidden) {
-    const known = this.decoded.find((one) => one.hidden.every((value, k) => value === hidden[k]));
-    const logits = known?.logits ?? this.model.logits(hidden);
-    if (!known) this.decoded = [{ hidden: hidden.slice(), logits }, ...this.decoded].slice(0, KEPT_LOGITS);
+    const logits = decodeOnce(this.decoded, hidden, () => this.model.logits(hidden));
     this.answered = performance.now();
     return logits;
   }
@@ -165,6 +163,8 @@ class RemoteReader {
     this.config = about.config;
     this.hash = about.hash;
     this.tokenizer = tokenizer;
+    /** @type {Decoded<Promise<Float32Array>>[]} */
+    this.decoded = [];
   }
 
   /** @param {ModelSource} source @param {string} address of the worker's script */
@@ -194,11 +194,16 @@ class RemoteReader {
 
   /** @type {Reader['logits']} */
   logits(hidden) {
-    return ask(this.worker, 'logits', [hidden.slice()]);
+    return decodeOnce(this.decoded, hidden, () => ask(this.worker, 'logits', [hidden.slice()]));
   }
 
   /** @type {Reader['nextWords']} */
-  nextWords(trace, at, options) {
+  async nextWords(trace, at, options = {}) {
+    const { tokenizer } = this;
+    // Words are found here in what `logits` gives, which is asked for anyway.
+    if (tokenizer.wholeWords) {
+      return likeliest(tokenizer, await this.logits(trace.hiddenAt(at)), options.k, tokenizer.normalize(options.prefix ?? ''));
+    }
     return ask(this.worker, 'nextWords', [keyOf(trace), at, options]);
   }
 
@@ -221,6 +226,20 @@ class RemoteReader {
   close() {
     this.worker.terminate();
   }
+}
+
+/** What was decoded. @template T @typedef {{hidden: Float32Array, logits: T}} Decoded */
+
+/**
+ * What `hidden` was decoded to before, or is now; the last ones are kept.
+ * @template T @param {Decoded<T>[]} kept @param {Float32Array} hidden @param {() => T} decode @returns {T}
+ */
+function decodeOnce(kept, hidden, decode) {
+  const known = kept.find((one) => one.hidden.every((value, k) => value === hidden[k]));
+  if (known) return known.logits;
+  kept.unshift({ hidden: hidden.slice(), logits: decode() });
+  kept.length = Math.min(kept.length, KEPT_LOGITS);
+  return kept[0].logits;
 }
 
 /** What tells a trace: the worker has it still, or reads it again. @param {Trace} trace */

@@ -31,11 +31,11 @@ export function nextWords(model, logits, state, { k = 5, prefix = '', lineStart 
  *
  * @param {Tokenizer} tokenizer
  * @param {Float32Array} logits `[V]`
- * @param {number} k
- * @param {string} start normalized
+ * @param {number} [k]
+ * @param {string} [start] normalized
  * @returns {Prediction[]}
  */
-export function likeliest(tokenizer, logits, k, start = '') {
+export function likeliest(tokenizer, logits, k = 5, start = '') {
   const words = wordIds(tokenizer);
   const candidates = start ? words.filter((id) => tokenizer.tokens[id].startsWith(start)) : words;
   const logP = logSoftmax(start ? Array.from(candidates, (id) => logits[id]) : logits);
