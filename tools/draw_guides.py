@@ -61,7 +61,7 @@ def draw_units(lm: carousel.LanguageModel) -> None:
     for story, label in zip(stories, labels, strict=True):
         label[5 if story.kind == "same" else 6] = story.kind == "switch"
     values, flags, groups = gather(traces, "forget", labels)
-    found = find_units(values, flags, 5, groups=groups, falling=True)
+    found = find_units(values, flags, groups, count=5, falling=True)
     figure, (ax,) = new_figure(1, 1, (6.4, 3.4))
     bins = np.linspace(0, 1, 31)
     chosen, flags = values[found.judged][:, found.units].mean(axis=1), flags[found.judged]

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from carousel.cells import CELLS, sigmoid
-from carousel.errors import FolderError, LensError
+from carousel.errors import FolderError, LensError, TextError
 from carousel.lens.trace import Trace, trace_texts
 from front_door import parts, read_logits
 
@@ -201,3 +201,11 @@ def test_a_trace_without_its_text_says_so(make_model):
     assert not bare.knows_text
     with pytest.raises(LensError, match="does not know its text"):
         _ = bare.tokens
+
+
+def test_what_is_no_text_and_no_name_is_refused_in_one_line(make_model):
+    model = make_model()
+    with pytest.raises(TextError, match="a text is a string, not NoneType"):
+        model.trace(None)
+    with pytest.raises(LensError, match=r"named like trace\['forget'\], not trace\[0\]"):
+        model.trace(TEXT)[0]

@@ -80,7 +80,7 @@ def plant(rng, units, strength, n=120, H=40):
 
 def test_planted_units_are_found():
     values, labels = plant(np.random.default_rng(2), [3, 17, 31], -2.5)
-    found = find_units(values, labels, 3, shuffles=200, draws=200)
+    found = find_units(values, labels, count=3, shuffles=200, draws=200)
     assert set(found.units) == {3, 17, 31}
     assert (found.effect < -1.5).all()
     assert (found.auc < 0.2).all()
@@ -90,18 +90,32 @@ def test_planted_units_are_found():
     assert found.p_random < 0.05
     assert abs(found.shuffled.mean() - 0.5) < 0.02
     assert found.table()["units"] == found.units.tolist()
-    up = find_units(values, labels, 3, falling=False, shuffles=50, draws=50)
+    up = find_units(values, labels, count=3, falling=False, shuffles=50, draws=50)
     assert not {3, 17, 31} & set(up.units)
 
 
 def test_a_unit_that_is_the_label_itself():
     labels = np.arange(40) % 2 == 0
     values = np.column_stack([np.random.default_rng(5).normal(size=40), 0.3 + 0.1 * labels])
-    found = find_units(values, labels, 1, shuffles=50, draws=10)
+    found = find_units(values, labels, count=1, shuffles=50, draws=10)
     assert found.units.tolist() == [1]
     assert found.effect[0] == math.inf
     assert found.auc[0] == found.separation == 1
     assert json.loads(json.dumps(found.table(), allow_nan=False))["effect"] == [None]
+
+
+def test_what_gather_gives_is_what_find_units_takes(make_model):
+    model = make_model()
+    traces = [model.trace(text) for text in ["the cat sat", "a dog ran", "he likes pie", "the mat"]]
+    labels = [np.arange(len(trace)) % 2 for trace in traces]
+    gathered = gather(traces, "forget", labels)
+    found = find_units(*gathered, count=2, shuffles=5, draws=5)
+    values, flags, groups = gathered
+    again = find_units(values, flags, groups=groups, count=2, shuffles=5, draws=5)
+    np.testing.assert_array_equal(found.units, again.units)
+    np.testing.assert_array_equal(found.judged, again.judged)
+    with pytest.raises(LensError, match="one entry for each of the"):
+        find_units(values, flags, 5, count=2)
 
 
 def test_noise_is_found_as_often_as_stated():
@@ -110,7 +124,7 @@ def test_noise_is_found_as_often_as_stated():
     wrong = {"shuffled": 0, "units": 0}
     for seed in range(runs):
         values, labels = plant(rng, [0], 0.0, n=40, H=15)
-        found = find_units(values, labels, 4, shuffles=99, draws=1, seed=seed)
+        found = find_units(values, labels, count=4, shuffles=99, draws=1, seed=seed)
         wrong["shuffled"] += found.p_shuffled <= 0.05
         wrong["units"] += bool((found.p_units <= 0.05).any())
     # Three standard deviations of a count of 200 at 5%.
@@ -126,8 +140,8 @@ def test_a_units_own_value_goes_with_no_other_half():
     groups = np.repeat(np.arange(20), 10)
     labels = np.isin(groups, rng.permutation(20)[:10])
     values = rng.normal(size=(20, 30))[groups] + 0.01 * rng.normal(size=(200, 30))
-    apart = find_units(values, labels, 3, groups=groups, shuffles=20, draws=20)
-    mixed = find_units(values, labels, 3, shuffles=20, draws=20)
+    apart = find_units(values, labels, groups, count=3, shuffles=20, draws=20)
+    mixed = find_units(values, labels, count=3, shuffles=20, draws=20)
     assert mixed.separation > apart.separation + 0.1
 
 
@@ -179,15 +193,15 @@ def test_found_units_against_others(make_model):
 def test_what_is_refused(make_model):
     values, labels = np.zeros((8, 3)), np.arange(8) < 4
     with pytest.raises(LensError, match="can't choose 4 of 3 units"):
-        find_units(values, labels, 4)
+        find_units(values, labels, count=4)
     with pytest.raises(LensError, match="only 1 rows with the label"):
         effect_sizes(values, np.arange(8) < 1)
     with pytest.raises(LensError, match="only 0 rows without"):
         separations(values, np.ones(8, dtype=bool))
     with pytest.raises(LensError, match=r"not \(8, 3\), \(7,\)"):
         separations(values, labels[:7])
-    with pytest.raises(LensError, match="groups for 3"):
-        find_units(values, labels, 1, groups=np.array([0, 1, 2]))
+    with pytest.raises(LensError, match="one entry for each of the 8 rows"):
+        find_units(values, labels, np.array([0, 1, 2]), count=1)
     model = make_model()
     with pytest.raises(LensError, match="names no units"):
         ablate_units(*parts(model), Clamp("forget", 0.0), lambda held: 0.0)

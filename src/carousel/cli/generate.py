@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     type=NUMBER,
     default=1.0,
     show_default=True,
-    help="Below 1 likely words become likelier, above 1 less so. 0 always takes the likeliest.",
+    help="Below 1, likely words become likelier; above 1, less likely. 0 takes the likeliest.",
 )
 @click.option(
     "--top-k",
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     default=0,
     show_default=True,
     metavar="N",
-    help="Never repeat N tokens in a row. 0 turns this off.",
+    help="Never write the same N tokens in a row a second time. 0 turns this off.",
 )
 @click.option(
     "--beam",

@@ -73,7 +73,7 @@ def import_(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make a model folder of another library's model: embedding, RNN, GRU or LSTM, linear.
+    """Make a model folder from a model of another library: PyTorch, Keras or ONNX.
 
     Nothing in a file is run: only weights are loaded.
     """

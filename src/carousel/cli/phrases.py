@@ -70,7 +70,7 @@ def phrases(
     skip_bad_files: bool,
     as_json: bool,
 ) -> None:
-    """Find where the units that are on over a few words are on together elsewhere.
+    """Find other places in a text where the same units are on as over a few words.
 
     The first search in a text reads all of it through the model and stores which units are on.
     Later searches in the same text take seconds.

@@ -41,7 +41,7 @@ def score(
 
     Each line is read as a text of its own, with its end. The columns, with tabs between them, are
     log-probability (in nats), perplexity per token, tokens, unknown tokens, and the line (or, with
-    --words, its tokens with their log-probabilities). Standard error sums up at the end.
+    --words, its tokens with their log-probabilities). Standard error has a summary.
     """
     from carousel.cli.arguments import is_model, load_model
     from carousel.cli.output import print_json

@@ -44,7 +44,7 @@ def stories(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Write small stories whose last word an earlier word decides, so that answers are known.
+    """Write small stories in which an earlier word decides the last one: the answer is known.
 
     Train a model on them, and ask it for the last words of stories that it was never told.
     """

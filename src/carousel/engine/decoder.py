@@ -180,7 +180,7 @@ class Decoder:
     def pack(self, state: State) -> np.ndarray:
         """Turn a state of ``cells.py``, ``[L, B, H]`` each, into one array ``[B, S]``."""
         batch = state.h.shape[1]
-        parts = [np.moveaxis(part, 1, 0).reshape(batch, -1) for part in state]
+        parts = [part.transpose(1, 0, 2).reshape(batch, -1) for part in state]
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
     def unpack(self, state: np.ndarray) -> State:

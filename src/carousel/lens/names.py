@@ -34,6 +34,8 @@ def find_full_name(config: Config, name: str | tuple[str, int]) -> str:
     """
     if isinstance(name, tuple):
         short, layer = name
+    elif not isinstance(name, str):
+        raise LensError(f"a gate or state is named like trace['forget'], not trace[{name!r}]")
     elif name.startswith("layers."):
         number, _, short = name.removeprefix("layers.").partition(".")
         if not number.isdecimal():

@@ -146,9 +146,9 @@ class SelectedUnits:
 def find_units(
     values: np.ndarray,
     labels: np.ndarray,
-    count: int = 10,
-    *,
     groups: np.ndarray | None = None,
+    *,
+    count: int = 10,
     falling: bool | None = None,
     shuffles: int = 1000,
     draws: int = 1000,
@@ -158,14 +158,15 @@ def find_units(
 
     The rows are cut into halves; the units of the largest effect in one are judged in the other.
     Labels are shuffled ``shuffles`` times over all rows, within each half; the rows must be
-    exchangeable for that: of a running text, take words that lie far apart.
+    exchangeable for that: of a running text, take words that lie far apart. It takes what
+    ``gather`` gives: ``find_units(*gather(traces, "forget", labels))``.
 
     Args:
         values: ``[N, H]`` of any gate or state.
         labels: ``[N]`` of bool.
-        count: how many units.
         groups: ``[N]``: rows of one group (a text, or all texts that tell the same) stay in one
             half, so that both halves share nothing. Each row by itself if None.
+        count: how many units.
         falling: True for units that are lower where the label holds, False for higher, None for
             either.
         shuffles: how many times labels are shuffled.
@@ -180,8 +181,8 @@ def find_units(
     if not 0 < count <= H:
         raise LensError(f"can't choose {count} of {H} units")
     rng = np.random.default_rng(seed)
-    if groups is not None and len(groups) != len(x):
-        raise LensError(f"{len(x)} rows, but groups for {len(groups)}")
+    if groups is not None and np.shape(groups) != (len(x),):
+        raise LensError(f"groups must have one entry for each of the {len(x)} rows")
     first = halves(len(x) if groups is None else groups, rng)
     for half in (first, ~first):
         _checked(x[half], positive[half])

@@ -202,7 +202,7 @@ def best_words(
     ['pizza', 'burger']
     """
     mask = word_index(tokenizer).mask if given is None else given
-    width = k = min(k, int(mask.sum()))
+    width = k
     # Marks and numbers can be among the best: then more of the best are asked for.
     while True:
         width = min(len(mask), 2 * width + 8)

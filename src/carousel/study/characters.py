@@ -84,7 +84,7 @@ def run(arguments: Arguments, console: Console) -> dict[str, Any]:
     layers, samples = measure_gates(model, ids, rows)
     tracked = [
         {
-            "quotation": find_units(cells, inside, FOUND, groups=groups, shuffles=SHUFFLES).table(),
+            "quotation": find_units(cells, inside, groups, count=FOUND, shuffles=SHUFFLES).table(),
             "line": find_counters(cells, column, groups),
         }
         for cells in samples

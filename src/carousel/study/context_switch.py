@@ -110,8 +110,8 @@ def look_inside(model: LanguageModel, pairs: Sequence[Pair]) -> dict[str, Any]:
         rows = _told_apart(pairs)
         selected = find_units(
             *_contrast(pairs, traces, gate, rows, there, here),
-            BEST,
-            groups=np.tile(rows, 2),
+            np.tile(rows, 2),
+            count=BEST,
             falling=True,
         )
         units[name] = selected
@@ -270,8 +270,8 @@ def _order(pairs: Sequence[Pair], traces: dict[str, list[Trace]], clamp: Clamp) 
     selected = find_units(
         values,
         labels,
-        max(COUNTS),
-        groups=np.tile(rows, 2),
+        np.tile(rows, 2),
+        count=max(COUNTS),
         falling=clamp.value == 1.0,
         shuffles=1,
         draws=1,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from carousel.errors import FolderError
+from carousel.errors import FolderError, TextError
 from carousel.text.detokenizer import detokenize
 from carousel.text.library_threads import prepare_library_threads
 from carousel.text.tokenizer_json import build_library, character_class
@@ -91,6 +91,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         r"""The ids of ``text``, of any length; each "\n" inside is the end-of-line token."""
+        if not isinstance(text, str):
+            raise TextError(f"a text is a string, not {type(text).__name__}")
         if self.kind == "chars":
             return self._encode_characters(text)
         prepare_library_threads()
