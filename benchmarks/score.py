@@ -1,6 +1,7 @@
 """Scoring: words a second and peak memory over the lines of a text, on all cores.
 
-    python benchmarks/score.py MODEL TEXT [--megabytes 1] [--torch-megabytes 10] [--kenlm DIR]
+    python benchmarks/score.py MODEL TEXT [--megabytes 1] [--torch-megabytes 10]
+        [--kenlm DIR] [--arpa FILE]
 
 ``MODEL`` is a model with an LSTM and a plain softmax, and ``TEXT`` is repeated up to that size.
 Compared are three programs:
@@ -8,10 +9,10 @@ Compared are three programs:
 - ``carousel score``, from the file to its columns;
 - PyTorch's fused ``nn.LSTM`` on the same weights in float32, batches of lines of like length, as
   many threads as cores, and no more of the text than it says;
-- KenLM's ``query -v sentence`` on a 5-gram model that its ``lmplz`` makes of ``TEXT`` before the
-  clock runs, one process a core. ``DIR`` holds KenLM's programs; without it they are looked for on
-  the PATH. Its memory is that of its processes together, each with the whole model. It has read the
-  text before, so its nats do not compare.
+- KenLM's ``query -v sentence``, one process a core, on the n-gram model ``FILE``; without one, on a
+  5-gram model that its ``lmplz`` makes of ``TEXT`` before the clock runs, so that its nats do not
+  compare. ``DIR`` holds KenLM's programs; without it they are looked for on the PATH. Its memory is
+  that of its processes together, each with the whole model.
 
 Words are those as written, with the end of each line. A peer that is missing is skipped, and said.
 """
@@ -30,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +66,7 @@ def main() -> None:
         "--torch-megabytes", type=float, default=10.0, help="how much of it PyTorch reads"
     )
     parser.add_argument("--kenlm", metavar="DIR", help="the folder of KenLM's lmplz and query")
+    parser.add_argument("--arpa", metavar="FILE", help="an n-gram model for KenLM to score with")
     parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
@@ -86,7 +88,7 @@ def main() -> None:
             show("PyTorch nn.LSTM", part, "torch is not installed")
         else:
             show("PyTorch nn.LSTM", part, in_process("PyTorch nn.LSTM", given.model, part))
-        show("KenLM query", path, by_kenlm(given.kenlm, find_files([given.text]), path))
+        show("KenLM query", path, by_kenlm(given.kenlm, given.arpa, given.text, path))
 
 
 def show(name: str, path: Path, measured: Measured | str) -> None:
@@ -188,27 +190,25 @@ def by_torch(model: str, path: Path) -> Measured:
     return Measured(words, nats, time.perf_counter() - start, peak_megabytes())
 
 
-def by_kenlm(folder: str | None, sources: Sequence[Path], path: Path) -> Measured | str:
-    """KenLM's programs: one makes a model of the source, the other scores the text with it."""
+def by_kenlm(folder: str | None, arpa: str | None, source: str, path: Path) -> Measured | str:
+    """KenLM's ``query``, on an n-gram model that is given or that its ``lmplz`` makes."""
     lmplz, build_binary, query = (
         shutil.which(name, path=folder) for name in ("lmplz", "build_binary", "query")
     )
-    if lmplz is None or build_binary is None or query is None:
+    if query is None or (arpa is None and (lmplz is None or build_binary is None)):
         return f"no lmplz, build_binary and query in {folder or 'the PATH'}"
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        try:
+        model = Path(arpa) if arpa else place / "model.bin"
+        if arpa is None:
             with (place / "source.txt").open("wb") as file:
-                file.writelines(piece.encode() for piece in read_pieces(sources))
-            arpa, model = place / "model.arpa", place / "model.bin"
-            subprocess.run(
-                [lmplz, "-o", "5", "-S", "500M", "-T", place, "--discount_fallback", "--text",
-                 place / "source.txt", "--arpa", arpa],
-                check=True, capture_output=True,
-            )  # fmt: skip
-            subprocess.run([build_binary, arpa, model], check=True, capture_output=True)
-        except subprocess.CalledProcessError as error:
-            return f"{Path(error.cmd[0]).name} failed: {error.stderr.decode().strip()[-200:]}"
+                file.writelines(piece.encode() for piece in read_pieces(find_files([source])))
+            made = [lmplz, "-o", "5", "-S", "500M", "-T", place, "--discount_fallback",
+                    "--text", place / "source.txt", "--arpa", place / "model.arpa"]  # fmt: skip
+            for command in (made, [build_binary, place / "model.arpa", model]):
+                ran = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+                if ran.returncode:
+                    return f"{Path(str(command[0])).name} failed: {ran.stderr.strip()[-200:]}"
         words, readers = 0, []
         parts = [stack.enter_context((place / f"{n}.txt").open("w+")) for n in range(CORES)]
         outputs = [stack.enter_context((place / f"{n}.out").open("w+")) for n in range(CORES)]
@@ -229,6 +229,8 @@ def by_kenlm(folder: str | None, sources: Sequence[Path], path: Path) -> Measure
                     peaks[number] = max(peaks[number], peak_megabytes(reader.pid))
             time.sleep(0.05)
         seconds = time.perf_counter() - start
+        if any(reader.returncode for reader in readers):
+            return f"query can't read {model}"
         nats = 0.0
         for output in outputs:
             output.seek(0)

@@ -43,7 +43,9 @@ def make_router(service: Service) -> APIRouter:
         rows = [{"word": word, "probability": p} for word, p in words]
         return answer({"model": context.name, "words": rows})
 
-    @router.post("/v1/sessions", **documented(schemas.SessionRequest, schemas.SessionAnswer, 404))
+    @router.post(
+        "/v1/sessions", **documented(schemas.SessionRequest, schemas.SessionAnswer, 404, 429)
+    )
     async def open_session(request: Request) -> Response:
         """Open a session. Its name goes into later requests."""
         asked = await parse(request, schemas.SessionRequest)
