@@ -38,12 +38,27 @@ sanitize: $(READY)
 	cmake --build $(SANITIZED)/thread
 	$(SANITIZED)/thread/engine_tests
 
-# Bytes at random as a model folder, with libFuzzer and the sanitizers: needs Clang. What it has
-# learned is kept in build/fuzz/corpus; an input that breaks something, in build/fuzz.
+# Bad files, chosen by coverage: for the parsers in Python, then, where Clang is installed, for the
+# C++ reader of model folders, with the sanitizers. Each takes FUZZ_SECONDS. What was learned is
+# kept in build/reliability/corpus and build/fuzz/corpus; an input that breaks something, in
+# build/reliability or build/fuzz.
 FUZZ := build/fuzz
 FUZZ_CXX ?= clang++
 FUZZ_SECONDS ?= 3600
-fuzz: fuzz-python
+.PHONY: fuzz-python fuzz-cpp
+fuzz: $(READY)
+	@echo "Bad files for the parsers in Python, for $(FUZZ_SECONDS) s"
+	@$(MAKE) --no-print-directory fuzz-python
+	@if command -v $(FUZZ_CXX) >/dev/null; then \
+	  echo "Bad files for the C++ reader of model folders, for $(FUZZ_SECONDS) s"; \
+	  $(MAKE) --no-print-directory fuzz-cpp; \
+	else echo "$(FUZZ_CXX) is not installed: the C++ reader of model folders is not tried"; fi
+
+fuzz-python: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
+	$(BIN)/python benchmarks/reliability.py coverage_guided --seconds $(FUZZ_SECONDS)
+
+fuzz-cpp: $(READY)
 	cmake -S . -B $(FUZZ)/cmake -DCMAKE_CXX_COMPILER=$(FUZZ_CXX) -DCAROUSEL_C_API=ON \
 	  -DCAROUSEL_FUZZ=ON -DCAROUSEL_SANITIZE=address,undefined
 	cmake --build $(FUZZ)/cmake --target fuzz_folder
@@ -52,13 +67,6 @@ fuzz: fuzz-python
 	$(FUZZ)/cmake/fuzz_folder -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=1024 -max_len=32768 \
 	  -timeout=60 -print_final_stats=1 -artifact_prefix=$(FUZZ)/ \
 	  -dict=cpp/tests/fuzz_folder.dict $(FUZZ)/corpus $(FUZZ)/seeds
-
-# Bad files for the parsers in Python, by coverage. What was learned is kept in
-# build/reliability/corpus; an input that breaks something, in build/reliability.
-.PHONY: fuzz-python
-fuzz-python: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
-	$(BIN)/python benchmarks/reliability.py coverage_guided --seconds $(FUZZ_SECONDS)
 
 CPP = $(wildcard cpp/include/carousel/*.h cpp/*/*.h cpp/*/*.cpp examples/*.c)
 lint: $(READY)

@@ -9,10 +9,24 @@ import contextlib
 import inspect
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import carousel
 from carousel.cli import COMMANDS, run
+from carousel.training.defaults import (
+    CHARACTERS,
+    CHOSEN,
+    DROPOUTS,
+    EMBEDDING_STD,
+    MIN_COUNTS,
+    MIN_PASSES,
+    MIN_READS,
+    PASSES,
+    TOKENS_TO_READ,
+    WORDS,
+    Size,
+)
 from carousel.training.settings import RENAMED, describe_settings
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -141,8 +155,49 @@ def settings_table() -> str:
     rows = []
     for setting in describe_settings():
         default = "" if setting.default is None else setting.default
+        if setting.name in CHOSEN:
+            default = f"chosen; {default}" if default != "" else "chosen"
         rows.append(f"| `{setting.name}` | {default} | {setting.help} |")
     return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])
+
+
+def sizes_table(sizes: Sequence[Size]) -> str:
+    """The sizes that a run chooses from, a row each."""
+    names = Size._fields[1:]
+    rows = [f"| {size.min_tokens:,} | {' | '.join(map(str, size[1:]))} |" for size in sizes]
+    heading = " | ".join(f"`{name}`" for name in names)
+    return "\n".join([f"| from tokens | {heading} |", "| --: " * (len(names) + 1) + "|", *rows])
+
+
+def choice() -> str:
+    """How the settings that nobody gave are chosen, from the tables of ``training.defaults``."""
+    dropouts = ", ".join(f"{p} up to {most:g} passes" for most, p in DROPOUTS[:-1])
+    counts = ", ".join(f"{count} from {least:,} bytes" for least, count in reversed(MIN_COUNTS))
+    return f"""## What is chosen
+
+Where neither a recipe nor the setting itself is given, `carousel train` chooses it, and a line at
+the start of the run says what it chose. In a recipe, a setting that is not named has the default
+that stands behind *chosen* in the table above.
+
+The size is the largest one that the text is long enough for and that can read enough of it in the
+time there is: {MIN_PASSES:g} times the whole text, or {MIN_READS} times the tokens in its row. The
+time is estimated from the number of weights. `batch_size` and `bptt` are those of the text's row,
+whatever the time. Words and byte pairs:
+
+{sizes_table(WORDS)}
+
+Characters, which are not tied:
+
+{sizes_table(CHARACTERS)}
+
+- `epochs`: without `max_minutes`, as many passes as read {TOKENS_TO_READ:,} tokens in all, at least
+  {PASSES[0]:g} and at most {PASSES[1]:g}.
+- `dropout`: {dropouts}, then {DROPOUTS[-1][1]}. `input_dropout` is 0 for characters.
+- `embedding_std`: {EMBEDDING_STD["words"]} ({EMBEDDING_STD["chars"]} for characters).
+- `min_count` of words: {counts}; else 1. With a `vocab_size` it is 1.
+- `tokenizer`: `whitespace` for text that spells `<unk>` out, since it is tokenized already; else
+  `words`.
+"""
 
 
 def api_page() -> str:
@@ -169,7 +224,7 @@ def pages() -> dict[Path, str]:
         DOCS / "api.md": api_page(),
         DOCS / "settings.md": "# Settings\n\nThe settings of [a training run](training.md). Give "
         "them as flags, with `--set KEY=VALUE`, or in a recipe.\n\n"
-        f"{settings_table()}\n\nOld names are still read: "
+        f"{settings_table()}\n\n{choice()}\nOld names are still read: "
         f"{', '.join(f'`{old}` is `{new}`' for old, new in RENAMED.items())}.\n",
     }
     for name in COMMANDS:

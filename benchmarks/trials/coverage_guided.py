@@ -8,6 +8,7 @@ further ones go to libFuzzer.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import subprocess
@@ -33,9 +34,18 @@ def try_coverage_guided(budget: Budget, tally: Tally) -> None:
     if find_spec("atheris") is None:
         print("coverage_guided: not tried, pip install atheris", flush=True)
         return
+    from trials.bad_files import memory_folder  # not in the processes, which watch its imports
+
+    with memory_folder() as folder:
+        _try_targets(budget, tally, folder)
+
+
+def _try_targets(budget: Budget, tally: Tally, folder: Path) -> None:
     from trials.bad_files_targets import make_targets
 
     names = [target.name for target in make_targets(budget.folder)]
+    # The processes end without cleaning up: their files are in a folder that goes afterwards.
+    environment = {**os.environ, "TMPDIR": str(folder)}
     # A folder's files are tried with three models; coverage sees no difference.
     names = list(dict.fromkeys(names))
     share = max(1, int(budget.seconds / len(names)))
@@ -46,7 +56,9 @@ def try_coverage_guided(budget: Budget, tally: Tally) -> None:
         options += [f"-artifact_prefix={KEPT}/{name.replace(' ', '-')}-"]
         command = [sys.executable, __file__, name, str(learned), *options]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=share + SLACK, check=False)
+            done = subprocess.run(
+                command, capture_output=True, timeout=share + SLACK, check=False, env=environment
+            )
         except subprocess.TimeoutExpired:
             tally.add(name, "it does not end")
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from carousel.cells import CELLS
@@ -33,6 +35,7 @@ def try_numbers(budget: Budget, tally: Tally) -> None:
     while budget.left() > end:
         for isa in instruction_sets():
             _try_extremes(isa, budget, tally)
+            _try_not_finite(isa, budget, tally)
     _try_drift(budget, tally)
 
 
@@ -70,6 +73,34 @@ def _try_extremes(isa: str, budget: Budget, tally: Tally) -> None:
         if difference > TOLERANCE[dtype]:
             failure = f"{cell} {dtype}: {difference} apart"
     tally.add(kind, failure)
+
+
+def _try_not_finite(isa: str, budget: Budget, tally: Tally) -> None:
+    """One weight or one value of a state that is not finite, or too large, is refused."""
+    sizes = [budget.chance.randint(1, 40) for _ in range(3)]
+    config = Config(budget.chance.choice(sorted(CELLS)), sizes[0] + 1, *sizes[1:], 1, False)
+    rng = np.random.default_rng(budget.chance.randrange(2**32))
+    weights = {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in config.weight_shapes().items()
+    }
+    bad = np.float32(budget.chance.choice([np.nan, -np.nan, np.inf, -np.inf, 1e37, -1e37]))
+    name = budget.chance.choice(sorted(weights))
+    changed = {**weights, name: weights[name].copy()}
+    changed[name].flat[rng.integers(changed[name].size)] = bad
+    believed = None
+    with contextlib.suppress(ValueError):
+        Decoder(config, changed, isa=isa)
+        believed = f"{config.cell}: {bad} in {name} is believed"
+    tally.add(f"{isa}, a weight that is not finite", believed)
+    decoder = Decoder(config, weights, isa=isa)
+    state = decoder.initial_state(3)
+    state.flat[rng.integers(state.size)] = bad if not np.isfinite(bad) else np.nan
+    believed = None
+    with contextlib.suppress(ValueError):
+        decoder.step([0, 0, 0], state)
+        believed = f"{config.cell}: a state with {bad} is believed"
+    tally.add(f"{isa}, a state that is not finite", believed)
 
 
 def _try_drift(budget: Budget, tally: Tally) -> None:

@@ -23,8 +23,8 @@ from trials.models import random_model, write_text
 from trials.tally import Budget, Tally
 
 CONTEXT = multiprocessing.get_context("forkserver")
-SETTINGS = "cell=lstm hidden_size=48 embedding_size=48 dropout=0.2 batch_size=8 bptt=16 threads=1"
-SETTINGS += " patience=0 precision=float32 device=cpu epochs=2"
+SHAPE = "cell=lstm hidden_size=48 embedding_size=48 dropout=0.2"
+SETTINGS = "batch_size=8 bptt=16 threads=1 patience=0 precision=float32 device=cpu epochs=2"
 SHARE_WHILE_WRITING = 0.5
 """Kills that wait until something is being written."""
 PATIENCE = 3.0
@@ -34,19 +34,23 @@ WRITING = 0.003
 
 
 def try_kills(budget: Budget, tally: Tally) -> None:
-    """Kill training, resuming, tokenizing, tuning, quantizing, importing and replacing."""
+    """Kill training, fine-tuning, tokenizing, tuning, quantizing, importing and replacing."""
     CONTEXT.set_forkserver_preload(
         ["carousel.cli", "carousel.training.job", "carousel.draw.plots.figure", "matplotlib.pyplot"]
     )
     Victim(list, budget.folder).process.join()  # PyTorch is loaded once, before times are taken
-    trials = [_Training(budget), _Replacing(budget), _Tokenizing(budget), _Tuning(budget)]
+    runs = [_Training(budget, "training", SHAPE)]
+    runs += [_Training(budget, "fine-tuning", "learning_rate=0.001", base_model=runs[0].whole)]
+    trials = [*runs, _Replacing(budget), _Tokenizing(budget, runs[0].whole)]
+    trials += [_Tuning(budget, runs[0].whole)]
     trials += [_Writing(budget, kind) for kind in ("quantizing", "importing")]
     budget.restart()
     # Each in its turn, so that all are killed as often.
     while budget.left() > 0:
         for trial in trials:
             trial.kill_once(budget, tally)
-    trials[0].finish(tally)
+    for run_of_training in runs:
+        run_of_training.finish(tally)
 
 
 class Victim:
@@ -158,13 +162,24 @@ def count(tally: Tally, kind: str, victim: Victim, how: str, failure: str | None
 
 
 class _Training:
-    """A run that is killed and resumed again and again, and then begun anew with --force."""
+    """A run that is killed and resumed again and again, and then begun anew with --force.
 
-    def __init__(self, budget: Budget) -> None:
-        self.base = budget.folder
+    Args:
+        budget: where its files are.
+        kind: how its kills are counted.
+        settings: its settings, beside those of all runs.
+        base_model: the model that it fine-tunes, if any.
+    """
+
+    def __init__(
+        self, budget: Budget, kind: str, settings: str, base_model: Path | None = None
+    ) -> None:
+        self.kind, self.base = kind, budget.folder / kind
+        self.base.mkdir()
         text, self.model = write_text(self.base / "text.txt", budget.seed), self.base / "m"
-        pairs = [word for pair in SETTINGS.split() for word in ("--set", pair)]
-        self.command = ["train", str(text), *pairs]
+        pairs = [w for pair in f"{settings} {SETTINGS}".split() for w in ("--set", pair)]
+        start_from = ["--from", str(base_model)] if base_model else []
+        self.command = ["train", str(text), *pairs, *start_from]
         self.whole = self.base / "whole"
         self.usual = self._start([*self.command, "--out", str(self.whole)]).wait()
 
@@ -178,14 +193,14 @@ class _Training:
         failure = damage(self.model) if self.model.exists() or existed else None
         if victim.process.exitcode == 0:
             failure = failure or self._differs()
-        count(tally, "resuming" if resumed else "training", victim, how, failure)
+        count(tally, f"{self.kind}, resumed" if resumed else self.kind, victim, how, failure)
 
     def finish(self, tally: Tally) -> None:
         """Let the last run end: its weights are those of one that nobody touched."""
         if self._can_resume():
             victim = self._start(["train", "--resume", str(self.model)])
             victim.wait()
-            count(tally, "resuming", victim, "", self._differs())
+            count(tally, f"{self.kind}, resumed", victim, "", self._differs())
 
     def _start(self, words: Sequence[str]) -> Victim:
         return Victim(run_quietly, self.base, words)
@@ -260,11 +275,11 @@ class _Replacing:
 class _Tuning:
     """``carousel tune``, which writes beside a model: the parameters of before or the new ones."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, model: Path) -> None:
         base = budget.folder / "tuning"
         base.mkdir()
         self.model, text = base / "m", write_text(base / "text.txt", budget.seed, words=300)
-        shutil.copytree(budget.folder / "whole", self.model)
+        shutil.copytree(model, self.model)
         self.words = ["tune", str(self.model), str(text)]
         self.usual = Victim(run_quietly, self.model, self.words).wait()
         self.tuned = read_adaptation(self.model)
@@ -281,12 +296,12 @@ class _Tuning:
 class _Tokenizing:
     """Evaluation whose cache is being filled: the figures afterwards are the right ones."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, model: Path) -> None:
         base = budget.folder / "tokenizing"
         base.mkdir()
         self.text = write_text(base / "text.txt", budget.seed, words=20_000)
         self.cache = Path(os.environ["CAROUSEL_CACHE"])
-        self.model = budget.folder / "whole"
+        self.model = model
         self.usual = self._start().wait()
         self.expected = carousel.load(self.model).evaluate(self.text).perplexity
 

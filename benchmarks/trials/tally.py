@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SHOWN = 5
-"""Failures that are printed."""
+"""Different failures that are printed, the most frequent first."""
 
 
 @dataclass
@@ -55,5 +55,5 @@ class Tally:
         print(f"{self.name}: {total:,} tried, {len(self.failures)} failed", flush=True)
         for kind, count in sorted(self.tried.items()):
             print(f"  {kind}: {count:,}", flush=True)
-        for failure in self.failures[:SHOWN]:
-            print(f"  FAILED {failure}", flush=True)
+        for failure, count in Counter(self.failures).most_common(SHOWN):
+            print(f"  FAILED {count:,} times: {failure}", flush=True)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import carousel
 from carousel.cli import run
 from carousel.model import LanguageModel
+from carousel.storage.number_formats import to_float32
 
 TOKENS = ["the", "cat", "<eos>", "sat"]
 
@@ -101,3 +103,32 @@ def test_one_line_and_exit_code_2(place, capsys, line, said):
     assert "Traceback" not in out + error
     after = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
     assert after == before, "nothing is written, and nothing in a file was run"
+
+
+def test_transformers_out_and_in(place, capsys):
+    pytest.importorskip("transformers")
+    assert run(["export", "transformers", "stories-gru", "--out", "theirs", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["format"], told["file"]) == ("transformers", "theirs")
+    assert run(["export", "transformers", "stories-gru", "--out", "theirs"]) == 2
+    assert "theirs exists and is kept" in capsys.readouterr().err
+    assert run(["import", "transformers", "theirs", "--out", "again"]) == 0
+    assert "Saved in again: LanguageModel(gru" in capsys.readouterr().out
+    ours, back = LanguageModel.load("again"), carousel.load("stories-gru")
+    for name, weight in back.model.weights.items():
+        np.testing.assert_allclose(ours.model.weights[name], to_float32(weight), atol=1e-6)
+    for line, said in {
+        "import transformers theirs --out again": "again exists and is kept",
+        "import transformers theirs --vocab vocab.txt --out new": "leave --vocab out",
+        "import transformers theirs --rnn rnn --out new": "transformers has no option --rnn",
+        "import transformers there --out new": "config.json is not there",
+        "import transformers model.safetensors --out new": "can't be read: Not a directory",
+        "export transformers theirs --out new": "theirs",
+        "export transformers stories-gru --out new --gates": "no option --gates",
+        "export transformers stories-gru --out there": "there exists and is not a model folder",
+    }.items():
+        assert run(line.split()) == 2, line
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+        assert not (place / "new").exists()

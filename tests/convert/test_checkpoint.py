@@ -183,4 +183,4 @@ def test_safetensors_of_other_types_or_with_a_name_twice(tmp_path):
 
 def test_a_file_that_is_not_there(tmp_path):
     refused(tmp_path / "none.pt", "is not there")
-    refused(tmp_path, "is not there")
+    refused(tmp_path, "it is not a regular file")

@@ -77,6 +77,15 @@ def test_a_folder_of_transformers_with_no_regular_file(name, kind, tmp_path, cap
     assert name in refused(capsys, *line)
 
 
+@pytest.mark.parametrize("library", ["onnx", "pytorch"])
+def test_exports_replace_files_alone(library, tmp_path, capsys):
+    out = tmp_path / "m.pt"
+    os.mkfifo(out)
+    error = refused(capsys, "export", library, "stories-gru", "--out", out, "--force")
+    assert "m.pt is not a regular file, and is kept" in error
+    assert out.is_fifo()
+
+
 def test_text_and_its_size(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfthe")

@@ -125,6 +125,7 @@ def test_from_training_to_the_folder_and_the_evaluation(tmp_path):
     text = tmp_path / "t.txt"
     text.write_text("\n".join(lines) + "\n")
     sizes = {"hidden_size": 24, "embedding_size": 24, "batch_size": 8, "bptt": 16}
+    sizes |= {"dropout": 0.0, "embedding_std": 1.0}
     perplexities = {}
     for carried in (True, False):
         model = carousel.train(

@@ -1,5 +1,7 @@
 """Phrases: which units are on together, and where else, against a search written plainly."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from carousel.errors import LensError, TextError
 from carousel.lens import state_search as module
 from carousel.lens.clamp import Clamp
 from carousel.lens.state_search import StateIndex, index_states
+from carousel.text.cache import clear_cache
 from front_door import parts, read_logits
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\nshe likes pizza but he likes pie\n"
@@ -183,3 +186,20 @@ def test_what_can_not_be_asked(make_model, corpus, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TextError, match="CAROUSEL_CACHE names another"):
         index_states(*parts(model), [corpus], cache=tmp_path / "file")
+
+
+def test_a_cache_that_is_cleared_all_the_time_gives_the_index(
+    make_model, corpus, tmp_path, monkeypatch
+):
+    model, cache = make_model(), tmp_path / "cleared"
+    expected = index_states(*parts(model), [corpus], cache=tmp_path)
+    replace = os.replace
+
+    def clear_first(source, target):
+        clear_cache(cache)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", clear_first)
+    index = index_states(*parts(model), [corpus], cache=cache)
+    np.testing.assert_array_equal(index.bits, expected.bits)
+    assert not list(cache.iterdir())

@@ -106,7 +106,11 @@ def test_the_page_and_nothing_else_of_the_disk(port):
         ("/v1/completions", {"prompt": "krish", "n": 10**9}, 422, "n: "),
         ("/v1/completions", {"prompt": "krish", "max_tokens": 10**9}, 422, "max_tokens: "),
         ("/v1/completions", {"prompt": "krish", "logprobs": 10**9}, 422, "logprobs: "),
-        ("/v1/completions", {"prompt": [[1]] * 129}, 422, "prompt"),
+        ("/v1/completions", {"prompt": [[1]] * 129}, 422, "prompt: List should have at most 128"),
+        ("/v1/completions", {"prompt": []}, 422, "prompt: List should have at least 1 item, not 0"),
+        ("/v1/completions", {"prompt": ["a", 1]}, 422, "prompt.1: Input should be a valid string"),
+        ("/v1/completions", {"prompt": [[1], [-1]]}, 422, "prompt.1.0: Input should be greater"),
+        ("/v1/chat/completions", {"messages": []}, 404, "no such path"),
         ("/v1/completions", {"prompt": ["krish"] * 100, "n": 2}, 422, "n times"),
         ("/v1/completions", {"prompt": [10**6]}, 400, "no token"),
         ("/v1/completions", {"prompt": "krish", "presence_penalty": 1}, 422, "presence_penalty"),
@@ -126,8 +130,13 @@ def test_what_is_wrong_is_said_in_openais_shape(port, path, body, status, words)
 
 
 def test_other_methods_kinds_of_bodies_and_names_of_this_machine_are_refused(port):
-    assert ask(port, "GET", "/v1/next")[0] in (404, 405)
-    assert ask(port, "DELETE", "/v1/models")[0] in (404, 405)
+    status, _, content = ask(port, "GET", "/v1/next")
+    assert (status, json.loads(content)["error"]["code"]) == (405, "method_not_allowed")
+    assert ask(port, "DELETE", "/v1/models")[0] == 405
+    assert ask(port, "PUT", "/lens")[0] == 404
+    for path in ("/health", "/ready", "/"):
+        status, _, content = ask(port, "HEAD", path)
+        assert (status, content) == (200, b"")
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert ask(port, "POST", "/v1/next", b'{"text": ""}', form)[0] == 415
     assert ask(port, "GET", "/v1/models", headers={"Host": "evil.example"})[0] == 403

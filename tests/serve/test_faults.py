@@ -126,6 +126,23 @@ def test_broken_bodies_are_400_or_422(port):
     print(f"{len(statuses)} broken bodies")
 
 
+def test_sizes_of_a_billion_are_refused_before_anything_is_made_for_them(server):
+    before, statuses = resident_bytes(server.pid), []
+    for path, names in {
+        "/v1/completions": ("n", "max_tokens", "logprobs", "best_of", "temperature", "seed"),
+        "/v1/next": ("k",),
+    }.items():
+        for name in names:
+            for size in (10**9, 10**30, -(10**9)):
+                body = {"prompt" if "comp" in path else "text": "krish", name: size}
+                if (name, size) in (("seed", 10**9), ("seed", -(10**9))):
+                    continue  # a seed may be large
+                statuses.append(post(server.port, path, body)[0])
+    assert set(statuses) == {422}
+    assert resident_bytes(server.pid) - before < 16 * 2**20
+    print(f"{len(statuses)} sizes of a billion and more")
+
+
 def test_work_stops_when_the_client_has_gone(port):
     count = 0
     for number in range(10):
@@ -225,13 +242,14 @@ def test_clients_sessions_survive_a_restart_and_go_to_another_machine(tmp_path):
 
 
 def test_a_killed_worker_is_replaced_and_clients_sessions_go_on(tmp_path):
-    with running("stories-lstm", "--workers", "2", "--no-access-log") as server:
+    with running("english", "--workers", "2", "--no-access-log") as server:
         port = server.port
         assert post(port, "/v1/sessions", {"kept_by": "server"})[0] == 400
         session = post(port, "/v1/sessions", {"text": "krish likes pizza so he"})[1]
         assert session["kept_by"] == "client"
         workers = children(server.pid)
         assert len(workers) == 2
+        assert eventually(lambda: all(map(shares_weights, workers)))
         os.kill(workers[0], signal.SIGKILL)
         kills, answered = 1, 0
         for _ in range(40):
@@ -244,6 +262,12 @@ def test_a_killed_worker_is_replaced_and_clients_sessions_go_on(tmp_path):
         assert eventually(lambda: len(set(children(server.pid)) - {workers[0]}) == 2)
         assert is_well(port)
     print(f"{kills} worker killed, {answered} of 40 answers beside it")
+
+
+def shares_weights(pid):
+    """Whether a process has mapped the weights' file, of which there is then one copy in memory."""
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return any("r--s" in line and "model.safetensors" in line for line in maps)
 
 
 def children(pid):

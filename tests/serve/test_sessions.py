@@ -92,6 +92,21 @@ def test_forged_tokens_are_refused(contexts, context):
     print(f"{refused} forged tokens, none believed")
 
 
+def test_a_replayed_token_stands_where_it_stood(contexts, context):
+    """As the docs say: it is the client's own state, which it may use again until it is too old."""
+    signer, known = SessionSigner([KEY], 60), by_fingerprint(contexts)
+    session = context.session()
+    session.feed("krish likes pizza so he")
+    token, answers = signer.sign(context, session), []
+    for word in 100 * ("orders", "pizza", "soup"):
+        replayed = signer.open(token, known).session
+        replayed.feed(word)
+        answers.append((word, tuple(replayed.next_words(3))))
+    assert len(set(answers)) == 3
+    assert session.next_words(3) == signer.open(token, known).session.next_words(3)
+    print(f"{len(answers)} replays of one token, none changed another one's answer")
+
+
 def test_a_token_ages_and_is_of_one_model(contexts, context, monkeypatch):
     signer = SessionSigner([KEY], 60)
     token = signer.sign(context, context.session())

@@ -1,6 +1,7 @@
 """Fine-tuning: a run that starts from a model keeps what it is told to, and goes on bit for bit."""
 
 import json
+import tomllib
 
 import numpy as np
 import pytest
@@ -199,6 +200,14 @@ def test_settings_that_agree_are_taken(base):
     assert tune(base, settings=agreeing).config == carousel.load(base).config
     recipe = str(base / "recipe.toml")
     assert tune(base, recipe=recipe).config == carousel.load(base).config
+
+
+def test_batches_follow_from_the_text(base, tmp_path):
+    text = base.parent / "new.txt"
+    train_model([text], base_model=base, out=tmp_path / "m", settings={"device": "cpu"})
+    recipe = tomllib.loads((tmp_path / "m" / "recipe.toml").read_text())
+    assert (recipe["batch_size"], recipe["bptt"]) == (8, 32)
+    assert (recipe["learning_rate"], recipe["epochs"], recipe["l2_sp"]) == (0.0005, 2.0, 60.0)
 
 
 def test_the_base_is_no_place_to_write_to(base):

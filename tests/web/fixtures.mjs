@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { atStrength, sweepSteps } from '../../src/carousel/web/lens/sweep.js';
 import { RecurrentLM } from '../../src/carousel/web/model/recurrent_lm.js';
 
 const FOLDER = process.env.CAROUSEL_FIXTURES;
@@ -49,4 +50,23 @@ export function near(got, wanted, what, tolerance = 1e-5) {
 
 export function idsOf(model, text) {
   return model.tokenizer.encode(text).map((token) => token.id);
+}
+
+/** What the decoder's biases put into the difference of two logits; clusters have none. */
+export function biasOf({ config, decoder }, first, second) {
+  const head = config.cutoffs[0] ?? config.vocab_size;
+  return Math.max(first, second) < head ? decoder.bias[first] - decoder.bias[second] : 0;
+}
+
+/** A hold of a place by a slider from -1 to 1. */
+export const slide = (place, position) =>
+  atStrength({ ...place, kind: 'toward', value: 1, strength: 0 }, position);
+
+/** The whole sweep at once; see `sweepSteps`. */
+export function sweep(...given) {
+  const steps = sweepSteps(...given);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
 }

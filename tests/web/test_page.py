@@ -61,13 +61,6 @@ def test_the_first_screen_says_what_is_asked(visit):
     assert visit.page.text_content(".handle") == "keep pizza"
 
 
-def test_the_first_belt_is_painted_soon(visit):
-    visit.open(words=WORDS)  # warms the browser's own caches, as the second visit is
-    visit.open(words=WORDS)
-    painted = visit.page.evaluate("performance.getEntriesByName('carousel-painted')[0].startTime")
-    assert painted < 1500  # 500 on a machine of its own; the tests share theirs
-
-
 def test_a_drag_keeps_pizza_and_undo_restores_every_number(visit):
     visit.open(words=WORDS)
     before = visit.page.inner_text("main")
@@ -364,25 +357,28 @@ def test_a_tapped_word_opens_a_sheet_of_sliders(browser, address):
     assert visit.complaints == []
 
 
-def test_from_input_to_paint(visit):
+def test_what_is_dragged_is_painted_in_the_next_frames(visit):
+    """A small model is read before the next frame; ``benchmarks/page.py`` has the times."""
     visit.open(words=WORDS)
-    took = visit.page.evaluate(
+    frames = visit.page.evaluate(
         """async () => {
           const slider = document.getElementById('amount-f');
-          const took = [];
+          const { app } = document.querySelector('carousel-top').reading;
+          const counts = [];
           for (let n = 0; n < 30; n++) {
-            const start = performance.now();
             slider.value = String(-100 + ((n * 35) % 200));
             slider.dispatchEvent(new Event('input'));
-            await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-            took.push(performance.now() - start);
+            let frames = 0;
+            do {
+              await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+              frames++;
+            } while (app.shown.holds !== app.frame.holds || app.frame.state !== app.store.present);
+            counts.push(frames);
           }
-          return took.sort((a, b) => a - b);
+          return counts;
         }"""
     )
-    # 20 and 50 ms on a machine of its own; the tests share theirs with others.
-    assert took[15] < 80, took
-    assert took[28] < 200, took
+    assert max(frames) <= 2, frames
 
 
 def test_a_page_that_is_hidden_for_a_while_comes_back(visit):

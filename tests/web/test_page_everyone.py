@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from carousel.web.script import without_comments, write_script
-from web.browser import SWITCH, Visit
+from web.browser import STORIES, SWITCH, Visit
 
 WEB = Path(str(files("carousel.web")))
 PALETTE = json.loads((WEB / "palette.json").read_text("utf-8"))
@@ -228,6 +228,34 @@ def test_nothing_scrolls_sideways_and_no_labels_overlap(width, scale, browser, a
         assert visit.page.evaluate(OVERLAPS) == [], view
     visit.page.close()
     assert visit.complaints == []
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_narrow_screen_shows_the_whole_cell(name, browser, address):
+    """The diagram runs from top to bottom there, with every number of the wide one."""
+    labels = {}
+    for width in (1440, 390):
+        visit = Visit(browser, address, size=(width, 900))
+        visit.open(urlencode({"model": name, "text": SWITCH, "unit": 5}), words=12)
+        visit.page.wait_for_selector(".cell", state="attached")
+        labels[width] = sorted(visit.page.locator(".cell text").all_text_contents())
+        room, shown, drawn = visit.page.evaluate(
+            """() => {
+              const cell = document.querySelector('.cell');
+              const all = [...cell.children].map((node) => node.getBoundingClientRect());
+              const { left, right } = cell.getBoundingClientRect();
+              const least = Math.min(...all.map((box) => box.left - left));
+              const most = Math.max(...all.map((box) => box.right - right));
+              return [cell.parentElement.clientWidth, right - left, [least, most]];
+            }"""
+        )
+        assert shown <= room
+        assert drawn[0] >= -1
+        assert drawn[1] <= 1
+        assert visit.page.evaluate(OVERLAPS) == []
+        visit.page.close()
+        assert visit.complaints == []
+    assert labels[390] == labels[1440]
 
 
 def test_nothing_moves_where_that_is_asked_for(browser, address):

@@ -7,12 +7,13 @@ from web.browser import STORIES, SWITCH
 ASK = """
 async ([model, text, inWorker]) => {
   const { openReader } = await import('/lens/reader.js');
-  const { slide } = await import('/lens/hold.js');
+  const { atStrength } = await import('/lens/sweep.js');
   const reader = await openReader(model, () => '/lens/reader_worker.js', { worker: inWorker });
   const ids = reader.tokenizer.encode(text).map((token) => token.id);
   const [pizza, burger] = ['pizza', 'burger'].map((word) => reader.tokenizer.id(word));
   const gate = reader.config.cell === 'lstm' ? 'f' : reader.config.cell === 'gru' ? 'z' : 'h';
-  const hold = slide({ layer: 0, gate, units: null, from: 5, to: 8 }, 0.7);
+  const place = { layer: 0, gate, units: null, from: 5, to: 8 };
+  const hold = atStrength({ ...place, kind: 'toward', value: 1, strength: 0 }, 0.7);
   const trace = await reader.trace(ids);
   const held = await reader.trace(ids, [hold]);
   const last = held.length - 1;

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from carousel.cli.parameters import NUMBER, TEXT, WHOLE
+from carousel.training.defaults import CHOSEN
 from carousel.training.settings import RENAMED, Setting, describe_settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -50,6 +51,8 @@ def _option(setting: Setting, name: str, *, hidden: bool) -> Callable[[Function]
 
 
 def _help(setting: Setting) -> str:
+    if setting.name in CHOSEN:
+        return f"{setting.help}  [default: chosen for the text]"
     if setting.default is None:
         return setting.help
     default = str(setting.default).lower() if setting.type is bool else setting.default

@@ -53,7 +53,10 @@ if TYPE_CHECKING:
     help="Test on this file at the end.",
 )
 @click.option(
-    "--recipe", type=TEXT, metavar="NAME", help="Settings: a TOML file, or characters or stories."
+    "--recipe",
+    type=TEXT,
+    metavar="NAME",
+    help="Settings: a TOML file, or one that comes along, such as characters or words-small.",
 )
 @click.option(
     "--set",

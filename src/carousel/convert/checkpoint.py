@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 import zipfile
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from carousel.convert.foreign_file import check_file, open_file, read_file
+from carousel.convert.foreign_file import check_file, open_file
 from carousel.errors import ConvertError
 from carousel.storage.safetensors import MAX_HEADER_BYTES
 from carousel.storage.strict_json import parse_json
@@ -73,27 +74,38 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError, deserialize
+    """One tensor after the other, so that the file is never in memory twice."""
+    with open_file(path) as file:
+        rest = os.fstat(file.fileno()).st_size - 8
+        size = int.from_bytes(file.read(8), "little")
+        if not 2 <= size <= min(MAX_HEADER_BYTES, rest):
+            raise ConvertError(f"{path} is not a safetensors file, or is cut short")
+        # The library lets a name stand there twice.
+        entries = parse_json(file.read(size), str(path))
+        _check_safetensors(path)
+        entries.pop("__metadata__", None)
+        weights = {}
+        for name, entry in entries.items():
+            kind = NUMPY_TYPES.get(entry["dtype"])
+            if kind is None:
+                raise ConvertError(_not_float(path, name, entry["dtype"]))
+            file.seek(8 + size + entry["data_offsets"][0])
+            values = np.fromfile(file, kind, math.prod(entry["shape"]))
+            if entry["dtype"] == "BF16":  # the upper half of a float32
+                values = (values.astype(np.uint32) << 16).view(np.float32)
+            weights[name] = _as_float32(values).reshape(entry["shape"])
+    return weights
 
-    data = read_file(path)
-    size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= size <= min(MAX_HEADER_BYTES, len(data) - 8):
-        raise ConvertError(f"{path} is not a safetensors file, or is cut short")
-    parse_json(data[8 : 8 + size], str(path))  # the library lets a name stand there twice
+
+def _check_safetensors(path: Path) -> None:
+    """Let the library check the header: types, shapes, and that all tensors lie in the file."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        entries = deserialize(data)  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="numpy"):
+            pass
     except SafetensorError as error:
         raise ConvertError(f"{path} is not a safetensors file, or is damaged: {error}") from None
-    weights = {}
-    for name, entry in entries:
-        kind = NUMPY_TYPES.get(entry["dtype"])
-        if kind is None:
-            raise ConvertError(_not_float(path, name, entry["dtype"]))
-        values = np.frombuffer(entry["data"], dtype=kind)
-        if entry["dtype"] == "BF16":  # the upper half of a float32
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        weights[name] = _as_float32(values).reshape(entry["shape"])
-    return weights
 
 
 def read_stored_vocabulary(path: Path) -> Any:
@@ -221,7 +233,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         total += math.prod(tensor.shape) * tensor.element_size()
         if total > MAX_SHARING * size:
             raise ConvertError(f"{path}: its tensors claim to be {total // size} times the file")
-        weights[name] = _as_float32(tensor.detach().to(torch.float64).resolve_neg().numpy())
+        weights[name] = tensor.detach().to(torch.float32).resolve_neg().numpy()
     return _without_outer_name(weights)
 
 
@@ -262,7 +274,7 @@ def _without_outer_name(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 def _as_float32(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=False)
 
 
 def _why(error: Exception) -> str:

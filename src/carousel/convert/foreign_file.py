@@ -62,6 +62,18 @@ def read_text(path: Path, max_bytes: int) -> str:
         raise ConvertError(f"{path} is not UTF-8 text: byte {error.start} can't be read") from None
 
 
+def check_replaceable_file(path: Path, *, force: bool) -> None:
+    """Check that a file may be written to ``path``.
+
+    Raises:
+        FolderError: a file is there and ``force`` is off; or a folder, a pipe or a device is there.
+    """
+    if path.exists() and not path.is_file():
+        raise FolderError(f"{path} is not a regular file, and is kept: choose another name")
+    if path.exists() and not force:
+        raise FolderError(f"{path} exists and is kept: choose another name, or use --force")
+
+
 def _unreadable(path: Path, error: OSError) -> ConvertError:
     if isinstance(error, FileNotFoundError):
         return ConvertError(f"{path} is not there: no such file")

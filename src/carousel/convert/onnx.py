@@ -12,9 +12,10 @@ import numpy as np
 
 from carousel.adaptive_softmax import clusters
 from carousel.cells import CELLS
+from carousel.convert.foreign_file import check_replaceable_file
 from carousel.convert.onnx_graph import IR_VERSION, OPSET, GraphBuilder, value
 from carousel.convert.onnx_layers import CARRIED, add_fused_layer, add_open_layer
-from carousel.errors import ConvertError, FolderError
+from carousel.errors import ConvertError
 from carousel.storage.atomic import write_file
 from carousel.storage.config import LINE_END_ID, Config
 from carousel.storage.model_folder import read_folder
@@ -71,13 +72,14 @@ def export_onnx(
                 f"this format needs the package {package}: pip install 'carousel-lstm[onnx]'"
             )
     out = Path(out)
-    if out.exists() and not force:
-        raise FolderError(f"{out} exists and is kept: choose another name, or use --force")
+    check_replaceable_file(out, force=force)
     content = read_folder(folder)
-    config, stored, tokenizer = content.config, content.weights, content.tokenizer
+    config = content.config
     if 4 * config.parameters > MAX_BYTES:
         raise ConvertError(f"{folder} has {config.parameters:,} parameters: more than ONNX holds")
-    weights = {name: to_float32(weight) for name, weight in untie(stored, config.cutoffs).items()}
+    weights = {
+        name: to_float32(weight) for name, weight in untie(content.weights, config.cutoffs).items()
+    }
     # The tools quantize MatMul, Gather and LSTM: other cells are made of MatMul for them. No
     # operator of a whole layer sets its state to zero on the way.
     is_lstm = "c" in CELLS[config.cell].states
@@ -89,7 +91,7 @@ def export_onnx(
         top_k = min(top_k, config.vocab_size)
         _add_top_k(graph, logits, top_k)
     model = _to_model(graph, config, top_k, gates=gates)
-    model.metadata_props.add(key=TOKENIZER_KEY, value=tokenizer.to_json())
+    model.metadata_props.add(key=TOKENIZER_KEY, value=content.tokenizer.to_json())
     if dtype == "int8":
         model = _quantize(model)
     import onnx

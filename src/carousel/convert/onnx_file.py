@@ -224,7 +224,7 @@ def _checked(array: np.ndarray, where: str) -> np.ndarray:
     if array.dtype.kind != "f":
         return array
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-        array = array.astype(np.float32)
+        array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         raise ConvertError(f"{where} holds a value that is not finite")
     return array

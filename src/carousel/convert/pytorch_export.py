@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from carousel.cells import CELLS, LSTM
+from carousel.convert.foreign_file import check_replaceable_file
 from carousel.convert.pytorch_module import module_source
-from carousel.errors import ConvertError, FolderError
+from carousel.errors import ConvertError
 from carousel.storage.atomic import write_file
 from carousel.storage.config import Config
 from carousel.storage.model_folder import read_folder
@@ -47,15 +48,16 @@ def export_pytorch(folder: str | Path, out: str | Path, *, force: bool = False) 
         raise ConvertError(f"{out} must end in .safetensors, or in .pt for PyTorch's own format")
     beside = (out.with_suffix(".py"), out.with_suffix(".tokenizer.json"))
     for path in (out, *beside):
-        if path.exists() and not force:
-            raise FolderError(f"{path} exists and is kept: choose another name, or use --force")
+        check_replaceable_file(path, force=force)
     content = read_folder(folder)
-    config, stored, tokenizer = content.config, content.weights, content.tokenizer
-    weights = {name: to_float32(weight) for name, weight in untie(stored, config.cutoffs).items()}
+    config = content.config
+    weights = {
+        name: to_float32(weight) for name, weight in untie(content.weights, config.cutoffs).items()
+    }
     state_dict = _state_dict(config, weights)
     write_file(out, _to_bytes(state_dict, out))
     write_file(beside[0], module_source(config, out.name))
-    write_file(beside[1], tokenizer.to_json())
+    write_file(beside[1], content.tokenizer.to_json())
 
 
 def _state_dict(config: Config, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

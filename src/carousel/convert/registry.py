@@ -84,7 +84,7 @@ FORMATS: Mapping[str, ModelFormat] = MappingProxyType(
     }
 )
 """Every format by its name."""
-FLAGS = {"tokens": "tokenizer"}
+FLAGS = {"tokens": "tokenizer", "dtype": "to"}
 """The flags of the command line that are not called as the options are."""
 
 

@@ -46,9 +46,10 @@ def load_transformers(folder: str | Path) -> CarouselForCausalLM:
     from carousel.convert.transformers import CarouselConfig, CarouselForCausalLM
     from carousel.training.nn.network import Network
 
-    config, weights = read_folder(folder)[1:3]
-    model = CarouselForCausalLM(CarouselConfig.from_shape(config))
-    model.network.load_state_dict(Network.from_model(config, weights).state_dict())
+    content = read_folder(folder)
+    model = CarouselForCausalLM(CarouselConfig.from_shape(content.config))
+    network = Network.from_model(content.config, content.weights)
+    model.network.load_state_dict(network.state_dict())
     model.eval()
     return model
 

@@ -6,6 +6,7 @@ threads and processes may write one: each under a name that nobody else has.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ def write_bits(
     ids: np.ndarray,
     width: int,
     on_progress: ProgressCallback | None,
-) -> None:
+) -> np.ndarray | None:
     """Read ``ids`` through a model and write which units are above the threshold at ``point``.
 
     Args:
@@ -44,10 +45,15 @@ def write_bits(
         width: bytes of a row, ``⌈H/8⌉``.
         on_progress: counts tokens read.
 
+    Returns:
+        The file's content, mapped: it stays where another process removes the file. None on
+        Windows, which renames no file that is mapped.
+
     Raises:
         OSError: it can't be written.
     """
     aside = path.with_suffix(f".{token_hex(8)}.part")
+    mapped = None
     try:
         with aside.open("w+b") as file:
             for start, values in read_states(model, ids, [point], on_progress=on_progress):
@@ -58,9 +64,13 @@ def write_bits(
             file.write(digest)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+            if os.name != "nt":
+                mapped = np.memmap(file, dtype=np.uint8, mode="r")
+        with contextlib.suppress(FileNotFoundError):  # another process has cleared the cache
+            os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+    return mapped
 
 
 def open_bits(path: Path, rows: int, width: int) -> np.ndarray | None:
@@ -69,6 +79,11 @@ def open_bits(path: Path, rows: int, width: int) -> np.ndarray | None:
         whole = np.memmap(path, dtype=np.uint8, mode="r")
     except (OSError, ValueError):
         return None
+    return check_bits(whole, rows, width)
+
+
+def check_bits(whole: np.ndarray, rows: int, width: int) -> np.ndarray | None:
+    """The bits ``[rows, width]`` in a file's content; None where it is not what was written."""
     bits = whole[: rows * width]
     digest = hashlib.sha256(bits.data).digest()
     if len(whole) != rows * width + len(digest) or whole[rows * width :].tobytes() != digest:

@@ -19,7 +19,7 @@ import numpy as np
 from carousel.errors import LensError, TextError
 from carousel.inference.model import RecurrentLM
 from carousel.lens.names import DERIVED, check_layer, find_name
-from carousel.lens.state_file import ROWS, key_of, open_bits, write_bits
+from carousel.lens.state_file import ROWS, check_bits, key_of, open_bits, write_bits
 from carousel.lens.trace import LINE_START, trace_text
 from carousel.text.corpus import build_corpus, default_cache
 from carousel.text.files import ProgressCallback
@@ -243,8 +243,10 @@ def index_states(
         bits = open_bits(path, len(ids), width)
         if bits is None:
             folder.mkdir(parents=True, exist_ok=True)
-            write_bits(path, model, point, threshold, ids, width, on_progress)
+            mapped = write_bits(path, model, point, threshold, ids, width, on_progress)
             bits = open_bits(path, len(ids), width)
+            if bits is None and mapped is not None:
+                bits = check_bits(mapped, len(ids), width)
         if bits is None:
             raise TextError(f"{path} is not what was written: is the disk full or damaged?")
     except OSError as error:

@@ -73,15 +73,24 @@ class ApiError(Exception):
 
 
 def invalid_body(error: ValidationError) -> ApiError:
-    """What is wrong with a body: the first thing that pydantic found.
+    """What is wrong with a body: the first field in which pydantic found a fault.
+
+    Of a field that may have several forms it tells the fault of the one that fits best.
 
     A body that is no JSON at all is a 400, a field that is missing, unknown or out of range a 422.
     Values that were sent are not repeated.
     """
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    first = faults[0]
     if first["type"] == "json_invalid":
         return ApiError(400, f"the body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
+    # What is of another type than a form is not meant as that form.
+    best = max(
+        (fault for fault in faults if fault["loc"][:1] == first["loc"][:1]),
+        key=lambda fault: (not fault["type"].endswith("_type"), len(fault["loc"])),
+    )
     # The names of a union's members are no part of the path.
-    path = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
+    path = [str(part) for part in best["loc"] if isinstance(part, int) or part.isidentifier()]
     where = ".".join(path)[:80]
-    return ApiError(422, f"{where or 'the body'}: {first['msg']}", param=where or None)
+    message = best["msg"].replace(" after validation", "")
+    return ApiError(422, f"{where or 'the body'}: {message}", param=where or None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -94,7 +95,8 @@ def train_side_by_side(
         CarouselError: what a training ran into, with the cell that it was.
     """
     context = multiprocessing.get_context("spawn")
-    messages: Any = context.Queue()
+    with _safe_path():  # the queue starts a process, too
+        messages: Any = context.Queue()
     workers = [
         context.Process(
             target=_train_one,
@@ -109,8 +111,9 @@ def train_side_by_side(
     try:
         if is_main_thread:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-        for worker in workers:
-            worker.start()
+        with _safe_path():
+            for worker in workers:
+                worker.start()
         with training_bars(console) as bars:
             tasks = {
                 cell: bars.add_task(cell.upper(), total=1.0, **bar_fields(Progress()))
@@ -125,6 +128,21 @@ def train_side_by_side(
                 worker.join()
         if is_main_thread:
             signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Processes that are started inside import nothing from the current directory."""
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _listen(messages: Any, workers: list[Any]) -> Iterator[tuple[str, Progress]]:

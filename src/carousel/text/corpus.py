@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -25,7 +25,8 @@ from carousel.text.tokenizer import Tokenizer
 
 CACHE_VERSION = 2
 MAX_ATTEMPTS = 5
-"""How often an entry is written that another process removes (``carousel cache --clear``)."""
+"""How often a file is written that another process removes (``carousel cache --clear``) before it
+is mapped."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def build_corpus(
     corpus = _open(path, dtype)
     if corpus is not None:
         return corpus
+    ids = None
     for _ in range(MAX_ATTEMPTS):
         pieces = read_pieces(
             files, encoding=encoding, encoding_errors=encoding_errors, on_progress=on_progress
@@ -93,22 +95,26 @@ def build_corpus(
             folder.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f"{path.stem}.{token_hex(8)}.part")
             try:
-                summary = _write_ids(temporary, dtype, encode_pieces(pieces, tokenizer))
+                table, ids = _write_ids(temporary, dtype, encode_pieces(pieces, tokenizer))
                 if _stamps(files) != before:
                     raise TextError("the text changed while it was read: try again")
                 os.replace(temporary, path)
-                temporary.write_text(summary)
+                temporary.write_text(json.dumps(table))
                 os.replace(temporary, path.with_suffix(".json"))
             finally:
                 temporary.unlink(missing_ok=True)
         except FileNotFoundError:
-            continue  # another process has cleared the cache
+            # Another process has cleared the cache. What is mapped stays.
+            if ids is None:
+                continue
         except OSError as error:
             raise TextError(
                 f"the tokenized text can't be kept in {folder}: {error.strerror or error}; "
                 f"CAROUSEL_CACHE names another folder"
             ) from None
         corpus = _open(path, dtype)
+        if corpus is None and ids is not None:
+            corpus = _check_ids(ids, table)
         if corpus is not None:
             return corpus
         if path.exists() and path.with_suffix(".json").exists():
@@ -145,11 +151,16 @@ def default_cache() -> Path:
 
 def _write_ids(
     path: Path, dtype: np.dtype[Any], encoded: Iterable[tuple[np.ndarray, Counts]]
-) -> str:
-    """Write the ids, and return what the entry's JSON file says of them."""
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Write the ids: what the entry's JSON file says of them, and they themselves, mapped.
+
+    Mapped here, they stay where another process removes the file. Windows renames no file that is
+    mapped; there they are None.
+    """
     counts = Counts()
     digest = hashlib.sha256()
-    with path.open("wb") as file:
+    mapped = None
+    with path.open("w+b") as file:
         for ids, more in encoded:
             data = ids.astype(dtype).tobytes()
             digest.update(data)
@@ -157,24 +168,29 @@ def _write_ids(
             counts += more
         file.flush()
         os.fsync(file.fileno())
+        if os.name != "nt" and counts.tokens:
+            mapped = np.memmap(file, dtype=dtype, mode="r")
     digest.update(json.dumps(asdict(counts)).encode())
-    return json.dumps(
-        {"version": CACHE_VERSION, "sha256": digest.hexdigest(), "counts": asdict(counts)}
-    )
+    table = {"version": CACHE_VERSION, "sha256": digest.hexdigest(), "counts": asdict(counts)}
+    return table, mapped
+
+
+def _check_ids(ids: np.ndarray, table: Mapping[str, Any]) -> Corpus | None:
+    """The corpus of mapped ids, or None where they are not those that were written."""
+    counts = Counts(**table["counts"])
+    digest = hashlib.sha256(ids.data)
+    digest.update(json.dumps(asdict(counts)).encode())
+    whole = len(ids) == counts.tokens and digest.hexdigest() == table["sha256"]
+    return Corpus(ids, counts) if whole else None
 
 
 def _open(path: Path, dtype: np.dtype[Any]) -> Corpus | None:
     """The cached corpus, or None where there is none or it is not whole."""
     try:
         table = json.loads(path.with_suffix(".json").read_text())
-        counts = Counts(**table["counts"])
-        if table["version"] != CACHE_VERSION or counts.tokens < 1:
+        if table["version"] != CACHE_VERSION or Counts(**table["counts"]).tokens < 1:
             return None
-        ids = np.memmap(path, dtype=dtype, mode="r")
-        digest = hashlib.sha256(ids.data)
-        digest.update(json.dumps(asdict(counts)).encode())
-        whole = len(ids) == counts.tokens and digest.hexdigest() == table["sha256"]
-        return Corpus(ids, counts) if whole else None
+        return _check_ids(np.memmap(path, dtype=dtype, mode="r"), table)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -82,7 +82,8 @@ def train(
 ) -> LanguageModel:
     """Train a model on text; needs PyTorch (``pip install 'carousel-lstm[train]'``).
 
-    A setting that is None has the recipe's value, or its default.
+    A setting that is None has the recipe's value. Without a recipe it follows from the text, the
+    machine and the time (``carousel.training.defaults``), or has its default.
 
     Args:
         sources: files, folders, globs, or ``-`` for standard input.
@@ -149,7 +150,8 @@ def train(
         random_bptt: vary the length of batches around bptt at random, and the learning rate with
             it.
         carry_state: carry the state over the end of a line. If not, each line is a text of its own.
-        epochs: number of passes over the text. 10 if neither epochs nor max_minutes is given.
+        epochs: number of passes over the text. 10 in a recipe that gives neither epochs nor
+            max_minutes.
         max_minutes: length of the training in minutes, validation included. The schedule is fitted
             to it.
         patience: early stopping: stop after this many validations without improvement. 0 turns this

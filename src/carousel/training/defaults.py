@@ -37,7 +37,7 @@ CHARACTERS = (
     Size(700_000, 1, 512, 64, 32, 64, 0.004),
 )
 """Sizes of models of characters."""
-EMBEDDING_STD = {"words": 0.1, "chars": 1.0}
+EMBEDDING_STD = {"words": 0.3, "chars": 1.0}
 """Tied rows of rare words hardly move in a short run: they must be small to begin with."""
 MIN_COUNTS = ((5_000_000, 3), (500_000, 2))
 """From how many bytes of text on a word must occur how often to be known."""
@@ -51,6 +51,11 @@ PASSES = (1.0, 30.0)
 """The fewest and the most passes over a text without a limit."""
 DROPOUTS = ((1.5, 0.0), (3.0, 0.1), (5.0, 0.2), (9.0, 0.3), (15.0, 0.4), (float("inf"), 0.5))
 """The dropout for at most so many passes: what is read often is easily learned by heart."""
+CHOSEN = (
+    "tokenizer", "min_count", *Size._fields[1:], "embedding_std", "dropout", "tie_embeddings",
+    "epochs",
+)  # fmt: skip
+"""The settings that are chosen where neither they nor a recipe are given."""
 DECODER_ROWS = 1_000
 """Rows of the decoder that a word reads at most: an adaptive softmax reads about so many."""
 FLOPS = {"bfloat16": 2e11, "float32": 0.6e11}
@@ -143,10 +148,8 @@ def choose_settings(
                 break
     if passes is None:
         passes = min(max(TOKENS_TO_READ / tokens, PASSES[0]), PASSES[1])
-    # Batches are as large as the text allows, whatever the time.
     chosen = size._asdict() | {
-        "batch_size": sizes[-1].batch_size,
-        "bptt": sizes[-1].bptt,
+        **choose_batch(tokens, tokenizer),
         "embedding_std": EMBEDDING_STD[kind],
         "dropout": next(p for most_passes, p in DROPOUTS if passes <= most_passes),
         "tie_embeddings": kind == "words",
@@ -157,6 +160,17 @@ def choose_settings(
     if budget.max_minutes is None and budget.epochs is None:
         chosen["epochs"] = round(passes, 1)
     return chosen
+
+
+def choose_batch(tokens: int, tokenizer: str) -> dict[str, int]:
+    """The ``batch_size`` and ``bptt`` for a text: as large as it allows, whatever the time.
+
+    >>> choose_batch(200_000, "words")
+    {'batch_size': 16, 'bptt': 48}
+    """
+    table = CHARACTERS if tokenizer == "chars" else WORDS
+    size = [size for size in table if size.min_tokens <= tokens][-1]
+    return {"batch_size": size.batch_size, "bptt": size.bptt}
 
 
 def operations_per_token(size: Size, vocab_size: int) -> float:

@@ -27,6 +27,7 @@ from carousel.training.data.splits import (
 )
 from carousel.training.defaults import (
     Budget,
+    choose_batch,
     choose_min_count,
     choose_settings,
     choose_tokenizer,
@@ -138,6 +139,9 @@ def train_model(
         splits = prepare_splits(files, chosen, reporter, base and base.tokenizer)
         if by_rule:
             chosen = _choose_model_settings(splits, chosen, tables, device, group, reporter)
+        elif recipe is None:
+            by_text = choose_batch(len(splits.train), chosen.tokenizer)
+            chosen = Settings.merged(by_text, *tables)
         replaces = run is not None and is_model(run.model)
         record = RunRecord(chosen, files, splits.cached, replaces, tensorboard)
         if base is not None:

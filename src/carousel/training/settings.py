@@ -144,7 +144,7 @@ class Settings:
     carry_state: bool = True
     """Carry the state over the end of a line. If not, each line is a text of its own."""
     epochs: float | None = None
-    """Number of passes over the text. 10 if neither epochs nor max_minutes is given."""
+    """Number of passes over the text. 10 in a recipe that gives neither epochs nor max_minutes."""
     max_minutes: float | None = None
     """Length of the training in minutes, validation included. The schedule is fitted to it."""
     patience: int = 5
@@ -267,7 +267,7 @@ def describe_settings() -> list[Setting]:
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """Read a recipe: a TOML file, or one that comes with Carousel (``characters``, ``stories``).
+    """Read a recipe: a TOML file, or one that comes with Carousel (``characters``, for example).
 
     Returns:
         The recipe's settings by their present names.

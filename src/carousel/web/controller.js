@@ -1,6 +1,7 @@
 /** What people can do, and when what is shown is read again. */
 
 import { columnsOf, rowsOf } from './geometry/columns.js';
+import { samePlace } from './lens/hold.js';
 import { openReader } from './lens/reader.js';
 import { nearestWords } from './model/nearest.js';
 import { fill, placeName, printable, stretchName, whole } from './phrasing.js';
@@ -214,7 +215,7 @@ export class App {
     frame.gateWords = (/** @type {string} */ gate) => text.gates[gate] ?? text.gates.f;
     frame.place = (/** @type {number} */ t) => (t ? placeName(words, t, text.nth) : text.line_start);
     frame.stretch = (/** @type {number} */ a, /** @type {number} */ b) => stretchName(words, a, Math.min(b, last), text.nth);
-    frame.amountOf = (/** @type {string} */ gate) => (span ? state.holds.find((/** @type {any} */ one) => one.gate === gate && one.layer === read.layer && one.from === span[0] && one.to === span[1] && String(one.units) === String(state.units))?.amount ?? 0 : 0);
+    frame.amountOf = (/** @type {string} */ gate) => (span ? state.holds.find((/** @type {any} */ one) => samePlace(one, { gate, layer: read.layer, from: span[0], to: span[1], units: state.units }))?.amount ?? 0 : 0);
     frame.amount = frame.amountOf(frame.gate);
     frame.counterpart = read.pair && before.next[0] ? read.pair.find((/** @type {string} */ word) => word !== before.next[0].word && words.includes(word)) ?? null : null;
     frame.handleLabel = frame.amount ? `${frame.amount > 0 ? '+' : '\u2212'}${whole(Math.abs(frame.amount))}`

@@ -11,10 +11,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
-from carousel.web.script import write_script
+from carousel.web.script import without_comments, write_script
 
 SCRIPT = "page.js"
 """The name under which all modules are handed out together."""
+EARLY = "early.js"
+"""What runs before the first paint; it is no module."""
 FIRST_MODEL = "stories-lstm"
 """The model of the picture that stands in ``index.html``."""
 
@@ -63,6 +65,8 @@ def read_page(path: str, models: Mapping[str, Path]) -> bytes | None:
         return _read_index(models).encode()
     if path == f"/{SCRIPT}":
         return write_script().encode()
+    if path == f"/{EARLY}":
+        return without_comments((files("carousel.web") / EARLY).read_text("utf-8")).encode()
     here: Traversable = files("carousel.web")
     # Each part is looked up among the names that are there, so that no path leads out.
     for part in path.split("/")[1:]:

@@ -5,6 +5,7 @@
 
 import { Belt } from './lens/belt.js';
 import { align, distances } from './lens/align.js';
+import { samePlace } from './lens/hold.js';
 import { atStrength, COARSE, FINE, interpolate } from './lens/sweep.js';
 import { gatesOf, hasBelt, keepGateOf, namesOf } from './lens/points.js';
 import { likeliest, wordIds } from './model/next_words.js';
@@ -80,7 +81,7 @@ function lensHold({ gate, layer, units, from, to, amount }) {
 
 /** Whether a hold is the one that a curve is of. @param {import('./state.js').Hold} hold @param {State} state @param {string} gate @param {number} layer */
 function isCurved(hold, { span, units }, gate, layer) {
-  return hold.gate === gate && hold.layer === layer && hold.from === span?.[0] && hold.to === span[1] && String(hold.units) === String(units);
+  return span !== null && samePlace(hold, { gate, layer, from: span[0], to: span[1], units });
 }
 
 /** What tells a curve from others; '' where there is none. @param {State} state @param {Model} model @param {Curved} frame */

@@ -3,6 +3,8 @@
  * at. It is also the page's link, and what undo and redo go through.
  */
 
+import { samePlace } from './lens/hold.js';
+
 /**
  * A gate that is held: `f' = (1 - s) f + s target`, with `s = |amount|` and a target of 1 where
  * `amount > 0` (keep everything), else 0 (let everything go).
@@ -58,18 +60,12 @@ export function change(state, changes) {
   return Object.freeze({ ...state, ...changes });
 }
 
-/** Whether two holds are of the same gate, units and stretch. @param {Hold} a @param {Hold} b */
-export function sameplace(a, b) {
-  return a.gate === b.gate && a.layer === b.layer && a.from === b.from && a.to === b.to &&
-    String(a.units) === String(b.units);
-}
-
 /**
  * The holds with one more, or with the one at the same place replaced; an amount of 0 removes it.
  * @param {readonly Hold[]} holds @param {Hold} hold @returns {readonly Hold[]}
  */
 export function withHold(holds, hold) {
-  const at = holds.findIndex((one) => sameplace(one, hold));
+  const at = holds.findIndex((one) => samePlace(one, hold));
   if (hold.amount === 0) return Object.freeze(holds.filter((_, index) => index !== at));
   const next = [...holds];
   if (at < 0) next.push(hold);

@@ -16,6 +16,7 @@ def make_router(service: Service) -> APIRouter:
     """The routes of those who watch the server."""
     router = APIRouter(tags=["health"])
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", **documented(None, schemas.Health))
     async def health() -> Response:
         """Whether the server lives. No key is needed."""
@@ -24,6 +25,7 @@ def make_router(service: Service) -> APIRouter:
     ready_answer = documented(None, schemas.Health)
     ready_answer["responses"][503] = {"model": schemas.Health, "description": "It is stopping"}
 
+    @router.head("/ready", include_in_schema=False)
     @router.get("/ready", **ready_answer)
     async def ready() -> Response:
         """Whether new requests are welcome; no longer, once the server was told to stop."""

@@ -6,12 +6,16 @@ import asyncio
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from carousel.serve.errors import ApiError
 from carousel.serve.service import Service, answer
 from carousel.web.one_file import MODEL_FILES
 from carousel.web.page_files import HEADERS, content_type, read_page
+
+READING = ("GET", "HEAD")
+METHODS = (*READING, "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""So that a request to no path at all is told so, whatever its method."""
 
 
 def make_routes(service: Service) -> list[Route]:
@@ -34,13 +38,18 @@ def make_routes(service: Service) -> list[Route]:
 
     async def page_file(request: Request) -> Response:
         path = request.url.path
+        routes = request.app.router.routes
+        if any(route.matches(request.scope)[0] is Match.PARTIAL for route in routes):
+            raise ApiError(405, f"{request.method} is not taken here: see /openapi.json")
+        if request.method not in READING:
+            raise ApiError(404, "there is no such path: /openapi.json names all of them")
         content = await asyncio.to_thread(read_page, path, folders)
         if content is None:
-            raise ApiError(404, "there is no such path")
+            raise ApiError(404, "there is no such path: /openapi.json names all of them")
         return Response(content, headers=HEADERS, media_type=content_type(path))
 
     return [
         Route("/models.json", models),
         Route("/models/{name}/{file}", model_file),
-        Route("/{path:path}", page_file),
+        Route("/{path:path}", page_file, methods=METHODS),
     ]

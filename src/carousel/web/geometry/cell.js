@@ -7,8 +7,9 @@
 /** @typedef {{points: [number, number][], name: string, value: number | null, head?: boolean, dashed?: boolean}} Wire */
 /** @typedef {{x: number, y: number, sign: string, gate: string}} Box */
 /** @typedef {{x: number, y: number, sign: string}} Circle */
-/** @typedef {{x: number, y: number, name: string, value: number, anchor?: 'middle' | 'end', gate?: string}} Label */
-/** @typedef {{width: number, height: number, frame: number[], wires: Wire[], boxes: Box[], circles: Circle[], labels: Label[], input: number[], output: number[]}} Diagram */
+/** `side`: where it begins on the turned diagram, if not left of its place. @typedef {{x: number, y: number, name: string, value: number, anchor?: 'middle' | 'end', gate?: string, side?: [number, number]}} Label */
+/** @typedef {[x: number, y: number, anchor?: 'end' | '']} Place */
+/** @typedef {{width: number, height: number, frame: number[], wires: Wire[], boxes: Box[], circles: Circle[], labels: Label[], input: Place, output: Place}} Diagram */
 
 const WIDTH = 880, BELT = 96;
 
@@ -48,9 +49,9 @@ export function lstmDiagram(v, { coupled, peephole }) {
     labels: [
       { x: 24, y: BELT - 14, name: 'c₋₁', value: v.cBefore }, { x: (f + g) / 2, y: BELT - 14, name: 'f·c₋₁', value: v.keep, anchor: 'middle' },
       { x: 545, y: BELT - 14, name: 'c', value: v.c, anchor: 'middle' }, { x: f - 10, y: 190, name: 'f', value: v.f, gate: 'f', anchor: 'end' },
-      { x: i - 10, y: 222, name: 'i', value: v.i, gate: 'i', anchor: 'end' }, { x: g + 11, y: 222, name: 'g', value: v.g, gate: 'g' },
-      { x: g + 11, y: 139, name: 'i·g', value: v.write }, { x: o - 2, y: 207, name: 'o', value: v.o, gate: 'o' },
-      { x: out + 12, y: 192, name: 'tanh c', value: v.tanh }, { x: 24, y: bottom - 12, name: 'h₋₁', value: v.hBefore },
+      { x: i - 10, y: 222, name: 'i', value: v.i, gate: 'i', anchor: 'end' }, { x: g + 11, y: 222, name: 'g', value: v.g, gate: 'g', side: [205, 469] },
+      { x: g + 11, y: 139, name: 'i·g', value: v.write, side: [112, 469] }, { x: 575, y: 207, name: 'o', value: v.o, gate: 'o', anchor: 'middle' },
+      { x: out + 12, y: 192, name: 'tanh c', value: v.tanh, side: [164, 671] }, { x: 24, y: bottom - 12, name: 'h₋₁', value: v.hBefore },
       { x: WIDTH - 24, y: bottom - 14, name: 'h', value: v.h, anchor: 'end' },
     ],
     input: [165, 392], output: [785, 24],
@@ -96,8 +97,8 @@ export function gruDiagram(v) {
     labels: [
       { x: 24, y: BELT - 14, name: 'h₋₁', value: v.hBefore }, { x: (z + n) / 2, y: BELT - 14, name: 'z·h₋₁', value: v.keep, anchor: 'middle' },
       { x: 665, y: BELT - 14, name: 'h', value: v.h, anchor: 'middle' }, { x: r - 10, y: 222, name: 'r', value: v.r, gate: 'r', anchor: 'end' },
-      { x: z - 10, y: 222, name: 'z', value: v.z, gate: 'z', anchor: 'end' }, { x: n + 11, y: 232, name: 'n', value: v.n, gate: 'n' },
-      { x: n + 11, y: 139, name: '(1−z)·n', value: v.write }, { x: 462, y: 224, name: '1−z', value: 1 - v.z, anchor: 'middle' },
+      { x: z - 10, y: 222, name: 'z', value: v.z, gate: 'z', anchor: 'end' }, { x: n + 11, y: 232, name: 'n', value: v.n, gate: 'n', side: [205, 600] },
+      { x: n + 11, y: 139, name: '(1−z)·n', value: v.write, side: [106, 600] }, { x: 462, y: 224, name: '1−z', value: 1 - v.z, anchor: 'middle', side: [210, 467] },
     ],
     input: [230, 392], output: [785, 24],
   };
@@ -117,6 +118,18 @@ export function rnnDiagram(v) {
     boxes: [{ x: layer, y, sign: 'tanh', gate: 'h' }], circles: [],
     labels: [{ x: 24, y: y - 14, name: 'h₋₁', value: v.hBefore }, { x: 600, y: y - 14, name: 'h', value: v.h, anchor: 'middle' }],
     input: [230, 242], output: [785, 24],
+  };
+}
+
+/** The same from top to bottom, for a narrow screen. @param {Diagram} d @returns {Diagram} */
+export function turned(d) {
+  const swap = (/** @type {any} */ { x, y, ...rest }) => ({ ...rest, x: y, y: x });
+  const [x, y, width, height] = d.frame;
+  return {
+    width: d.height, height: d.width, frame: [y, x, height, width], boxes: d.boxes.map(swap), circles: d.circles.map(swap),
+    wires: d.wires.map((wire) => ({ ...wire, points: wire.points.map(([a, b]) => [b, a]) })),
+    labels: d.labels.map(({ side, ...label }) => (side ? { ...label, x: side[0], y: side[1], anchor: undefined } : { ...label, x: label.y, y: label.x + 5, anchor: 'end' })),
+    input: [d.height - 6, d.input[0] - 12, 'end'], output: [150, d.output[0] - 10, ''],
   };
 }
 

@@ -14,13 +14,12 @@ import { CarouselError } from '../model/errors.js';
  *   adaptive softmax: then the difference can't be shared out
  */
 export function decisionDirection(model, first, second) {
-  const difference = model.decoder.difference(first, second);
-  if (!difference || !model.projection) return difference && difference.direction;
+  const read = model.decoder.direction(first, second);
+  if (!read || !model.projection) return read;
   const [H, P] = [model.config.hidden_size, model.config.projection_size];
   const direction = new Float64Array(H);
   for (let p = 0; p < P; p++) {
-    const weight = difference.direction[p];
-    for (let u = 0; u < H; u++) direction[u] += weight * model.projection[p * H + u];
+    for (let u = 0; u < H; u++) direction[u] += read[p] * model.projection[p * H + u];
   }
   return direction;
 }

@@ -1,8 +1,5 @@
 /** Holding a gate over a stretch of a text: `f' = (1 - s) f + s target`. */
 
-import { namesOf } from './points.js';
-
-/** @typedef {import('../types.js').Config} Config */
 /** @typedef {import('../types.js').Hold} Hold */
 
 /**
@@ -25,22 +22,10 @@ export function applyHold({ kind, units, value: target, strength }, value) {
 }
 
 /**
- * The hold of a slider that is centred: at 0 all is as it is, at 1 the gate is at its upper end,
- * at -1 at its lower end.
- * @param {Place} place
- * @param {number} position -1 to 1
- * @param {[number, number]} [ends] the lower and the upper end; 0 and 1 if left out
- * @returns {Hold}
- */
-export function slide(place, position, ends = [0, 1]) {
-  const value = position < 0 ? ends[0] : ends[1];
-  return { ...place, kind: 'toward', value, strength: Math.min(1, Math.abs(position)) };
-}
-
-/**
  * Whether two holds are about the same gate, units and stretch.
- * @param {Place} a
- * @param {Place} b
+ * @typedef {Omit<Place, 'units'> & {units: readonly number[] | null}} Compared
+ * @param {Compared} a
+ * @param {Compared} b
  */
 export function samePlace(a, b) {
   return (
@@ -67,23 +52,6 @@ export function withHold(holds, hold) {
 export function isActive({ kind, from, to, value, strength }) {
   const nothing = (kind === 'toward' && strength === 0) || (kind === 'scale' && value === 1);
   return from <= to && !nothing;
-}
-
-/**
- * What is wrong with a hold for a model, or null.
- * @param {Hold} hold
- * @param {Config} config
- * @returns {'gate'|'layer'|'units'|'stretch'|'value'|null} the part that does not fit
- */
-export function holdFault(hold, config) {
-  /** @param {number} n @param {number} below */
-  const isIndex = (n, below) => Number.isInteger(n) && n >= 0 && n < below;
-  if (!Object.hasOwn(namesOf(config), hold.gate)) return 'gate';
-  if (!isIndex(hold.layer, config.layers)) return 'layer';
-  if (hold.units && !hold.units.every((u) => isIndex(u, config.hidden_size))) return 'units';
-  if (!isIndex(hold.from, Infinity) || !isIndex(hold.to, Infinity)) return 'stretch';
-  const fine = Number.isFinite(hold.value) && hold.strength >= 0 && hold.strength <= 1;
-  return fine && ['set', 'scale', 'toward'].includes(hold.kind) ? null : 'value';
 }
 
 /**

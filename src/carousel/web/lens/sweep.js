@@ -62,19 +62,6 @@ export function* sweepSteps(model, trace, hold, strengths, first, second, at = t
 }
 
 /**
- * The whole sweep at once; see `sweepSteps`.
- * @param {Parameters<typeof sweepSteps>} given
- * @returns {Sweep}
- */
-export function sweep(...given) {
-  const steps = sweepSteps(...given);
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-  }
-}
-
-/**
  * The logits `[V]` at a strength between those of a sweep: on a straight line between its two
  * neighbours, as what the decoder reads would be.
  * @param {Sweep} curve

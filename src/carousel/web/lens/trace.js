@@ -148,7 +148,7 @@ export class Trace {
  *
  * @param {RecurrentLM} model
  * @param {ArrayLike<number>} ids without the line start
- * @param {Hold[]} [holds] those that don't fit the model must have been left out (`holdFault`)
+ * @param {Hold[]} [holds] those that don't fit the model must have been left out
  * @param {Trace | null} [previous] a trace of the same model, made by this function; what it has
  *   in common is taken over
  * @returns {Trace}

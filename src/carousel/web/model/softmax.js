@@ -91,21 +91,18 @@ export class Decoder {
   }
 
   /**
-   * `logit(first) - logit(second) = direction [P] . hidden + bias`.
+   * What `hidden [P]` is multiplied by in `logit(first) - logit(second)`.
    *
    * @param {number} first
    * @param {number} second
-   * @returns {{direction: Float64Array, bias: number} | null} null where two words are in
+   * @returns {Float64Array | null} null where two words are in
    *   different clusters of an adaptive softmax: what normalises them does not cancel
    */
-  difference(first, second) {
+  direction(first, second) {
     const P = decoderWidth(this.config);
     const head = this.config.cutoffs[0] ?? this.config.vocab_size;
     if (Math.max(first, second) < head) {
-      return {
-        direction: rowDifference(this.rows, first, second, P),
-        bias: this.bias[first] - this.bias[second],
-      };
+      return rowDifference(this.rows, first, second, P);
     }
     for (const { start, stop, size, inner, rows } of this.tails) {
       if (Math.min(first, second) < start || Math.max(first, second) >= stop) continue;
@@ -114,7 +111,7 @@ export class Decoder {
       for (let n = 0; n < size; n++) {
         for (let k = 0; k < P; k++) direction[k] += apart[n] * inner[n * P + k];
       }
-      return { direction, bias: 0 };
+      return direction;
     }
     return null;
   }

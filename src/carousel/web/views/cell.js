@@ -1,6 +1,6 @@
 /** The cell at the word under the cursor, on one unit (where every product and sum is exact). */
 
-import { gruDiagram, lstmDiagram, rnnDiagram, tipPath, wirePath } from '../geometry/cell.js';
+import { gruDiagram, lstmDiagram, rnnDiagram, tipPath, turned, wirePath } from '../geometry/cell.js';
 import { h } from '../dom.js';
 import { CELLS } from '../model/cells.js';
 import { exact, fill, percent, plain } from '../phrasing.js';
@@ -79,9 +79,10 @@ function valuesOf(r, unit) {
 /** @param {any} r @param {Record<string, number>} values */
 function diagram(r, values) {
   const cell = /** @type {any} */ (CELLS[/** @type {keyof typeof CELLS} */ (r.model.config.cell)]);
-  const d = r.gates.includes('f') ? lstmDiagram(values, cell) : r.gates.length ? gruDiagram(values) : rnnDiagram(values);
+  const wide = r.gates.includes('f') ? lstmDiagram(values, cell) : r.gates.length ? gruDiagram(values) : rnnDiagram(values);
+  const d = r.turned ? turned(wide) : wide;
   const best = r.now.next[0];
-  return h('svg', { class: 'cell', viewBox: `0 0 ${d.width} ${d.height}`, role: 'img', 'data-export': 'cell', 'aria-label': `${fill(r.text.cell, { word: r.place(r.cursor) })}: ${d.labels.map((label) => `${label.name} ${plain(label.value, 3)}`).join(', ')}` },
+  return h('svg', { class: `cell ${r.turned ? 'turned' : ''}`, width: r.turned ? d.width : null, viewBox: `0 0 ${d.width} ${d.height}`, role: 'img', 'data-export': 'cell', 'aria-label': `${fill(r.text.cell, { word: r.place(r.cursor) })}: ${d.labels.map((label) => `${label.name} ${plain(label.value, 3)}`).join(', ')}` },
     h('rect', { class: 'cell-frame', x: d.frame[0], y: d.frame[1], width: d.frame[2], height: d.frame[3], rx: 18 }),
     d.wires.map((wire, index) => {
       const heavy = wire.value === null ? 1.4 : 1.2 + 4.4 * Math.min(1, Math.abs(wire.value));
@@ -95,8 +96,8 @@ function diagram(r, values) {
     d.circles.map((circle, index) => h('g', { key: `circle-${index}`, class: 'cell-circle' }, h('circle', { cx: circle.x, cy: circle.y, r: circle.sign.length < 3 ? 14 : 19 }),
       h('text', { class: 'middle', x: circle.x, y: circle.y + 5 }, circle.sign))),
     d.labels.map((label) => h('text', { key: `label-${label.name}`, class: `cell-label ${label.anchor ?? ''}`, x: label.x, y: label.y }, `${label.name} `, h('tspan', { class: 'strong' }, plain(label.value, 3)))),
-    h('text', { class: 'middle strong cell-word', x: d.input[0], y: d.input[1] }, cut(r.words[r.cursor], 16, 220)),
-    best && r.layer === r.model.config.layers - 1 ? h('text', { class: 'middle strong cell-word', x: d.output[0], y: d.output[1] }, cut(`${best.word} ${percent(best.probability)}`, 16, 180)) : null);
+    h('text', { class: `${d.input[2] ?? 'middle'} strong cell-word`, x: d.input[0], y: d.input[1] }, cut(r.words[r.cursor], 16, 220)),
+    best && r.layer === r.model.config.layers - 1 ? h('text', { class: `${d.output[2] ?? 'middle'} strong cell-word`, x: d.output[0], y: d.output[1] }, cut(`${best.word} ${percent(best.probability)}`, 16, 180)) : null);
 }
 
 /** The cell's lines, each with its numbers; what is printed is true to its last digit. @param {any} r @param {Record<string, number>} v */
