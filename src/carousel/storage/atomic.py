@@ -36,15 +36,23 @@ def write_file(path: str | Path, data: str | bytes) -> None:
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Have ``write`` write and sync a file under a temporary name, and rename it to ``path``.
 
+    A link stays where it is: the file that it leads to is replaced.
+
     Raises:
-        FolderError: it can't be written; what was there before stays.
+        FolderError: it can't be written, or what is there is no file but a folder, a device or a
+            pipe; what was there before stays.
     """
-    temporary = temporary_path(path)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise FolderError(
+            f"{path} can't be written: what is there is not a file; choose another name"
+        )
+    temporary = temporary_path(target)
     try:
-        make_folder(path.parent)
+        make_folder(target.parent)
         write(temporary)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
     except OSError as error:
         raise FolderError(f"{path} can't be written: {error.strerror or error}") from None
     finally:
