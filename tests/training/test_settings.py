@@ -30,6 +30,10 @@ NONSENSE = [
     ({"valid_fraction": 0.5, "test_fraction": 0.5}, "leave nothing to train on"),
     ({"tie_embeddings": True, "projection_size": 7}, "projection_size 7 can't be used with tied"),
     ({"vocab_size": 2}, "vocab_size must be between 3"),
+    (
+        {"l2_sp": 60.0, "learning_rate": 0.02},
+        "l2_sp 60 undoes each step at a learning_rate",
+    ),
     ({"seed": -1}, "seed must be between 0"),
     ({"lowercase": "yes"}, "lowercase must be true or false"),
 ]
@@ -77,14 +81,18 @@ def test_later_tables_win_and_lengths_replace_each_other():
     assert Settings.merged({"max_minutes": 1}, {"epochs": 2}).max_minutes is None
 
 
-@pytest.mark.parametrize("name", ["characters", "stories"])
+RECIPES = ["awd-lstm", "characters", "characters-large", "keyboard", "stories"]
+RECIPES += ["words-medium", "words-small"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_recipes_that_come_with_the_package_are_settings(name):
     Settings.merged(read_recipe(name))
 
 
 def test_recipes_that_can_not_be_read(tmp_path):
     recipe = tmp_path / "mine.toml"
-    with pytest.raises(SettingsError, match="one of characters, keyboard, stories"):
+    with pytest.raises(SettingsError, match="one of awd-lstm, characters, characters-large, "):
         read_recipe("chraacters")
     with pytest.raises(SettingsError, match=r"no recipe .*mine.toml"):
         read_recipe(str(recipe))
@@ -124,7 +132,7 @@ def test_a_setting_under_both_names_is_refused():
 def test_every_setting_is_described():
     described = {setting.name: setting for setting in describe_settings()}
     assert list(described) == [field.name for field in fields(Settings)]
-    message = "Number of passes over the text. 10 if neither epochs nor max_minutes is given."
+    message = "Number of passes over the text. 10 in a recipe that gives no length."
     assert described["epochs"][1:] == (float, None, message, ())
     assert described["tie_embeddings"].type is bool
     assert described["lowercase"].type is bool

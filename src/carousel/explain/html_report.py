@@ -118,7 +118,7 @@ def notebook_figure(canvas: Canvas, note: str = "") -> str:
     """
     narrowest = min(NOTEBOOK_WIDTH, round(canvas.width))
     svg = canvas.to_string().replace("<svg ", f'<svg style="min-width:{narrowest}px" ', 1)
-    return f'<div style="overflow-x:auto">{svg}</div>{note}'
+    return f'<div><div style="overflow-x:auto">{svg}</div>{note}</div>'
 
 
 def steps(canvases: Sequence[tuple[str, Canvas, str]]) -> str:

@@ -86,7 +86,7 @@ def build_corpus(
     corpus = _open(path, dtype)
     if corpus is not None:
         return corpus
-    ids = None
+    ids: np.ndarray | None = None
     for _ in range(MAX_ATTEMPTS):
         pieces = read_pieces(
             files, encoding=encoding, encoding_errors=encoding_errors, on_progress=on_progress

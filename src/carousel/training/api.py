@@ -150,8 +150,7 @@ def train(
         random_bptt: vary the length of batches around bptt at random, and the learning rate with
             it.
         carry_state: carry the state over the end of a line. If not, each line is a text of its own.
-        epochs: number of passes over the text. 10 in a recipe that gives neither epochs nor
-            max_minutes.
+        epochs: number of passes over the text. 10 in a recipe that gives no length.
         max_minutes: length of the training in minutes, validation included. The schedule is fitted
             to it.
         patience: early stopping: stop after this many validations without improvement. 0 turns this

@@ -144,7 +144,7 @@ class Settings:
     carry_state: bool = True
     """Carry the state over the end of a line. If not, each line is a text of its own."""
     epochs: float | None = None
-    """Number of passes over the text. 10 in a recipe that gives neither epochs nor max_minutes."""
+    """Number of passes over the text. 10 in a recipe that gives no length."""
     max_minutes: float | None = None
     """Length of the training in minutes, validation included. The schedule is fitted to it."""
     patience: int = 5
@@ -186,6 +186,11 @@ class Settings:
                 raise SettingsError(f"{name} must be more than 0, not {value}")
         if self.epochs is not None and self.max_minutes is not None:
             raise SettingsError("epochs and max_minutes can't both be set: give one of them")
+        if self.l2_sp * self.learning_rate >= 1:
+            raise SettingsError(
+                f"l2_sp {self.l2_sp:g} undoes each step at a learning_rate of "
+                f"{self.learning_rate:g}: their product must be below 1"
+            )
         if self.valid_fraction + self.test_fraction > 0.95:
             raise SettingsError("valid_fraction and test_fraction leave nothing to train on")
         if self.tie_embeddings and self.projection_size not in (0, self.embedding_size):

@@ -17,7 +17,7 @@ class L2SP:
 
     Args:
         weights: the weights by name, as they are before the first step (``w0``).
-        strength: ``alpha``.
+        strength: ``alpha``; below 1 when multiplied by the rate (``Settings`` checks it).
 
     >>> weight = torch.zeros(1)
     >>> pull = L2SP({"w": weight}, strength=5.0)
@@ -34,6 +34,5 @@ class L2SP:
     @torch.no_grad()
     def apply(self, weights: Mapping[str, Tensor], learning_rate: float) -> None:
         """Pull the weights, in place, after a step of the optimizer at ``learning_rate``."""
-        share = min(1.0, learning_rate * self.strength)
         for name, weight in weights.items():
-            weight.lerp_(self.start[name], share)
+            weight.lerp_(self.start[name], learning_rate * self.strength)
