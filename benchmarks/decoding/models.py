@@ -24,7 +24,7 @@ MODELS = {
 def write_models(name: str, out: Path) -> dict[str, Path]:
     """Write model ``name`` in every number format; the folders by format."""
     E, H, L, V = MODELS[name]
-    words = " ".join(f"{number:x}" for number in range(V - 2))
+    words = " ".join(f"word{number}" for number in range(V - 2))
     tokenizer = train_tokenizer("whitespace", [words])
     config = Config("lstm", V, E, H, L, tied=False)
     rng = np.random.default_rng(0)

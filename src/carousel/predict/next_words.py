@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -207,16 +208,15 @@ def best_words(
     while True:
         width = min(len(mask), 2 * width + 8)
         ids, log_probabilities = model.top_k(hidden, width)
-        words = mask[ids]
-        if width == len(mask) or (words.sum(axis=1) >= k).all():
+        # Lists: NumPy's calls take longer than a few words do.
+        rows = zip(ids.tolist(), log_probabilities.tolist(), mask[ids].tolist(), strict=True)
+        best = [[pair for *pair, is_word in zip(*row, strict=True) if is_word][:k] for row in rows]
+        if width == len(mask) or all(len(pairs) == k for pairs in best):
             break
-    predictions = []
-    for row, is_word in enumerate(words):
-        best = np.flatnonzero(is_word)[:k]
-        probabilities = np.exp(log_probabilities[row, best].astype(np.float64)).tolist()
-        pairs = zip(ids[row, best].tolist(), probabilities, strict=True)
-        predictions.append([Prediction(tokenizer.token(id), p) for id, p in pairs])
-    return predictions
+    return [
+        [Prediction(tokenizer.token(id), math.exp(log_probability)) for id, log_probability in row]
+        for row in best
+    ]
 
 
 def encode_known(tokenizer: Tokenizer, text: str) -> list[int]:
