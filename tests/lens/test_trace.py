@@ -149,6 +149,21 @@ def test_files_that_are_no_traces(make_model, tmp_path):
         Trace.load(path)
 
 
+@pytest.mark.parametrize(("name", "dtype"), [("layers.0.f", np.float64), ("ids", np.int32)])
+def test_a_trace_with_another_type_is_refused(make_model, tmp_path, name, dtype):
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "t.safetensors"
+    make_model().trace(TEXT).save(path)
+    with safe_open(path, framework="np") as file:
+        about = file.metadata()
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(arrays | {name: arrays[name].astype(dtype)}, path, about)
+    with pytest.raises(FolderError, match=f"{name} is of type {np.dtype(dtype).name}"):
+        Trace.load(path)
+
+
 def test_a_table_for_pandas(make_model, monkeypatch):
     trace = make_model().trace("the cat")
     pandas = pytest.importorskip("pandas")
