@@ -384,6 +384,8 @@ def test_what_is_dragged_is_painted_in_the_next_frames(visit):
 def test_a_page_that_is_hidden_for_a_while_comes_back(visit):
     """As in a notebook's folded cell: there is no width to draw in."""
     visit.open(link(SWITCH, span="5-8", view="units"), words=WORDS)
+    curve = "document.querySelector('.curve .turn') !== null"  # it is drawn after the rest
+    visit.until(curve)
     before = visit.page.inner_text("main")
     for display in ("none", "block"):
         visit.page.evaluate(
@@ -392,6 +394,7 @@ def test_a_page_that_is_hidden_for_a_while_comes_back(visit):
             display,
         )
         visit.settle()
+    visit.until(curve)
     assert visit.page.inner_text("main") == before
 
 
