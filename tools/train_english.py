@@ -1,9 +1,10 @@
 """Make the model ``english`` again: train it, quantize it, and write its folder with its card.
 
-    python tools/train_english.py SELF_DIALOGUE [--minutes 70] [--out DIR]
+    python tools/train_english.py SELF_DIALOGUE NOVELS [--minutes 70] [--out DIR]
 
-``SELF_DIALOGUE`` is a folder with ``train.txt``, ``valid.txt`` and ``LICENSE``. The figures in the
-card are those of the run: they are measured on ``valid.txt``, from the folder that was written.
+``SELF_DIALOGUE`` is a folder with ``train.txt``, ``valid.txt`` and ``LICENSE``, and ``NOVELS`` one
+with a ``valid.txt`` of another kind of text. The figures in the card are those of the run: they are
+measured on both ``valid.txt``, from the folder that was written.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import argparse
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from carousel.model import LanguageModel
 from carousel.pretrained import ENGLISH, PRETRAINED
 from carousel.quantization import quantize
 from carousel.storage.atomic import write_file
+from carousel.storage.truecase import TRUECASE_FILE, forms_to_json
 from carousel.text.tokenizer import Tokenizer
+from carousel.text.truecase import TruecasedLine, count_forms, written_tokens
 from carousel.training.job import train_model
 from carousel.training.run.progress_reporter import ConsoleReporter
 
@@ -30,6 +34,7 @@ FIGURES = {
     "keystrokes_saved": "keystrokes saved",
 }
 """What the card tells of an evaluation."""
+CASE_FIGURES = ("words as they are written: all in lower case", "with the capitals put back")
 EMAIL = re.compile(r"[\w.]+@[\w.]+[.]\w+")
 TELEPHONE = re.compile(r"\b\d{3}[-. ]\d{3}[-. ]\d{4}\b")
 COARSE = ("ass", "bitch", "crap", "damn", "dick", "shit")
@@ -39,6 +44,7 @@ def main() -> None:
     """Train, quantize, measure, and write the folder."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("data", type=Path, metavar="SELF_DIALOGUE")
+    parser.add_argument("novels", type=Path, metavar="NOVELS")
     parser.add_argument("--minutes", type=float, default=70.0)
     parser.add_argument("--model", type=Path, help="a trained folder; without it, one is trained")
     parser.add_argument("--out", type=Path, default=PRETRAINED / ENGLISH)
@@ -57,19 +63,20 @@ def main() -> None:
                 )
         quantize(trained, arguments.out, "int8", force=True)
     (arguments.out / "learning-curve.png").unlink(missing_ok=True)  # larger than the words
+    tokenizer = LanguageModel.load(arguments.out).tokenizer
+    text = (arguments.data / "train.txt").read_text(encoding="utf-8")
+    forms = count_forms(tokenizer, text.split("\n"))
+    write_file(arguments.out / TRUECASE_FILE, forms_to_json(forms))
     model = LanguageModel.load(arguments.out)
-    write_file(arguments.out / "README.md", make_card(model, arguments.data))
+    write_file(arguments.out / "README.md", make_card(model, arguments.data, arguments.novels))
 
 
-def make_card(model: LanguageModel, data: Path) -> str:
+def make_card(model: LanguageModel, data: Path, novels: Path) -> str:
     """The model's card: what is written by hand, with the figures and the licence put in."""
     template = (Path(__file__).parent / "english_card.md").read_text(encoding="utf-8")
-    evaluation = model.evaluate([data / "valid.txt"])
+    columns = [measure(model, folder / "valid.txt") for folder in (data, novels)]
     rows = [
-        f"| {label} | {getattr(evaluation, name):.1f} |"
-        if name == "perplexity"
-        else f"| {label} | {getattr(evaluation, name):.1%} |"
-        for name, label in FIGURES.items()
+        " | ".join(("", label, *(c[label] for c in columns), "")).strip() for label in columns[0]
     ]
     licence = (data / "LICENSE").read_text(encoding="utf-8").strip()
     text = (data / "train.txt").read_text(encoding="utf-8")
@@ -77,6 +84,32 @@ def make_card(model: LanguageModel, data: Path) -> str:
     for mark, put in (("FIGURES", "\n".join(rows)), ("SURVEY", survey), ("LICENCE", licence)):
         template = template.replace(mark, put)
     return template
+
+
+def measure(model: LanguageModel, path: Path) -> dict[str, str]:
+    """The model's figures on a text, as the card shows them, by what they are called."""
+    evaluation = model.evaluate([path])
+    figures = {label: f"{getattr(evaluation, name):.1%}" for name, label in FIGURES.items()}
+    figures[FIGURES["perplexity"]] = f"{evaluation.perplexity:.1f}"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    shares = measure_case(model.tokenizer, lines)
+    return figures | {
+        name: f"{share:.1%}" for name, share in zip(CASE_FIGURES, shares, strict=True)
+    }
+
+
+def measure_case(tokenizer: Tokenizer, lines: Iterable[str]) -> tuple[float, float]:
+    """The share of known words that are written as a text has them: lowered, and truecased."""
+    words = lower = restored = 0
+    for line in lines:
+        truecased = TruecasedLine(tokenizer.forms)
+        for token, written in written_tokens(tokenizer, line):
+            guess = truecased.write(token)
+            if token[0].isalpha():
+                words += 1
+                lower += token == written
+                restored += guess == written
+    return lower / words, restored / words
 
 
 def survey_text(text: str, tokenizer: Tokenizer) -> list[str]:

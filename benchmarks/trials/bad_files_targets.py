@@ -66,10 +66,12 @@ def _folder_targets(place: Path) -> list[Target]:
         }
         config = replace(config, dtype=DTYPES[number])
         path = place / f"folder-{number}"
+        word = model.tokenizer.token(2)
+        model.tokenizer.forms = {word: word.upper()}
         write_folder(path, config, cast_weights(weights, config.dtype), model.tokenizer)
         # Without hashes, so that a changed file is looked into.
         (path / "config.json").write_text(config.to_json())
-        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        for name in ("config.json", "model.safetensors", "tokenizer.json", "truecase.json"):
             whole = (path / name).read_bytes()
             seeds.setdefault(name, []).append(whole)
 

@@ -9,6 +9,7 @@ import pytest
 import carousel
 from carousel.errors import FolderError, SettingsError
 from carousel.quantization import quantize
+from carousel.storage.truecase import TRUECASE_FILE, forms_to_json
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.job import resume_training, train_model
 from carousel.training.nn import architecture
@@ -147,6 +148,7 @@ def test_an_extended_vocabulary_keeps_to_its_limits(base):
 
 @pytest.mark.parametrize("extend", [False, True])
 def test_a_killed_run_ends_as_one_that_was_not(base, tmp_path, extend):
+    (base / TRUECASE_FILE).write_text(forms_to_json({"cat": "Cat"}))
     settings = {"extend_vocab": extend, "l2_sp": 1.0, "learning_rate": 0.02, "dropout": 0.1}
     whole = tune(base, tmp_path / "whole", settings)
     with pytest.raises(RuntimeError, match="killed"):
@@ -157,6 +159,8 @@ def test_a_killed_run_ends_as_one_that_was_not(base, tmp_path, extend):
     again = resume_training(tmp_path / "m")
     for name, weight in whole.model.weights.items():
         np.testing.assert_array_equal(weight, again.model.weights[name])
+    for name in ("whole", "m"):
+        assert carousel.load(tmp_path / name).tokenizer.forms == {"cat": "Cat"}
 
 
 def test_a_base_that_was_replaced_or_is_gone_is_not_gone_on_with(base, tmp_path):

@@ -32,6 +32,7 @@ from carousel.storage.regular_file import read_all
 from carousel.storage.run_lock import check_not_training
 from carousel.storage.safetensors import hash_tensors, parse_header, read_weights, write_weights
 from carousel.storage.strict_json import parse_json
+from carousel.storage.truecase import TRUECASE_FILE, forms_to_json, parse_forms
 from carousel.text.tokenizer import Tokenizer
 
 MAX_CONFIG_BYTES = 2**20
@@ -149,6 +150,8 @@ def write_folder(
         "tokenizer.json": tokenizer_json,
         **(extra or {}),
     }
+    if tokenizer.forms:
+        files[TRUECASE_FILE] = forms_to_json(tokenizer.forms)
     temporary = temporary_path(path)
     try:
         make_folder(path.parent)
@@ -235,6 +238,9 @@ def _read(
                 f"is mixed or damaged; write it again, or remove {HASHES} from config.json"
             )
     further = _read_extra(directory, extra, max_bytes)
+    if forms := _read_extra(directory, [TRUECASE_FILE], MAX_JSON_BYTES):
+        where = str(path / TRUECASE_FILE)
+        tokenizer.forms = parse_forms(_decode(forms[TRUECASE_FILE], where), tokenizer, where)
     return ModelFolder(path, config, weights, tokenizer, further), hashes
 
 

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from carousel.text.byte_level import token_bytes
 from carousel.text.detokenizer import LineDetokenizer
 from carousel.text.tokenizer import UNKNOWN, Tokenizer
+from carousel.text.truecase import TruecasedLine
 
 
 class DecodeStream:
     """Decodes ids as they come; the pieces joined are ``tokenizer.decode`` of all ids.
+
+    Where the tokenizer knows how its lower-case words are written, they have their capitals here.
 
     Args:
         tokenizer: what the ids belong to.
@@ -31,6 +34,7 @@ class DecodeStream:
         """How many of the next pieces belong to tokens that are not shown."""
         self.line_start = True
         self.line = LineDetokenizer()
+        self.case = TruecasedLine(tokenizer.forms)
         self.utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def copy(self) -> DecodeStream:
@@ -38,6 +42,7 @@ class DecodeStream:
         copied = copy.copy(self)
         copied.line = copy.copy(self.line)
         copied.line.tokens = list(self.line.tokens)
+        copied.case = copy.copy(self.case)
         copied.utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         copied.utf8.setstate(self.utf8.getstate())
         return copied
@@ -67,19 +72,26 @@ class DecodeStream:
         if id == self.tokenizer.eol_id:
             pieces = [*self._end_line(), "\n"]
             self.line, self.line_start = LineDetokenizer(), True
+            self.case = TruecasedLine(self.tokenizer.forms)
             return pieces
         space = "" if self.line_start else " "
         self.line_start = False
         if kind == "words":
-            return self.line.add(token)
+            return self._written(self.line.add(token))
         if kind == "bpe":
             return [self.utf8.decode(token_bytes(token))]
         if kind == "whitespace":
             return [space + token]
         return ["\N{REPLACEMENT CHARACTER}" if token == UNKNOWN else token]
 
+    def _written(self, pieces: list[str]) -> list[str]:
+        """Words with the spaces before them, with capitals where the tokenizer knows them."""
+        if not self.tokenizer.forms:
+            return pieces
+        return [" " * (piece[0] == " ") + self.case.write(piece.lstrip(" ")) for piece in pieces]
+
     def _end_line(self) -> list[str]:
         if self.tokenizer.kind == "words":
-            return self.line.finish()
+            return self._written(self.line.finish())
         rest = self.utf8.decode(b"", final=True)
         return [rest] if rest else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,8 @@ class Tokenizer:
         """words, whitespace, chars or bpe."""
         self.lowercase = lowercase
         """Whether upper case is lowered on the way in."""
+        self.forms: Mapping[str, str] = {}
+        """How words are written that are not written in lower case; empty where that is unknown."""
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.kind}, vocab_size={self.vocab_size})"

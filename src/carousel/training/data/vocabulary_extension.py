@@ -50,4 +50,6 @@ def extend_tokenizer(
     table = json.loads(tokenizer.to_json())
     for token in new:
         table["model"]["vocab"][token] = len(table["model"]["vocab"])
-    return Tokenizer.from_json(json.dumps(table))
+    extended = Tokenizer.from_json(json.dumps(table))
+    extended.forms = tokenizer.forms
+    return extended

@@ -1,6 +1,7 @@
 """``DIR.run`` beside the model folder ``DIR``: all that an interrupted run is resumed from.
 
-It holds ``run.json``, ``tokenizer.json`` and the checkpoints, and is removed when the run ends.
+It holds ``run.json``, the tokenizer (in one file or two) and the checkpoints, and is removed when
+the run ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from carousel.storage.model_folder import is_model, resolve_link
 from carousel.storage.regular_file import read_text
 from carousel.storage.run_lock import lock, run_path
 from carousel.storage.strict_json import parse_json
+from carousel.storage.truecase import TRUECASE_FILE, forms_to_json, parse_forms
 from carousel.text.decoding import check_encoding
 from carousel.text.tokenizer import Tokenizer
 from carousel.training.data.splits import CachedIds, Sources
@@ -34,7 +36,9 @@ HASHES = "sha256"
 """The key of the hashes in ``run.json``: of ``tokenizer.json``, and of all else in ``run.json``."""
 MAX_JSON_BYTES = 2**26
 MAX_TOKENS = 2**48
-EARLY_FILES = re.compile(r"lock|tokenizer\.json|\.(tokenizer|run)\.json\.[0-9a-f]+\.part")
+EARLY_FILES = re.compile(
+    r"lock|(tokenizer|truecase)\.json|\.(tokenizer|truecase|run)\.json\.[0-9a-f]+\.part"
+)
 """The files that are written before ``run.json``, finished or not."""
 
 
@@ -181,12 +185,15 @@ class RunFolder:
             FolderError: it can't be written.
         """
         try:
-            for old in [*find_checkpoints(self.path), self.path / "best.safetensors"]:
+            others = [self.path / "best.safetensors", self.path / TRUECASE_FILE]
+            for old in [*find_checkpoints(self.path), *others]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise FolderError(f"{self.path} can't be written: {error.strerror or error}") from None
         files = {"tokenizer.json": tokenizer.to_json(), "run.json": record.to_json()}
         write_file(self.path / "tokenizer.json", files["tokenizer.json"])
+        if tokenizer.forms:
+            write_file(self.path / TRUECASE_FILE, forms_to_json(tokenizer.forms))
         hashes = {name: _hash(text) for name, text in files.items()}
         sealed = {**json.loads(files["run.json"]), HASHES: hashes}
         write_file(self.path / "run.json", json.dumps(sealed, indent=1) + "\n")
@@ -266,7 +273,11 @@ def _read_tokenizer(folder: Path, hashes: Mapping[str, str]) -> Tokenizer:
     text = read_text(path, MAX_JSON_BYTES)
     if hashes.get("tokenizer.json", _hash(text)) != _hash(text):
         raise FolderError(f"{path} is damaged: it is not what was written")
-    return Tokenizer.from_json(text, str(path))
+    tokenizer = Tokenizer.from_json(text, str(path))
+    path = folder / TRUECASE_FILE
+    if path.exists():
+        tokenizer.forms = parse_forms(read_text(path, MAX_JSON_BYTES), tokenizer, str(path))
+    return tokenizer
 
 
 def _parse_base_model(table: Mapping[str, str]) -> BaseModel:
