@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from by_hand import softmax_by_hand
-from carousel.errors import PredictionError
+from carousel.errors import PredictionError, TextError
 from carousel.predict.next_words import predict_next
 from carousel.predict.word_index import word_index
 from front_door import parts, read_logits
@@ -70,6 +70,34 @@ def test_bad_requests(make_model):
         predict_next(*parts(model), "xyzzy plugh")
     with pytest.raises(PredictionError, match="not both"):
         predict_next(*parts(model), "the c", prefix="c", complete=True)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model: model.next_words(5),
+        lambda model: model.next_words(b"the cat", complete=True),
+        lambda model: model.next_words("the", prefix=5),
+        lambda model: model.generate(["the"]),
+        lambda model: list(model.stream(None)),
+        lambda model: model.generate_batch([3]),
+        lambda model: model.score(5),
+        lambda model: model.trace(5),
+        lambda model: model.compare("the", 5),
+        lambda model: model.session().feed(5),
+        lambda model: model.tokenizer.split_prefix(5),
+    ],
+)
+def test_what_is_no_text_is_refused_in_one_line(make_model, call):
+    with pytest.raises(TextError, match=r"text is a string, not|feed text or token ids, not int"):
+        call(make_model())
+
+
+def test_a_count_that_is_none_is_refused(make_model):
+    for k in ("3", 2.0, None, -1):
+        with pytest.raises(PredictionError, match="k must be at least 1, not"):
+            make_model().next_words("the", k=k)
+    assert len(make_model().next_words("the", k=np.int64(2))) == 2
 
 
 def test_specials_are_never_offered(make_model):

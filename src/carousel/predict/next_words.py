@@ -17,7 +17,7 @@ from carousel.predict.word_index import word_index
 from carousel.predict.word_search import search_words
 from carousel.softmax import softmax
 from carousel.text.scripts import is_unspaced
-from carousel.text.tokenizer import MASK, Tokenizer
+from carousel.text.tokenizer import MASK, Tokenizer, check_text
 
 BLOCK = 1024
 """Words that are read at a time, so that memory stays bounded."""
@@ -105,6 +105,7 @@ def split_space(tokenizer: Tokenizer, text: str, *, follows: bool = False) -> tu
     >>> split_space(train_tokenizer("bpe", ["the cat"]), "the ")
     ('the', False)
     """
+    check_text(text)
     if tokenizer.kind == "bpe" and text.endswith(" "):
         return text[:-1], False
     if not text or text[-1].isspace() or follows:
@@ -150,8 +151,10 @@ def rank_words(
             ``split_space``.
         blocked: words that are never given.
     """
-    if k < 1:
-        raise PredictionError(f"k must be at least 1, not {k}")
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise PredictionError(f"k must be at least 1, not {k!r}")
+    if prefix is not None:
+        check_text(prefix)
     prefix = tokenizer.normalize(prefix or "")
     if not tokenizer.whole_words:
         logits = model.logits(hidden)

@@ -15,7 +15,7 @@ import numpy as np
 from carousel.engine.threads import cpu_count
 from carousel.errors import PredictionError
 from carousel.inference.model import RecurrentLM
-from carousel.text.tokenizer import Tokenizer
+from carousel.text.tokenizer import Tokenizer, check_text
 
 BLOCK = 64
 """Words that are read at a time."""
@@ -67,6 +67,7 @@ def score_text(model: RecurrentLM, tokenizer: Tokenizer, text: str) -> Score:
     >>> likely.log_probability > odd.log_probability
     True
     """
+    check_text(text)
     if not text.strip():
         raise PredictionError("there is no text to score")
     return score_texts(model, tokenizer, [text])[0]

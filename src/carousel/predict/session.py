@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from carousel.errors import TextError
 from carousel.inference.model import RecurrentLM
 from carousel.inference.state import State
 from carousel.predict.blocked_words import BlockedWords
@@ -73,6 +74,8 @@ class Session:
     def encode_next(self, text: str | Sequence[int]) -> list[int]:
         """The ids that ``feed`` reads for ``text``; how the word after it is joined is noted."""
         if not isinstance(text, str):
+            if not isinstance(text, Iterable):
+                raise TextError(f"feed text or token ids, not {type(text).__name__}")
             ids = [*self.tokenizer.encode(self.space), *text]
             self.space = ""
             if ids:

@@ -93,8 +93,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         r"""The ids of ``text``, of any length; each "\n" inside is the end-of-line token."""
-        if not isinstance(text, str):
-            raise TextError(f"a text is a string, not {type(text).__name__}")
+        check_text(text)
         if self.kind == "chars":
             return self._encode_characters(text)
         prepare_library_threads()
@@ -180,6 +179,7 @@ class Tokenizer:
         >>> make_tokenizer("words", [UNKNOWN, END_OF_LINE, "krish"]).split_prefix("hello kri")
         ('hello ', 'kri')
         """
+        check_text(text)
         last = re.search(r"\S+$", text)
         if last is None:
             return text, ""
@@ -224,6 +224,16 @@ class Tokenizer:
                 f"{where} is not a tokenizer that Carousel made: {_first_line(error)}"
             ) from None
         return cls(library, kind, "Lowercase" in json.dumps(table.get("normalizer")))
+
+
+def check_text(text: object) -> None:
+    """Check that a text is a string.
+
+    Raises:
+        TextError: it is something else.
+    """
+    if not isinstance(text, str):
+        raise TextError(f"a text is a string, not {type(text).__name__}")
 
 
 def make_tokenizer(
