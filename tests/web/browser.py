@@ -108,6 +108,14 @@ class Visit:
             assert time.monotonic() < end, f"still not: {condition}"
             time.sleep(0.02)
 
+    def text(self):
+        """All that the page says, with the response curve, which is drawn after the rest."""
+        self.settle()
+        curve = "document.querySelector('.curve')"
+        sweep = "document.querySelector('carousel-top').reading.sweep"
+        self.until(f"!{curve} || {sweep}?.strengths.length > 5")
+        return self.page.inner_text("main")
+
     def said(self):
         """The sentence that says what happened."""
         return self.page.inner_text("#said")

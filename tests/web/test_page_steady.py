@@ -74,11 +74,11 @@ def test_a_link_is_the_page(visit, address):
         ]
     )
     visit.open(link, words=12)
-    before = visit.page.inner_text("main")
+    before = visit.text()
     again = visit.page.evaluate("document.querySelector('carousel-top').reading.app.link()")
     assert again.startswith(visit.address)
     visit.open(again.partition("#")[2], words=12)
-    assert visit.page.inner_text("main") == before
+    assert visit.text() == before
 
 
 def test_a_link_of_other_weights_says_so(visit):
