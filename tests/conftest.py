@@ -1,6 +1,7 @@
 """What tests share: small models made by hand, and the folder of real texts."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,12 @@ settings.register_profile("carousel", deadline=None)
 settings.load_profile("carousel")
 
 WORDS = "the cat sat on a mat and dog ran to pizza pie pita burger he she likes orders so but"
+
+
+def pytest_configure():
+    """Ctrl-C works in tests and in the processes that they start, also from a background job."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,6 +12,7 @@ pytest.importorskip("h5py")
 HOSTILE = """
 import io, json, resource, zipfile
 import h5py, numpy as np, onnx, torch
+from pathlib import Path
 from onnx import TensorProto, helper
 from carousel.convert.registry import import_model
 from carousel.errors import CarouselError
@@ -62,7 +63,12 @@ for name, kind in {"aliases.pt": "pytorch", "bomb.pt": "pytorch", "config.keras"
         import_model(kind, name, "v.json", "out")
     except CarouselError as error:
         print(str(error).count("\\n"), error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = Path("/proc/self/status")
+if status.exists():  # Linux counts the memory of whoever started a process in its ru_maxrss
+    peak = int(status.read_text().split("VmHWM:")[1].split()[0])
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak // 1024)
 """
 SAID = (
     "claim to be 8 times the file", "times its size", "many times the file's size",
