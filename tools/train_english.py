@@ -68,10 +68,11 @@ def main() -> None:
     forms = count_forms(tokenizer, text.split("\n"))
     write_file(arguments.out / TRUECASE_FILE, forms_to_json(forms))
     model = LanguageModel.load(arguments.out)
-    write_file(arguments.out / "README.md", make_card(model, arguments.data, arguments.novels))
+    card = make_card(model, text, arguments.data, arguments.novels)
+    write_file(arguments.out / "README.md", card)
 
 
-def make_card(model: LanguageModel, data: Path, novels: Path) -> str:
+def make_card(model: LanguageModel, text: str, data: Path, novels: Path) -> str:
     """The model's card: what is written by hand, with the figures and the licence put in."""
     template = (Path(__file__).parent / "english_card.md").read_text(encoding="utf-8")
     columns = [measure(model, folder / "valid.txt") for folder in (data, novels)]
@@ -79,7 +80,6 @@ def make_card(model: LanguageModel, data: Path, novels: Path) -> str:
         " | ".join(("", label, *(c[label] for c in columns), "")).strip() for label in columns[0]
     ]
     licence = (data / "LICENSE").read_text(encoding="utf-8").strip()
-    text = (data / "train.txt").read_text(encoding="utf-8")
     survey = "\n".join(f"- {line}" for line in survey_text(text, model.tokenizer))
     for mark, put in (("FIGURES", "\n".join(rows)), ("SURVEY", survey), ("LICENCE", licence)):
         template = template.replace(mark, put)

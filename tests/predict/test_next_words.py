@@ -85,11 +85,12 @@ def test_bad_requests(make_model):
         lambda model: model.trace(5),
         lambda model: model.compare("the", 5),
         lambda model: model.session().feed(5),
+        lambda model: model.session().feed(b"the"),
         lambda model: model.tokenizer.split_prefix(5),
     ],
 )
 def test_what_is_no_text_is_refused_in_one_line(make_model, call):
-    with pytest.raises(TextError, match=r"text is a string, not|feed text or token ids, not int"):
+    with pytest.raises(TextError, match=r"text is a string, not|feed text or token ids, not"):
         call(make_model())
 
 

@@ -64,12 +64,10 @@ def test_what_was_read_before_decides_on_the_first_capital():
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=6))
 def test_the_written_text_has_the_same_tokens(words):
-    tokenizer = train_tokenizer("words", [*TEXT, "some letters ß ŉ ǆ İ ı ΟΔΟΣ"])
-    text = " ".join(words)
-    tokenizer.forms = count_forms(tokenizer, [text]) | {"i": "I"}
+    text = " ".join([*words, "Some letters ß ŉ ǆ İ ı ΟΔΟΣ McNab"])
+    tokenizer = train_tokenizer("words", [text])
+    tokenizer.forms = count_forms(tokenizer, text.split("\n"))
     ids = tokenizer.encode(text)
-    if UNKNOWN in map(tokenizer.token, ids):
-        return
     stream = DecodeStream(tokenizer)
     assert tokenizer.encode("".join(map(stream.step, ids)) + stream.finish()) == ids
 

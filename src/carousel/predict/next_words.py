@@ -65,6 +65,7 @@ def predict_next(
 
     Raises:
         PredictionError: ``k`` or ``window`` is below 1, or no word of the text is known.
+        TextError: the text or the prefix is no string.
 
     >>> import carousel
     >>> model = carousel.load("stories-lstm")

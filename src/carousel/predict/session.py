@@ -66,6 +66,9 @@ class Session:
         """Read further whole words, or token ids.
 
         Models of characters and byte pairs read spaces, too: give them as the text has them.
+
+        Raises:
+            TextError: neither a text nor ids.
         """
         ids = self.encode_next(text)
         if ids:
@@ -74,7 +77,7 @@ class Session:
     def encode_next(self, text: str | Sequence[int]) -> list[int]:
         """The ids that ``feed`` reads for ``text``; how the word after it is joined is noted."""
         if not isinstance(text, str):
-            if not isinstance(text, Iterable):
+            if isinstance(text, bytes) or not isinstance(text, Iterable):
                 raise TextError(f"feed text or token ids, not {type(text).__name__}")
             ids = [*self.tokenizer.encode(self.space), *text]
             self.space = ""
