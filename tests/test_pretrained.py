@@ -5,6 +5,8 @@ import tomllib
 
 import pytest
 
+import carousel
+from carousel.cli import run
 from carousel.model import LanguageModel
 from carousel.pretrained import DEFAULT, ENGLISH, PRETRAINED, choose_model, pretrained_models
 from carousel.storage.strict_json import parse_json
@@ -109,3 +111,15 @@ def test_the_recorded_recipe_still_gives_the_recorded_accuracy(record, tmp_path)
     assert json.loads((PRETRAINED / "record.json").read_text())["command"].startswith(
         "carousel demo"
     )
+
+
+@pytest.mark.parametrize("text", ["krish likes pizza but", "how are"])
+def test_a_folder_of_that_name_answers_only_where_it_is_named(tmp_path, monkeypatch, text, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in pretrained_models():
+        (tmp_path / name).mkdir()
+    assert run(["predict", text]) == 0
+    assert carousel.load().path == PRETRAINED / DEFAULT
+    capsys.readouterr()
+    assert run(["predict", "--model", choose_model([text]), text]) == 2
+    assert "not a model folder" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from carousel.errors import SettingsError, TextError
 from carousel.model import LanguageModel
-from carousel.pretrained import ENGLISH, choose_model, pretrained_models
+from carousel.pretrained import ENGLISH, PRETRAINED, choose_model, pretrained_models
 
 LONGEST_SHOWN = 40
 """Characters of an argument that an error shows."""
@@ -182,11 +182,12 @@ def read_text() -> str:
 
 def load_model(name: str | None, texts: list[str]) -> LanguageModel:
     """Load the model of a name; where none was given, one that fits. Say where english answers."""
-    if name is None:
-        name = choose_model(texts)
-        if name == ENGLISH:
-            print(f"carousel: {name} answers (--model chooses another)", file=sys.stderr)
-    return LanguageModel.load(name)
+    if name is not None:
+        return LanguageModel.load(name)
+    chosen = choose_model(texts)
+    if chosen == ENGLISH:
+        print(f"carousel: {chosen} answers (--model chooses another)", file=sys.stderr)
+    return LanguageModel.load(PRETRAINED / chosen)
 
 
 def _exists(name: str) -> bool:

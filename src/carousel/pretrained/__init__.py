@@ -32,7 +32,9 @@ def find_folder(name: str | Path | None) -> Path:
     Raises:
         FolderError: there is neither.
     """
-    folder = Path(DEFAULT if name is None else name)
+    if name is None:  # nobody asked for what lies in the current directory
+        return PRETRAINED / DEFAULT
+    folder = Path(name)
     if folder.exists():
         return folder
     if str(folder) in pretrained_models():
