@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from carousel.cells import CELLS
+from carousel.cells import CELLS, HiddenState, LSTMState
 from carousel.storage.config import Config
 from carousel.training.job import resume_training, train_model
 from carousel.training.nn import architecture
@@ -17,7 +17,8 @@ from carousel.training.nn.loss import (
     linear_cross_entropy,
     sampled_cross_entropy,
 )
-from carousel.training.nn.network import FUSED, SPARSE_MIN_VOCAB, Network
+from carousel.training.nn.network import FUSED, SPARSE_MIN_VOCAB, FusedLayer, Network
+from carousel.training.nn.regularization import Regularization
 from carousel.training.run.device import choose_precision
 from carousel.training.run.progress_reporter import NoProgress
 
@@ -116,14 +117,16 @@ def test_the_sampled_loss_comes_to_the_full_one():
     torch.testing.assert_close(actual, full, rtol=0.01, atol=0.0)
 
 
-def make_network(cell="lstm", cutoffs=(), words=SPARSE_MIN_VOCAB, embedding_std=0.1):
+def make_network(
+    cell="lstm", cutoffs=(), words=SPARSE_MIN_VOCAB, embedding_std=0.1, regularization=None
+):
     torch.manual_seed(0)
     sizes = {"embedding_size": 16, "hidden_size": 16, "layers": 2}
     tails = choose_tail_sizes(16, len(cutoffs), tied=True)
     config = Config(
         cell=cell, vocab_size=words, tied=True, cutoffs=cutoffs, tail_sizes=tails, **sizes
     )
-    return Network(config, embedding_std=embedding_std)
+    return Network(config, regularization, embedding_std=embedding_std)
 
 
 @pytest.mark.parametrize("cutoffs", [(), (100, 1000)])
@@ -158,6 +161,38 @@ def test_no_word_s_gradient_is_rounded_to_nothing():
     # 4,480 words have as many parts, which are too small for float16.
     pull = network.decoder.bias.grad[100:]
     torch.testing.assert_close(pull, torch.full_like(pull, 1 / 30_000), rtol=0.1, atol=0.0)
+
+
+@pytest.mark.parametrize("weight_drop", [0.0, 0.5])
+@pytest.mark.parametrize("cell", FUSED)
+def test_a_fused_layer_s_small_gradients_are_not_rounded_to_nothing(cell, weight_drop):
+    torch.manual_seed(0)
+    layer = FusedLayer(cell, 128, 128, weight_drop).to(CUDA)
+    shapes = (70, 80, 128), (1, 80, 128), (1, 80, 128)
+    x, *state = (torch.randn(shape, device=CUDA, requires_grad=True) for shape in shapes)
+    state = LSTMState(*state) if cell == "lstm" else HiddenState(state[0])
+    inputs = [x, *state, *layer.parameters()]
+    gradients = []
+    for autocast in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cuda", torch.bfloat16, enabled=autocast):
+            y, after = layer(x, state)
+        # As in a mean over 5,600 words: float16 alone would be off by half of it.
+        total = sum((part.double() * 1e-7).sum() for part in (y, *after))
+        assert y.dtype == after.h.dtype == torch.float32
+        gradients.append(torch.autograd.grad(total, inputs))
+    for exact, half in zip(*gradients, strict=True):
+        assert far(half, exact.cpu()) < 0.02
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_weight_drop_gives_no_warning_of_cudnn(recwarn, precision):
+    network = make_network(regularization=Regularization(weight_drop=0.5)).to(CUDA)
+    network.precision = precision
+    x = torch.zeros(9, 8, dtype=torch.long, device=CUDA)
+    with network.autocast():
+        network.loss(x, x, network.initial_state(8))
+    assert not [one for one in recwarn if "contiguous" in str(one.message)]
 
 
 LINES = "the cat sat on the mat\nthe dog ran to the cat\na cat likes the mat\n"

@@ -6,7 +6,7 @@ folder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -23,6 +23,7 @@ from carousel.storage.number_formats import StoredWeight, to_float32
 from carousel.training.nn.activation_regularization import activation_penalty
 from carousel.training.nn.dropout import Dropout
 from carousel.training.nn.embedding_dropout import EmbeddingDropout
+from carousel.training.nn.float16 import WORD_GRADIENT, contiguous, enter_float16, leave_float16
 from carousel.training.nn.lines import find_line_ends, read_lines
 from carousel.training.nn.locked_dropout import LockedDropout
 from carousel.training.nn.output_layer import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
@@ -85,29 +86,34 @@ class FusedLayer(nn.Module):
         self.weight_drop = WeightDrop(weight_drop)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """``x [T, B, E]`` and a state ``[1, B, H]`` to ``[T, B, H]`` and the state afterwards."""
-        if x.is_cuda and torch.is_autocast_enabled("cuda"):
-            # Autocast would have cuDNN compute in float16, whatever it was asked for. In float16
-            # most gradients of a mean over thousands of words are too small and become 0.
-            with torch.autocast("cuda", enabled=False):
-                return self.forward(x.float(), state)
-        given = tuple(part.to(x.dtype) for part in state)
-        if isinstance(state, LSTMState):
-            y, *after = self._fused(x, given)
-            return y, LSTMState(*after)
-        y, h = self._fused(x, given[0])
-        return y, HiddenState(h)
+        """``x [T, B, E]`` and a state ``[1, B, H]`` to ``[T, B, H]`` and the state afterwards.
 
-    def _fused(self, x: Tensor, given: Any) -> tuple[Tensor, ...]:
-        """The outputs and the parts of the state afterwards."""
-        if not self.training or self.weight_drop.p == 0:
-            y, after = self.fused(x, given)
-            return (y, *after) if isinstance(after, tuple) else (y, after)
-        # The module itself can't be given other weights than its own: the function under it can.
-        weight_ih, weight_hh, bias_ih, bias_hh = self.fused._flat_weights
-        weights = [weight_ih, self.weight_drop(weight_hh), bias_ih, bias_hh]
-        after = self.function(x, given, weights, True, 1, 0.0, True, False, False)
-        return cast("tuple[Tensor, ...]", after)
+        Inside ``autocast`` on CUDA, cuDNN computes in float16; the results are float32.
+        """
+        weight_ih, weight_hh, *biases = self.fused._flat_weights
+        weights = [weight_ih, self.weight_drop(weight_hh), *biases]
+        if x.is_cuda and torch.is_autocast_enabled("cuda"):
+            with torch.autocast("cuda", enabled=False):
+                scale = WORD_GRADIENT * x.shape[0] * x.shape[1]
+                half = [enter_float16(part, scale) for part in (x, *state)]
+                weights = [enter_float16(weight, scale) for weight in weights]
+                outputs = self._call(*half, weights=weights)
+                y, *after = (leave_float16(part, scale) for part in outputs)
+        else:
+            y, *after = self._call(x, *(part.to(x.dtype) for part in state), weights=weights)
+        return y, LSTMState(*after) if isinstance(state, LSTMState) else HiddenState(*after)
+
+    def _call(self, x: Tensor, *state: Tensor, weights: list[Tensor]) -> Sequence[Tensor]:
+        """The outputs and the parts of the state afterwards.
+
+        The module itself can't be given other weights than its own: the function under it can.
+        """
+        if x.is_cuda and weights[1] is not self.fused._flat_weights[1]:
+            weights = contiguous(weights)
+        given = state if len(state) > 1 else state[0]
+        # With biases; one layer; no dropout; whether in training; one direction; T before B.
+        outputs = self.function(x, given, weights, True, 1, 0.0, self.training, False, False)
+        return cast("Sequence[Tensor]", outputs)
 
 
 class Network(nn.Module):
