@@ -61,11 +61,12 @@ def train_carousel(task: dict[str, Any], train: np.ndarray, valid: np.ndarray) -
         make_regularization,
     )
     from carousel.training.nn.cutoffs import count_tokens
+    from carousel.training.nn.memory import keep_freed_memory
     from carousel.training.nn.network import Network
     from carousel.training.run import loop
     from carousel.training.run.callbacks import Callback
     from carousel.training.run.checkpoint import FileStore
-    from carousel.training.run.device import choose_precision, keep_freed_memory
+    from carousel.training.run.device import choose_precision
     from carousel.training.settings import Settings
 
     keep_freed_memory()

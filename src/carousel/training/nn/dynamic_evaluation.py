@@ -29,6 +29,7 @@ from carousel.storage.adaptation import DynamicParameters
 from carousel.storage.config import Config
 from carousel.storage.number_formats import StoredWeight
 from carousel.storage.untie import untie
+from carousel.training.nn.memory import keep_freed_memory
 from carousel.training.nn.network import Network
 
 PlainState = HiddenState | LSTMState
@@ -59,6 +60,7 @@ class DynamicBackend:
         parameters: DynamicParameters,
         gradients: Mapping[str, np.ndarray] | None = None,
     ) -> None:
+        keep_freed_memory()  # each window makes all weights anew
         self.config, self.parameters = config, parameters
         self.description = f"{parameters} {gradients is not None}"
         self.network = Network.from_model(config, weights).eval()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-from contextlib import suppress
-
 import torch
 
 from carousel.errors import SettingsError
+from carousel.training.nn.memory import keep_freed_memory
 from carousel.training.run.distributed import Processes
 from carousel.training.settings import Settings
 
@@ -51,16 +49,3 @@ def choose_precision(name: str, device: torch.device) -> str:
     else:
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if fast else "float32"
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep large blocks that are freed: each step asks for the same ones again.
-
-    By default glibc gives them back to the system, which must then clear every page anew. With
-    another C library nothing is done.
-    """
-    mmap_threshold, trim_threshold = -3, -1  # from malloc.h
-    with suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, 2**30)
-        libc.mallopt(trim_threshold, 2**31 - 1)
