@@ -43,7 +43,7 @@ def contiguous(weights: Sequence[Tensor]) -> list[Tensor]:
     (torch.Size([2, 3]), torch.Size([4]), 6)
     """
     block = torch.cat([weight.flatten() for weight in weights])
-    parts = block.split([weight.numel() for weight in weights])
+    parts = torch.split(block, [weight.numel() for weight in weights])
     return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
 
 
