@@ -24,7 +24,7 @@ TEXTS = (
     "war-and-peace.txt", "books/one.txt", "wikitext-2/train.txt", "wikitext-2/valid.txt",
     "self-dialogue/valid.txt",
 )  # fmt: skip
-MODELS = ("notes", "stories", "book", "dialogue", "war", "melville")
+MODELS = ("notes", "stories", "book", "dialogue", "war", "melville", "medium")
 SMALL = "--hidden-size 12 --embedding-size 12 --epochs 1 --batch-size 4 --bptt 8"
 LONG = ("page", "demo", "study", "serve")
 """Commands that take minutes, or run until Ctrl-C: their names and flags are checked alone."""
