@@ -66,6 +66,8 @@ def prepare(folder):
     config = {"word_index": json.dumps(index), "oov_token": "<OOV>", "filters": ".,!"}
     (folder / "tokenizer.json").write_text(json.dumps({"config": config}))
     assert run(f"export onnx {folder}/models/notes --out {folder}/model.onnx".split()) == 0
+    for_transformers = f"export transformers {folder}/models/notes --out".split()
+    assert run([*for_transformers, f"{folder}/models/notes-transformers"]) == 0
     theirs = f"import pytorch {folder}/model.pt --vocab {folder}/vocab.txt --out"
     assert run([*theirs.split(), f"{folder}/models/theirs"]) == 0
 
