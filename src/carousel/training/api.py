@@ -130,8 +130,9 @@ def train(
         embedding_dropout: probability of dropping a word of the vocabulary at all its places in a
             batch.
         weight_drop: dropout probability of the recurrent weights.
-        activation_regularization: AR: weight of the penalty on large outputs of the last layer.
-        temporal_activation_regularization: TAR: weight of the penalty on how much these outputs
+        activation_regularization: AR: weight of the penalty on large values of what the decoder
+            reads.
+        temporal_activation_regularization: TAR: weight of the penalty on how much these values
             change from word to word.
         softmax: full; adaptive (rare words in clusters); sampled (trained on an estimate); or auto.
         optimizer: the optimizer: adamw or sgd.

@@ -111,9 +111,9 @@ class Settings:
     weight_drop: float = 0.0
     """Dropout probability of the recurrent weights."""
     activation_regularization: float = 0.0
-    """AR: weight of the penalty on large outputs of the last layer."""
+    """AR: weight of the penalty on large values of what the decoder reads."""
     temporal_activation_regularization: float = 0.0
-    """TAR: weight of the penalty on how much these outputs change from word to word."""
+    """TAR: weight of the penalty on how much these values change from word to word."""
     softmax: str = "auto"
     """full; adaptive (rare words in clusters); sampled (trained on an estimate); or auto."""
     # optimization

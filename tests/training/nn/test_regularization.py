@@ -92,10 +92,11 @@ def test_nothing_is_dropped_outside_of_training(cell):
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.parametrize("projection_size", [0, 4])
 @pytest.mark.parametrize(("alpha", "beta"), [(2.0, 0.0), (0.0, 1.0), (2.0, 1.0)])
-def test_penalties_change_the_gradient_and_not_the_loss(alpha, beta):
+def test_penalties_change_the_gradient_and_not_the_loss(alpha, beta, projection_size):
     x, y = make_batch()
-    plain = make_network(layers=1)
+    plain = make_network(layers=1, projection_size=projection_size)
     loss, _ = plain.loss(x, y, plain.initial_state(3))
     hidden, _ = plain(x, plain.initial_state(3))
     differences = hidden[1:] - hidden[:-1]
@@ -104,6 +105,7 @@ def test_penalties_change_the_gradient_and_not_the_loss(alpha, beta):
     network = make_network(
         Regularization(activation_regularization=alpha, temporal_activation_regularization=beta),
         layers=1,
+        projection_size=projection_size,
     )
     regularized, _ = network.loss(x, y, network.initial_state(3))
     regularized.backward()
@@ -127,6 +129,18 @@ def test_each_place_has_its_own_dropout():
     places = [network.input_dropout.p, network.hidden_dropout.p, network.output_dropout.p]
     assert places == [0.0, 0.1, 0.3]
     assert network(make_batch()[0], network.initial_state(3))[0].shape == (7, 3, 6)
+
+
+@pytest.mark.parametrize("projection_size", [0, 4])
+def test_the_output_dropout_drops_what_the_decoder_reads(projection_size):
+    network = make_network(Regularization(output_dropout=0.5), projection_size=projection_size)
+    x, _ = make_batch(B=50)
+    state = network.initial_state(50)
+    read = network(x, state)[0]
+    kept = network.eval()(x, state)[0]
+    dropped = read == 0
+    assert dropped.float().mean().item() == pytest.approx(0.5, abs=0.05)
+    torch.testing.assert_close(read[~dropped], 2 * kept[~dropped])
 
 
 def test_settings_name_every_regularizer():

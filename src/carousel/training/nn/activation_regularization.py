@@ -15,8 +15,8 @@ def activation_penalty(dropped: Tensor, hidden: Tensor, alpha: float, beta: floa
     section 4.6).
 
     Args:
-        dropped: what the last layer gives, after dropout, ``[T, B, H]``.
-        hidden: the same before dropout, ``[T, B, H]``.
+        dropped: what the decoder reads, ``[T, B, P or H]``.
+        hidden: the same before dropout, ``[T, B, P or H]``.
         alpha: the weight of AR.
         beta: the weight of TAR.
 

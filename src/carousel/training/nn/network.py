@@ -250,11 +250,11 @@ class Network(nn.Module):
         Returns:
             What the decoder reads, ``[T, B, P or H]``, and the state afterwards, in float32.
         """
-        dropped, _, state = self._read(ids, state)
-        return self._project(dropped), state
+        hidden, state = self._read(ids, state)
+        return self.output_dropout(hidden), state
 
-    def _read(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        """The last layer's outputs ``[T, B, H]`` with dropout and without, and the state after."""
+    def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """What the decoder reads ``[T, B, P or H]``, before dropout, and the state afterwards."""
         # Only the words of a batch have a gradient in the embedding. If the decoder uses the same
         # weights, its own gradient is dense, and it is faster to add these few rows to it than a
         # second whole matrix. A GPU adds whole matrices in microseconds.
@@ -267,14 +267,14 @@ class Network(nn.Module):
         line_ends = {} if config.carry_state else find_line_ends(ids)
         for number, layer in enumerate(self.layers):
             layer_state = type(state)(*(part[number : number + 1] for part in state))
-            hidden, layer_state = read_lines(layer, x, layer_state, line_ends)
-            x = self.output_dropout(hidden) if number == last else self.hidden_dropout(hidden)
+            x, layer_state = read_lines(layer, x, layer_state, line_ends)
+            if number < last:
+                x = self.hidden_dropout(x)
             after.append(layer_state)
+        if self.projection is not None:
+            x = self.projection(x)
         state = type(state)(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
-        return x, hidden, state
-
-    def _project(self, x: Tensor) -> Tensor:
-        return x if self.projection is None else cast("Tensor", self.projection(x))
+        return x, state
 
     def loss(self, ids: Tensor, targets: Tensor, state: State) -> tuple[Tensor, State]:
         """The loss of predicting ``targets [T, B]``, each from the ``ids [T, B]`` up to it.
@@ -288,15 +288,16 @@ class Network(nn.Module):
             The mean cross-entropy in nats per word, and the state afterwards. In training mode its
             gradient is that of the cross-entropy and the penalties of the regularization together.
         """
-        dropped, raw, state = self._read(ids, state)
-        hidden = self._project(dropped)
-        if hidden.is_cuda and self.precision == "bfloat16":
-            hidden = hidden.bfloat16()  # the layers gave float32
-        loss = self.decoder.loss(hidden.flatten(0, 1), targets.flatten())
+        hidden, state = self._read(ids, state)
+        dropped = self.output_dropout(hidden)
+        x = dropped
+        if x.is_cuda and self.precision == "bfloat16":
+            x = x.bfloat16()  # the layers gave float32
+        loss = self.decoder.loss(x.flatten(0, 1), targets.flatten())
         alpha = self.regularization.activation_regularization
         beta = self.regularization.temporal_activation_regularization
         if self.training and (alpha or beta):
-            penalty = activation_penalty(dropped.float(), raw.float(), alpha, beta)
+            penalty = activation_penalty(dropped.float(), hidden.float(), alpha, beta)
             # Its gradient counts, and its value does not: the loss stays comparable.
             loss = loss + (penalty - penalty.detach())
         return loss, state

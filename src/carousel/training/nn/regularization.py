@@ -29,9 +29,9 @@ class Regularization:
     weight_drop: float = 0.0
     """Dropout of single recurrent weights."""
     activation_regularization: float = 0.0
-    """AR: the weight of the penalty on large outputs of the last layer."""
+    """AR: the weight of the penalty on large values of what the decoder reads."""
     temporal_activation_regularization: float = 0.0
-    """TAR: the weight of the penalty on how much these outputs change from word to word."""
+    """TAR: the weight of the penalty on how much these values change from word to word."""
 
     @property
     def input_p(self) -> float:
