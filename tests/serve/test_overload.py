@@ -78,6 +78,12 @@ def test_each_request_is_answered_or_told_to_come_again(port):
     print(f"{REQUESTS} requests of {CLIENTS} clients:", dict(sorted(count.items())))
 
 
+def count_refusals(port):
+    metrics = ask(port, "GET", "/metrics")[2].decode().splitlines()
+    name = 'carousel_requests_total{route="other",status="503"}'
+    return sum(float(line.split()[-1]) for line in metrics if line.startswith(name))
+
+
 @pytest.mark.parametrize(
     ("held", "content", "message"),
     [
@@ -86,6 +92,7 @@ def test_each_request_is_answered_or_told_to_come_again(port):
     ],
 )
 def test_one_more_than_it_takes_is_told_so(port, held, content, message):
+    before = count_refusals(port)
     with contextlib.ExitStack() as stack:
         for _ in range(held):
             client = socket.create_connection(("127.0.0.1", port), timeout=60)
@@ -96,6 +103,7 @@ def test_one_more_than_it_takes_is_told_so(port, held, content, message):
     assert (status, headers["Retry-After"]) == (503, "1")
     assert json.loads(body)["error"]["message"].startswith(message)
     until_ready(port)
+    assert count_refusals(port) > before
 
 
 def test_work_that_was_refused_leaves_nothing_behind(port):

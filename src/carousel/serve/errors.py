@@ -37,13 +37,22 @@ class ApiError(Exception):
         message: one line for the person who sent the request.
         param: the field of the request that is wrong, if one is.
         code: a name for programs; by default that of the status.
+        close: whether the connection ends with the answer, as it does where a body was left.
     """
 
     def __init__(
-        self, status: int, message: str, *, param: str | None = None, code: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        close: bool = False,
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.param = status, message, param
+        # The rest of the body was not read, and nobody waits for it.
+        self.close = close or status in (408, 413)
         self.code = code or CODES[status]
 
     def body(self) -> dict[str, Any]:
@@ -60,12 +69,11 @@ class ApiError(Exception):
         }
 
     def response(self) -> Response:
-        """The answer itself; it says when to come again, and closes where a body was left."""
+        """The answer itself; it says when to come again, and whether the connection ends."""
         headers = {}
         if self.status in (429, 503):
             headers["Retry-After"] = str(RETRY_SECONDS)
-        if self.status in (408, 413):
-            # The rest of the body was not read, and nobody waits for it.
+        if self.close:
             headers["Connection"] = "close"
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"

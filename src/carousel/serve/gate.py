@@ -28,6 +28,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = ("/health",)
 """What needs no key."""
+TOO_MANY_CONNECTIONS = "carousel.too_many_connections"
+"""The ASGI extension of a request on one connection more than a worker serves."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -96,6 +98,8 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        if TOO_MANY_CONNECTIONS in scope.get("extensions", {}):
+            raise ApiError(503, "too many connections are open: try again in a moment", close=True)
         if self.running > MAX_REQUESTS:
             raise ApiError(503, "too many requests are under way: try again in a moment")
         if self.local_names_only:

@@ -20,8 +20,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from carousel.errors import SettingsError
 from carousel.serve import limits
 from carousel.serve.app import ServerSettings, make_app, open_models
-from carousel.serve.errors import ApiError
-from carousel.serve.gate import Receive, Scope, Send
+from carousel.serve.gate import TOO_MANY_CONNECTIONS
 from carousel.serve.metrics import MULTIPROCESS
 from carousel.serve.sessions import read_keys
 
@@ -55,7 +54,7 @@ class PatientProtocol(HttpToolsProtocol):
         """The head is there; its body is the gate's affair."""
         self._head_came()
         if len(self.connections) > limits.MAX_CONNECTIONS:
-            self.app = _refuse_connection
+            self.scope["extensions"] = {TOO_MANY_CONNECTIONS: {}}
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
@@ -65,12 +64,6 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_due is not None:
             self._head_due.cancel()
             self._head_due = None
-
-
-async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
-    error = ApiError(503, "too many connections are open: try again in a moment").response()
-    error.headers["Connection"] = "close"
-    await error(scope, receive, send)
 
 
 def serve(settings: ServerSettings) -> None:
