@@ -159,8 +159,8 @@ def train(
         seed: random seed of the initial weights and of dropout.
         device: where to train: auto, cpu, cuda or mps.
         threads: number of CPU threads. The default is PyTorch's choice.
-        precision: number format of large matrix products: float32, bfloat16, or auto (the faster
-            one).
+        precision: number format of large matrix products: float32; bfloat16 (with float16 in the
+            layers on a GPU); or auto (the faster one).
 
     Returns:
         the model with the best weights on validation.

@@ -157,7 +157,8 @@ class Settings:
     threads: int | None = None
     """Number of CPU threads. The default is PyTorch's choice."""
     precision: str = "auto"
-    """Number format of large matrix products: float32, bfloat16, or auto (the faster one)."""
+    """Number format of large matrix products: float32; bfloat16 (with float16 in the layers on a
+    GPU); or auto (the faster one)."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
