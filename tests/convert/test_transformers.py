@@ -178,6 +178,17 @@ def test_hidden_states_are_those_of_a_trace(make_folder):
             np.testing.assert_allclose(found[row, -len(sentence) :], right[:, 0], atol=1e-5)
 
 
+def test_hidden_states_have_gradients(make_folder):
+    model = load_transformers(make_folder(layers=2))
+    output = model(torch.tensor(SENTENCES[:1]), output_hidden_states=True)
+    for hidden in output.hidden_states:
+        hidden.retain_grad()
+    output.logits[0, -1].sum().backward()
+    for hidden in output.hidden_states[:-1]:
+        assert (hidden.grad[0] != 0).any(dim=1).all()  # all words count for the last one
+    assert (output.hidden_states[-1].grad[0] != 0).any(dim=1).tolist()[-1]
+
+
 def test_generation_goes_on_from_a_state(stories):
     model = transformers.AutoModelForCausalLM.from_pretrained(stories)
     start = torch.tensor([[1, 5, 9, 3]])

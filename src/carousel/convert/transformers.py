@@ -264,7 +264,7 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
         after: Any = RecurrentCache(state, tokens) if use_cache else None
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
-        layers = tuple(x.transpose(0, 1) for x in read) if output_hidden_states else None
+        layers = tuple(read) if output_hidden_states else None
         output = CausalLMOutputWithPast(loss=loss, logits=logits, cache=after, hidden_states=layers)
         as_tuple = not (self.config.return_dict if return_dict is None else return_dict)
         return output.to_tuple() if as_tuple else output
@@ -276,7 +276,7 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
 
         Returns:
             What the decoder gets, ``[T, B, P]``, the state afterwards, and what each layer reads
-            and the last one gives.
+            and the last one gives, ``[B, T, E or H]``.
 
         With ``ids [T, B]`` the state starts anew at the end of each line.
         """
@@ -294,21 +294,25 @@ class CarouselForCausalLM(PreTrainedModel, GenerationMixin):
                 x = take(x, order)
                 if ids is not None:  # those of padding are no ends of lines
                     line_ends = find_line_ends(ids.masked_fill(~present, -1).gather(0, order))
-        x = self.dropout(x)
-        hidden = [x]
+        hidden = [self.dropout(x).transpose(0, 1)]
         after: list[State] = []
         layers = cast("Sequence[FusedLayer | ReferenceLayer]", network.layers)
         for number, layer in enumerate(layers):
             before = type(state)(*(part[number : number + 1] for part in state))
+            # What is returned is what is read, so that it can have gradients of its own.
+            x = hidden[-1].transpose(0, 1)
             x, layer_state = read_layer(layer, x, before, lengths, line_ends)
-            x = self.dropout(x)
-            hidden.append(x)
+            x = x if layer is layers[-1] else self.dropout(x)
+            hidden.append(x.transpose(0, 1))
             after.append(layer_state)
+        x = hidden[-1].transpose(0, 1)
         if network.projection is not None:
             x = network.projection(x)
+        x = self.dropout(x)
         if order is not None:
             back = torch.argsort(order, dim=0)
-            x, hidden = take(x, back), [take(read, back) for read in hidden]
+            x = take(x, back)
+            hidden = [take(read.transpose(0, 1), back).transpose(0, 1) for read in hidden]
         return x, type(state)(*(torch.cat(parts) for parts in zip(*after, strict=True))), hidden
 
 
