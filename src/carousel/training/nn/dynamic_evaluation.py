@@ -35,6 +35,8 @@ from carousel.training.nn.network import Network
 PlainState = HiddenState | LSTMState
 MEASURED_BATCH = (20, 32)
 """Words and streams of the batches over which gradients are measured."""
+STEP_BLOCK = 2**16
+"""Weights that take their step together: what is made of them is still in the cache."""
 
 
 class DynamicBackend:
@@ -108,10 +110,15 @@ class DynamicBackend:
                 read_before = 0
             count = min(len(state.window) - read_before, len(ids) - done)
             part = ids[done : done + count]
-            log_probs, inner = self._predict(part, state)
-            window = state.window.copy()
-            window[read_before : read_before + count] = part
-            state = state._replace(inner=inner, window=window)
+            if self._learns(state) and count == len(state.window) and done + count < len(ids):
+                learned = state.learned
+                vectors, state = self._learn(part, ids[done + count], state)
+                log_probs = self._log_probs(vectors, learned)
+            else:
+                log_probs, inner = self._predict(part, state)
+                window = state.window.copy()
+                window[read_before : read_before + count] = part
+                state = state._replace(inner=inner, window=window)
             hidden.append(log_probs)
             done += count
         return Reading(np.concatenate(hidden), state, {})
@@ -129,35 +136,48 @@ class DynamicBackend:
         """See ``Backend``; of equals the lower id comes first."""
         return best_of(hidden, k)
 
+    def _learns(self, state: DynamicState) -> bool:
+        return state.window.shape[1] == 1 and self.parameters.learning_rate > 0
+
     def _predict(self, ids: np.ndarray, state: DynamicState) -> tuple[np.ndarray, PlainState]:
         """Log-probabilities ``[T, B, V]`` after each of ``ids [T, B]``, and the state after."""
         self._load(state.learned)
-        given = _to_tensors(state.inner)
         with torch.no_grad():
-            read, after = self.network(torch.from_numpy(np.ascontiguousarray(ids)), given)
-        inner = type(given)(*(part.numpy() for part in after))
-        config, arrays = self.network.config, state.learned.arrays
+            read, after = self.network(_to_tensor(ids), _to_tensors(state.inner))
+        return self._log_probs(read.numpy(), state.learned), _to_arrays(after)
+
+    def _log_probs(self, vectors: np.ndarray, learned: LearnedWeights) -> np.ndarray:
+        """Log-probabilities ``[T, B, V]`` from what the decoder reads, ``[T, B, P or H]``."""
+        config, arrays = self.network.config, learned.arrays
         if config.cutoffs:
             weights = {n: np.asarray(w) for n, w in untie(dict(arrays), config.cutoffs).items()}
-            scores = adaptive_log_probs(read.numpy(), weights, config.vocab_size, config.cutoffs)
-            return scores, inner
-        return log_softmax(NumPyBackend(config, arrays).logits(read.numpy())), inner
+            return adaptive_log_probs(vectors, weights, config.vocab_size, config.cutoffs)
+        return log_softmax(NumPyBackend(config, arrays).logits(vectors))
 
     def _next_window(self, state: DynamicState, following: np.ndarray) -> DynamicState:
         """The state at the start of the next window, after what was read was learned."""
-        learned = state.learned
-        if state.window.shape[1] == 1 and self.parameters.learning_rate > 0:
-            learned = self._learn(state, following)
-        window = np.full_like(state.window, -1)
-        return DynamicState(state.inner, state.inner, window, learned)
+        if not self._learns(state):
+            return _start_window(state, state.inner, state.learned)
+        return self._learn(state.window, following, state._replace(inner=state.start))[1]
 
-    def _learn(self, state: DynamicState, following: np.ndarray) -> LearnedWeights:
-        """One step on the words of the window; each is the target of the one before it."""
+    def _learn(
+        self, ids: np.ndarray, following: np.ndarray, state: DynamicState
+    ) -> tuple[np.ndarray, DynamicState]:
+        """Read a whole window and learn from it: each word is the target of the one before it.
+
+        Args:
+            ids: the window's words, ``[W, 1]``.
+            following: the word after them, ``[1]``.
+            state: the state at the start of the window.
+
+        Returns:
+            What the decoder reads, ``[W, 1, P or H]``, before anything is learned, and the state at
+            the start of the next window.
+        """
         self._load(state.learned)
-        targets = np.concatenate([state.window[1:], following[None]])
-        loss, _ = self.network.loss(
-            torch.from_numpy(state.window), torch.from_numpy(targets), _to_tensors(state.start)
-        )
+        read, after = self.network(_to_tensor(ids), _to_tensors(state.inner))
+        targets = _to_tensor(np.concatenate([ids[1:], following[None]]).astype(np.int64))
+        loss = self.network.decoder.loss(read.flatten(0, 1), targets.flatten())
         if not torch.isfinite(loss):
             raise PredictionError(
                 "the weights grew beyond all bounds while the model learned: take a lower "
@@ -165,12 +185,21 @@ class DynamicBackend:
             )
         parameters = self.network.named_weights()
         gradients = torch.autograd.grad(loss, list(parameters.values()))
-        arrays = {}
         with torch.no_grad():
-            for (name, weight), gradient in zip(parameters.items(), gradients, strict=True):
-                stepped = torch.lerp(weight, self.origin[name], self.pulls[name])
-                arrays[name] = stepped.addcmul_(gradient, self.rates[name], value=-1).numpy()
-        return LearnedWeights(arrays)
+            stepped = {
+                name: self._step(name, weight, gradient).numpy()
+                for (name, weight), gradient in zip(parameters.items(), gradients, strict=True)
+            }
+        next_state = _start_window(state, _to_arrays(after), LearnedWeights(stepped))
+        return read.detach().numpy(), next_state
+
+    def _step(self, name: str, weight: Tensor, gradient: Tensor) -> Tensor:
+        stepped = torch.empty(weight.shape)
+        parts = (stepped, weight, self.origin[name], self.pulls[name], gradient, self.rates[name])
+        blocks = (torch.split(part.flatten(), STEP_BLOCK) for part in parts)
+        for after, before, trained, pull, slope, rate in zip(*blocks, strict=True):
+            torch.lerp(before, trained, pull, out=after).addcmul_(slope, rate, value=-1)
+        return stepped
 
     def _load(self, learned: LearnedWeights) -> None:
         """Let the network compute with these weights, where they lie."""
@@ -229,5 +258,17 @@ def network_config(config: Config) -> Config:
     return replace(config, dtype="float32", biases=True)
 
 
+def _start_window(state: DynamicState, inner: PlainState, learned: LearnedWeights) -> DynamicState:
+    return DynamicState(inner, inner, np.full_like(state.window, -1), learned)
+
+
+def _to_tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
 def _to_tensors(state: PlainState) -> PlainState:
-    return type(state)(*(torch.from_numpy(np.ascontiguousarray(part)) for part in state))
+    return type(state)(*(_to_tensor(part) for part in state))
+
+
+def _to_arrays(state: PlainState) -> PlainState:
+    return type(state)(*(part.detach().numpy() for part in state))
