@@ -22,7 +22,7 @@ TEXTS = (
     "notes.txt", "other-notes.txt", "stories.txt", "other-stories.txt", "questions.txt",
     "book.txt", "text.txt", "train.txt", "valid.txt",
     "war-and-peace.txt", "books/one.txt", "wikitext-2/train.txt", "wikitext-2/valid.txt",
-    "self-dialogue/valid.txt",
+    "self-dialogue/valid.txt", "small.txt",
 )  # fmt: skip
 MODELS = ("notes", "stories", "book", "dialogue", "war", "melville", "medium")
 SMALL = "--hidden-size 12 --embedding-size 12 --epochs 1 --batch-size 4 --bptt 8"
