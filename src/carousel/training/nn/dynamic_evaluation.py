@@ -19,16 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carousel.adaptive_softmax import log_probs as adaptive_log_probs
 from carousel.cells import HiddenState, LSTMState
 from carousel.errors import LensError, PredictionError
-from carousel.inference.backend import NumPyBackend, Reading, best_of
+from carousel.inference.backend import Reading, best_of
 from carousel.inference.state import DynamicState, LearnedWeights, State
-from carousel.softmax import log_softmax
 from carousel.storage.adaptation import DynamicParameters
 from carousel.storage.config import Config
 from carousel.storage.number_formats import StoredWeight
-from carousel.storage.untie import untie
 from carousel.training.nn.memory import keep_freed_memory
 from carousel.training.nn.network import Network
 
@@ -112,8 +109,8 @@ class DynamicBackend:
             part = ids[done : done + count]
             if self._learns(state) and count == len(state.window) and done + count < len(ids):
                 learned = state.learned
-                vectors, state = self._learn(part, ids[done + count], state)
-                log_probs = self._log_probs(vectors, learned)
+                read, state = self._learn(part, ids[done + count], state)
+                log_probs = self._log_probs(read, learned)
             else:
                 log_probs, inner = self._predict(part, state)
                 window = state.window.copy()
@@ -139,20 +136,22 @@ class DynamicBackend:
     def _learns(self, state: DynamicState) -> bool:
         return state.window.shape[1] == 1 and self.parameters.learning_rate > 0
 
+    @torch.no_grad()
     def _predict(self, ids: np.ndarray, state: DynamicState) -> tuple[np.ndarray, PlainState]:
         """Log-probabilities ``[T, B, V]`` after each of ``ids [T, B]``, and the state after."""
         self._load(state.learned)
-        with torch.no_grad():
-            read, after = self.network(_to_tensor(ids), _to_tensors(state.inner))
-        return self._log_probs(read.numpy(), state.learned), _to_arrays(after)
+        read, after = self.network(_to_tensor(ids), _to_tensors(state.inner))
+        return self._log_probs(read, state.learned), _to_arrays(after)
 
-    def _log_probs(self, vectors: np.ndarray, learned: LearnedWeights) -> np.ndarray:
+    @torch.no_grad()
+    def _log_probs(self, read: Tensor, learned: LearnedWeights) -> np.ndarray:
         """Log-probabilities ``[T, B, V]`` from what the decoder reads, ``[T, B, P or H]``."""
-        config, arrays = self.network.config, learned.arrays
-        if config.cutoffs:
-            weights = {n: np.asarray(w) for n, w in untie(dict(arrays), config.cutoffs).items()}
-            return adaptive_log_probs(vectors, weights, config.vocab_size, config.cutoffs)
-        return log_softmax(NumPyBackend(config, arrays).logits(vectors))
+        # Not with NumPy: its threads and PyTorch's would wait for each other's cores.
+        self._load(learned)
+        scores = self.network.decoder.logits(read)
+        if not self.config.cutoffs:
+            scores = torch.log_softmax(scores, dim=-1)
+        return scores.numpy()
 
     def _next_window(self, state: DynamicState, following: np.ndarray) -> DynamicState:
         """The state at the start of the next window, after what was read was learned."""
@@ -162,7 +161,7 @@ class DynamicBackend:
 
     def _learn(
         self, ids: np.ndarray, following: np.ndarray, state: DynamicState
-    ) -> tuple[np.ndarray, DynamicState]:
+    ) -> tuple[Tensor, DynamicState]:
         """Read a whole window and learn from it: each word is the target of the one before it.
 
         Args:
@@ -191,7 +190,7 @@ class DynamicBackend:
                 for (name, weight), gradient in zip(parameters.items(), gradients, strict=True)
             }
         next_state = _start_window(state, _to_arrays(after), LearnedWeights(stepped))
-        return read.detach().numpy(), next_state
+        return read.detach(), next_state
 
     def _step(self, name: str, weight: Tensor, gradient: Tensor) -> Tensor:
         stepped = torch.empty(weight.shape)
